@@ -1,0 +1,18 @@
+"""Frozen records shared by all rooms, one family per file.
+
+| file | what it holds |
+|---|---|
+| `record` | the base, digests, instants, intervals, canonical JSON |
+| `document` | YAML text → record, every problem with its file and line |
+| `party` | applicants, authorities, actors and their roles |
+| `regime` | a jurisdiction's scheme as data |
+| `application` | what the innovator files, and its defects |
+| `decision` | opinions, conditions, the decision, refused attempts |
+| `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
+| `trial` | the case's states, the environment, the isolation proof |
+| `observation` | spans, what a rule says of one, breaches |
+| `segment` | evidence segments, log entries, checkpoints |
+| `load` | what a load test did, and whether limits held |
+| `finding` | looks, verdicts, findings, the exit report |
+| `proposal` | revision proposals, consultations, adoption |
+"""

@@ -1,0 +1,228 @@
+"""What the innovator files: the application, its trial plan, and what is wrong with it.
+
+The shape follows the papers real schemes ask for: METI's demonstration plan, the UK
+FCA's test plan, the EU AI Act's sandbox plan (Art. 57(5)).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sandbox.model.party import Applicant
+from sandbox.model.record import Digest, Identifier, Period, Record, TrialId
+
+
+class Defect(Record):
+    """One thing wrong with a document: what, where, under which rule, and the remedy."""
+
+    kind: Literal["defect"] = "defect"
+    code: Identifier
+    """Stable name of the check, for example `application/rule-not-named`."""
+    what: str
+    """What is wrong."""
+    remedy: str
+    """What would make it right."""
+    file: str = ""
+    line: int | None = None
+    """Line in `file`, counted from 1; None when the place is not a line."""
+    field: str = ""
+    """Dotted path of the field, for example `plan.goals.0.threshold`."""
+    source: str = ""
+    """Provision that asks for it, where one does."""
+
+    def sentence(self) -> str:
+        """Return the defect as one line: place, what is wrong, what to do."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = " ".join(part for part in (place, self.field) if part)
+        law = f" ({self.source})" if self.source else ""
+        return f"{where}: {self.what}{law}. {self.remedy}".removeprefix(": ")
+
+
+class Innovation(Record):
+    """What is new, and why anyone should want it tried."""
+
+    summary: str
+    novelty: str
+    public_benefit: str
+    readiness: str
+
+
+class RequestedWaiver(Record):
+    """One rule the innovation collides with, and what is asked of it."""
+
+    rule: Identifier
+    request: Literal["waiver", "modification"]
+    set: dict[str, float] = Field(default_factory=dict)
+    """New parameter values; for a modification only."""
+    compensates: tuple[Identifier, ...] = ()
+    """Rules whose waiver this modification is the compensating measure for."""
+    why: str
+
+
+class Participants(Record):
+    """Who of the public takes part, how many, and how they consent."""
+
+    participant_class: str = Field(alias="class")
+    max: int = Field(gt=0)
+    consent: str
+    area: str
+
+
+class TrialPeriod(Record):
+    """How long the trial runs, and until when it must have begun."""
+
+    length: Period
+    must_start_within: Period
+
+
+class Estimand(Record):
+    """The quantity a goal speaks of: a proportion of units with a rule result."""
+
+    proportion: Literal["satisfied", "violated"]
+    of: Identifier
+
+
+class Hypothesis(Record):
+    """A goal as a claim that evidence can refute; judged by `sandbox.findings`."""
+
+    goal: Identifier
+    claim: str
+    unit: str
+    estimand: Estimand
+    threshold: float = Field(gt=0, lt=1)
+    alpha: float = Field(gt=0, le=0.5)
+    design: Literal["confidence-sequence"]
+    minimum_units: int = Field(gt=0)
+    missing: Literal["count-both-ways"]
+
+
+class SignalRule(Record):
+    """When a harm is signalled: exact Poisson MaxSPRT, looked at after every unit."""
+
+    design: Literal["maxsprt"]
+    alpha: float = Field(gt=0, le=0.5)
+    min_events: int = Field(ge=1, default=1)
+    horizon: float = Field(gt=0, default=50.0)
+    """Length of surveillance in events expected under `baseline_rate`."""
+
+
+class Harm(Record):
+    """A harm the plan watches for, at which rate it is normal, and what follows."""
+
+    harm: Identifier
+    of: Identifier
+    """The rule whose violation is the harmful event."""
+    baseline_rate: float = Field(gt=0, lt=1)
+    """Probability of the event per unit that is accepted as normal."""
+    signal: SignalRule
+    action: Literal["warn", "pause", "stop"]
+
+
+class TrialPlan(Record):
+    """What will be done and how it will be judged; locked before anything runs.
+
+    Its digest is an entry of the evidence log before the environment exists. Goals
+    added later are exploratory for ever.
+    """
+
+    kind: Literal["trial-plan"] = "trial-plan"
+    goals: tuple[Hypothesis, ...]
+    harms: tuple[Harm, ...] = ()
+    order_of_analysis: tuple[Identifier, ...]
+    settling_time: Period
+    """After this long without a new span, a unit is complete."""
+
+
+class Safeguard(Record):
+    """A risk and the measure against it."""
+
+    risk: str
+    measure: str
+
+
+class IncidentProcedure(Record):
+    """What the applicant does when something goes wrong, and whom to call."""
+
+    procedure: str
+    contact: str
+
+
+class ExitPlan(Record):
+    """What happens after the trial, whatever its result."""
+
+    after_success: str
+    after_failure: str
+    for_customers: str
+
+
+class IngressNeed(Record):
+    """A way in that the system needs: from whom, to which service and port."""
+
+    source: Literal["load-source"] = Field(alias="from")
+    to: str
+    port: int = Field(gt=0, lt=65536)
+
+
+class EgressNeed(Record):
+    """A way out that the system needs, beyond DNS, itself and the recorder."""
+
+    cidr: str
+    port: int = Field(gt=0, lt=65536)
+    why: str
+
+
+class Limits(Record):
+    """The most the whole system may use, as Kubernetes quantities."""
+
+    cpu: str
+    memory: str
+    pods: int = Field(gt=0, le=100)
+
+
+class SystemNeeds(Record):
+    """What the system needs from its environment."""
+
+    egress: tuple[EgressNeed, ...] = ()
+    ingress: tuple[IngressNeed, ...] = ()
+    limits: Limits
+
+
+class Telemetry(Record):
+    """How the system reports what it does."""
+
+    protocol: Literal["otlp-http", "otlp-grpc"]
+    services: tuple[str, ...]
+
+
+class SystemUnderTrial(Record):
+    """The technology itself: manifests, images pinned by digest, needs, telemetry."""
+
+    manifests: str
+    """Folder of plain Kubernetes YAML, relative to the application."""
+    images: dict[str, Digest]
+    """Image name → digest; nothing else may run."""
+    needs: SystemNeeds
+    telemetry: Telemetry
+
+
+class Application(Record):
+    """The whole application, as filed."""
+
+    kind: Literal["application"] = "application"
+    application: TrialId
+    regime: Identifier
+    rulebook: Identifier
+    applicant: Applicant
+    innovation: Innovation
+    collides_with: tuple[RequestedWaiver, ...] = ()
+    participants: Participants
+    period: TrialPeriod
+    plan: TrialPlan
+    safeguards: tuple[Safeguard, ...] = ()
+    incidents: IncidentProcedure
+    exit: ExitPlan | None = None
+    system: SystemUnderTrial
+    confidential: tuple[str, ...] = ()
+    """Top-level fields the applicant asks not to disclose."""

@@ -1,0 +1,102 @@
+"""From findings to law: proposals, consultations, comments, dispositions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sandbox.model.party import Actor
+from sandbox.model.record import Identifier, Instant, Interval, Record
+from sandbox.model.rule import Amendment, Mechanism, RulebookRef
+
+Support = Literal["supported", "censored", "extrapolated"]
+"""supported: the behaviour was seen under a rule at least that loose. censored: the rule
+itself prevented it. extrapolated: never required of anyone."""
+
+
+class SupportLabel(Record):
+    """How far the evidence reaches for one candidate value of a parameter."""
+
+    parameter: str
+    value: float
+    label: Support
+    reason: str
+
+
+class Alternative(Record):
+    """Another way to reach the goal, with what speaks for and against it."""
+
+    mechanism: Mechanism | Literal["no-change"]
+    description: str
+    reasons: str
+
+
+class RedlineRow(Record):
+    """One row of the comparison table: what is, what would be, and why."""
+
+    rule: Identifier
+    now: str
+    proposed: str
+    because: str
+
+
+class RevisionProposal(Record):
+    """Amendments with findings as grounds."""
+
+    kind: Literal["proposal"] = "proposal"
+    proposal: str
+    """`P-1`, `P-2` … within the rulebook."""
+    amends: RulebookRef
+    amendments: tuple[Amendment, ...]
+    """Empty means: no change, with reasons."""
+    reasons: tuple[str, ...]
+    grounds: tuple[str, ...]
+    support: tuple[SupportLabel, ...] = ()
+    alternatives: tuple[Alternative, ...]
+    redline: tuple[RedlineRow, ...]
+    proposed_at: Instant
+
+
+class Comment(Record):
+    """What someone said on a proposal."""
+
+    kind: Literal["comment"] = "comment"
+    comment_id: str
+    by: Actor
+    text: str
+    at: Instant
+
+
+class Disposition(Record):
+    """What became of a comment, with a reason."""
+
+    kind: Literal["disposition"] = "disposition"
+    comment_id: str
+    outcome: Literal["accepted", "accepted-in-part", "not-accepted", "noted"]
+    reason: str
+    by: Actor
+    at: Instant
+
+
+class Consultation(Record):
+    """A proposal open for comment between two instants."""
+
+    kind: Literal["consultation"] = "consultation"
+    proposal: str
+    open: Interval
+    comments: tuple[Comment, ...] = ()
+    dispositions: tuple[Disposition, ...] = ()
+
+
+class Adoption(Record):
+    """The amended rulebook, and how it differs from the draft that was consulted on."""
+
+    kind: Literal["adoption"] = "adoption"
+    proposal: str
+    before: RulebookRef
+    after: RulebookRef
+    adopted: tuple[Amendment, ...]
+    differs_from_draft: tuple[str, ...]
+    """Each difference between draft and adopted text with its reason
+    (Administrative Procedure Act of Japan, Art. 43(1)(iv))."""
+    by: Actor
+    at: Instant

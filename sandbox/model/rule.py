@@ -1,0 +1,169 @@
+"""Rules as data: the rulebook, and the bounded overlay a trial runs under.
+
+Borrowed shapes: dated parameters with a source per value (OpenFisca), labelled
+exceptions with default logic (Catala), an overlay on a base document (OSCAL profile).
+Expressions are CEL, the Common Expression Language (https://cel.dev).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from sandbox.model.decision import Condition
+from sandbox.model.record import Digest, Identifier, Interval, Record, TrialId
+
+RuleResult = Literal["satisfied", "violated", "not_evaluable"]
+"""Three-valued: a missing attribute is not evaluable, never satisfied."""
+
+Mechanism = Literal[
+    "regulation", "corporate-governance", "infrastructure", "market", "social-norm"
+]
+"""How a goal is pursued; the five mechanisms of METI's Governance Innovation ver. 2."""
+
+Action = Literal["warn", "pause", "stop"]
+
+
+class RuleSource(Record):
+    """Where the words stand in law."""
+
+    instrument: str
+    provision: str
+    url: str = ""
+    as_of: date
+
+
+class ParameterValue(Record):
+    """One dated value of a parameter, with its own legal reference."""
+
+    value: float
+    reference: str
+
+
+class Parameter(Record):
+    """A number in a rule: its unit, its direction, its values by entry into force."""
+
+    unit: Literal["s", "ms", "count", "ratio", "km/h", "per_min"]
+    looser: Literal["higher", "lower"]
+    """Which direction loosens the rule."""
+    values: dict[date, ParameterValue] = Field(min_length=1)
+    """Entry into force → value."""
+
+
+class Rule(Record):
+    """One provision: words for people, expressions for machines."""
+
+    kind: Literal["rule"] = "rule"
+    rule: Identifier
+    text: str
+    """The words; `{parameter}` stands for the value in force."""
+    source: RuleSource
+    goal: Identifier
+    mechanism: Mechanism
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    applies: str
+    """CEL over `span`, `params`: does this span fall under the rule?"""
+    requires: str
+    """CEL over `span`, `params`: what must then hold."""
+    severity: Literal["minor", "major", "critical"]
+    waivable: bool
+    """False: a red line no overlay may touch."""
+
+
+class Rulebook(Record):
+    """The dated, versioned set of rules; a version is addressed by its digest."""
+
+    kind: Literal["rulebook"] = "rulebook"
+    rulebook: Identifier
+    version: int = Field(ge=1)
+    title: str
+    owner: Identifier
+    """The authority that owns it and adopts amendments."""
+    in_force_from: date
+    rules: tuple[Rule, ...] = Field(min_length=1)
+
+
+class RulebookRef(Record):
+    """Names one version of one rulebook."""
+
+    rulebook: Identifier
+    version: int
+    digest: Digest
+
+
+class Waiver(Record):
+    """Disapplies or modifies one rule for one trial: a labelled exception."""
+
+    label: Identifier
+    exception_to: Identifier
+    kind: Literal["waiver", "modification"]
+    set: dict[str, float] = Field(default_factory=dict)
+    """Parameter values in force instead; for a modification only."""
+    under: str = "true"
+    """CEL over `span`, `params`: where the exception applies."""
+    compensates: tuple[Identifier, ...] = ()
+    """Rules that keep the goal safe meanwhile; a waiver names at least one."""
+
+
+class HarmLimit(Record):
+    """When a guardrail signals: exact sequential test on the harmful event."""
+
+    baseline_rate: float = Field(gt=0, lt=1)
+    design: Literal["maxsprt"]
+    alpha: float = Field(gt=0, le=0.5)
+    min_events: int = Field(ge=1)
+    horizon: float = Field(gt=0)
+
+
+class Guardrail(Record):
+    """A machine-checked limit over observations, with an action."""
+
+    id: Identifier
+    watches: Identifier
+    """The rule whose violations are counted."""
+    harm: HarmLimit
+    action: Action
+
+
+class Scope(Record):
+    """For whom and where the temporary rule is in force."""
+
+    participants: str
+    area: str
+    caps: dict[str, float] = Field(default_factory=dict)
+
+
+class TemporaryRule(Record):
+    """Overlay in force for one trial: waivers, conditions, guardrails, scope, interval.
+
+    It never edits the rulebook and ends by itself (`in_force` is half-open).
+    """
+
+    kind: Literal["temporary-rule"] = "temporary-rule"
+    temporary_rule: str
+    """`trial/{trial_id}`."""
+    trial_id: TrialId
+    of: RulebookRef
+    in_force: Interval
+    scope: Scope
+    overlays: tuple[Waiver, ...]
+    conditions: tuple[Condition, ...] = ()
+    guardrails: tuple[Guardrail, ...]
+    plan_digest: Digest
+    """No locked plan, no environment."""
+
+
+class Amendment(Record):
+    """One insert, replacement or repeal in a rulebook, with its grounds."""
+
+    kind: Literal["amendment"] = "amendment"
+    operation: Literal["insert", "replace", "repeal"]
+    rule: Identifier
+    new: Rule | None = None
+    """The rule after the amendment; None for a repeal."""
+    why: str
+    grounds: tuple[str, ...] = ()
+    """Ids of the findings it rests on."""
+    in_force_from: date

@@ -1,0 +1,266 @@
+"""What the rooms need from outside, as small Protocols.
+
+Every port has a fake in `sandbox.testing`, a real adapter in `sandbox.adapters`, and
+one contract suite in `tests/contracts` that runs on both. Adapters raise only errors of
+`sandbox.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
+
+from sandbox.model.record import Record
+from sandbox.model.rule import Rulebook, RulebookRef
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+
+KubernetesObject = dict[str, Any]
+"""A Kubernetes object as plain data, exactly as it would stand in YAML."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the present instant, in UTC."""
+        ...
+
+
+class Applied(NamedTuple):
+    """One object after server-side apply."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+class ObjectRef(NamedTuple):
+    """Names one Kubernetes object; `namespace` is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class Cluster(Protocol):
+    """A Kubernetes cluster; raises `ClusterError` only."""
+
+    def apply(
+        self, objects: Sequence[KubernetesObject], *, owner: str, dry_run: bool = False
+    ) -> list[Applied]:
+        """Server-side apply in order, strict field validation, owner as manager.
+
+        With `dry_run` nothing is kept; refusals of the whole set are raised as one
+        `ClusterError` that names every refused object.
+        """
+        ...
+
+    def get(self, ref: ObjectRef) -> KubernetesObject | None:
+        """Return the object, or None where there is none."""
+        ...
+
+    def find(
+        self, api_version: str, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> list[KubernetesObject]:
+        """Return the objects of a kind, in all namespaces where none is named."""
+        ...
+
+    def scale(self, ref: ObjectRef, replicas: int) -> None:
+        """Set the replicas of a workload."""
+        ...
+
+    def delete(
+        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+    ) -> bool:
+        """Delete one object; with `uid`, only if it is still that very object.
+
+        Returns:
+            Whether there was something to delete.
+        """
+        ...
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Return what a container has printed."""
+        ...
+
+    def rights(self, namespace: str, service_account: str) -> list[str]:
+        """Return what a service account may do in its namespace, one line per rule.
+
+        Rights every authenticated account has (self reviews, discovery) are left out.
+        """
+        ...
+
+    def namespaced_kinds(self) -> list[tuple[str, str]]:
+        """Return (api_version, kind) of every listable namespaced kind."""
+        ...
+
+
+class SegmentFile(NamedTuple):
+    """One segment of a trial as it lies on disk."""
+
+    number: int
+    state: Literal["open", "closed", "sealed"]
+    size: int
+    """Bytes of the raw file, or of the compressed one when sealed."""
+
+
+class Segments(Protocol):
+    """The recorder's segment files of each trial; raises `RecorderError` only."""
+
+    def files(self, trial_id: str) -> list[SegmentFile]:
+        """Return the trial's segments in order of their numbers."""
+        ...
+
+    def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:
+        """Return the raw bytes from `offset`; sealed segments are decompressed.
+
+        An open segment may end in a frame that is not yet complete.
+        """
+        ...
+
+    def roll(self, trial_id: str) -> None:
+        """Ask the recorder to close the open segment, and wait until it has."""
+        ...
+
+    def put_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Replace a closed raw segment by its sealed form; idempotent."""
+        ...
+
+    def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
+        """Return (compressed file, DSSE envelope) of a sealed segment."""
+        ...
+
+
+class Producer(NamedTuple):
+    """Whom a recorder token names."""
+
+    trial_id: str
+    producer: str
+
+
+class Tokens(Protocol):
+    """Bearer tokens of telemetry producers; raises `RecordsError` only."""
+
+    def issue(self, trial_id: str, producer: str, token: str) -> None:
+        """Enrol a token; only its SHA-256 is kept."""
+        ...
+
+    def revoke(self, trial_id: str) -> int:
+        """Revoke every token of the trial; return how many were in force."""
+        ...
+
+    def identify(self, token: str) -> Producer | None:
+        """Return whom the token names, or None if unknown or revoked."""
+        ...
+
+
+class Log(Protocol):
+    """The transparency log of this installation; raises `RecordsError` only.
+
+    One sequencer appends; its order is the order. The same `entry_id` is the same
+    entry: appending it again returns the first.
+    """
+
+    def append(self, entry: LogEntry) -> LoggedEntry:
+        """Append durably and return the entry with its place."""
+        ...
+
+    def entries(self, trial_id: str = "") -> list[LoggedEntry]:
+        """Return entries in log order, of one trial or of all."""
+        ...
+
+    def leaf_hashes(self) -> list[bytes]:
+        """Return the RFC 6962 leaf hash of every entry, in order."""
+        ...
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return every checkpoint ever signed, oldest first."""
+        ...
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Store a signed checkpoint; idempotent."""
+        ...
+
+
+class Records(Protocol):
+    """Documents and rulebook versions; raises `RecordsError` only."""
+
+    def put_document(self, trial_id: str, name: str, document: Record) -> str:
+        """Store a record under (trial, name); return its digest. Idempotent."""
+        ...
+
+    def get_document(self, trial_id: str, name: str) -> dict[str, Any]:
+        """Return the newest document of that name as JSON-ready data.
+
+        Raises:
+            RecordsError: There is none.
+        """
+        ...
+
+    def find_documents(self, trial_id: str, prefix: str = "") -> dict[str, Any]:
+        """Return the newest documents whose name starts with `prefix`, by name."""
+        ...
+
+    def publish_rulebook(self, rulebook: Rulebook) -> RulebookRef:
+        """Store a version; the same content again is the same version.
+
+        Raises:
+            RecordsError: That version exists with other content.
+        """
+        ...
+
+    def rulebook(self, rulebook: str, version: int | None = None) -> Rulebook:
+        """Return a version; the newest when none is named."""
+        ...
+
+    def set_case(self, trial_id: str, state: str, summary: Mapping[str, Any]) -> None:
+        """Update the projection that lists show; workflows stay the truth."""
+        ...
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return the projection of every case: trial_id, state, updated_at, summary."""
+        ...
+
+
+class Objects(Protocol):
+    """Immutable named blobs; raises `EvidenceError` only."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store once; the same content again is accepted, other content refused."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            EvidenceError: There is nothing of that name.
+        """
+        ...
+
+    def names(self, prefix: str = "") -> Iterable[str]:
+        """Return the names that start with `prefix`, sorted."""
+        ...
+
+
+class Signer(Protocol):
+    """Holds one Ed25519 key; the private half never leaves it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the key, as signed notes write it: the log's origin."""
+        ...
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 raw bytes of the public key (RFC 8032)."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature of `data`."""
+        ...

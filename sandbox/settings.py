@@ -1,0 +1,64 @@
+"""One frozen configuration object, read once in a composition root.
+
+Every field can be set by an environment variable `SANDBOX_<FIELD>`, for example
+`SANDBOX_HOME`. Nothing else in the product reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where state lies and which servers are used."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SANDBOX_", frozen=True, use_attribute_docstrings=True
+    )
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_state_dir("regulatory-sandbox"))
+    )
+    """All state lies under this directory; removing it removes everything."""
+    servers: Path | None = None
+    """A directory of ready binaries; looked at before the cache and before building."""
+    temporal: str = ""
+    """HOST:PORT of an existing Temporal server; empty starts one on this machine."""
+    temporal_namespace: str = "sandbox"
+    """Temporal namespace of the workflows; made when it does not exist."""
+    context: str = ""
+    """kubeconfig context of an existing cluster; empty uses the node of this machine.
+
+    The current context is never used by itself.
+    """
+    kubeconfig: Path | None = None
+    """kubeconfig file; the local node's when empty, the default one with `context`."""
+    database: str = ""
+    """SQLAlchemy URL of the records; empty is a SQLite file under `home`."""
+    recorder_host: str = "127.0.0.1"
+    """Address the recorder listens on; the local node replaces it by its own side."""
+    recorder_http_port: int = 4318
+    recorder_grpc_port: int = 4317
+    recorder_admin_port: int = 14318
+    """Loopback port on which workers ask the recorder to close a segment."""
+    load_source: str = ""
+    """CIDR the load comes from; empty is this machine's side of the local node."""
+    segment_seconds: float = 10.0
+    """A segment is closed after this many seconds."""
+    segment_bytes: int = 64 * 1024 * 1024
+    """A segment is closed when its raw file reaches this size."""
+    log_level: str = "INFO"
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL in use."""
+        return self.database or f"sqlite:///{self.home / 'records.sqlite3'}"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Segments of every trial lie here, one folder each."""
+        return self.home / "evidence"
