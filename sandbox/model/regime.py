@@ -47,6 +47,8 @@ class Regime(Record):
     longest_trial: Period
     minimum_consultation: Period
     """A proposal is open for comment at least this long."""
+    monitoring_window: Period
+    """How often the evidence so far is looked at and sealed."""
     exit_report_by: Literal["participant", "authority"]
     requires: tuple[str, ...] = ()
     """Fields of the application that may not be empty, beyond the schema."""

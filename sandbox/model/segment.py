@@ -15,6 +15,7 @@ EntryKind = Literal[
     "decision",
     "refusal",
     "transition",
+    "deadline",
     "plan",
     "temporary-rule",
     "rule-version",

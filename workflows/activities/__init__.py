@@ -1,0 +1,11 @@
+"""Activities: ports in, ports out; grouped by the privilege they need.
+
+| module | privilege |
+|---|---|
+| `ledger`, `closing`, `revise` | records, log, signing key |
+| `provision` | creates and removes environments |
+| `enforce` | freezes environments, revokes credentials |
+| `observe` | reads recorded segments |
+| `site` | what this installation is: recorder, load source, cluster addresses |
+| `boundary` | turns our errors into Temporal's, once |
+"""

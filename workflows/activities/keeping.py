@@ -1,0 +1,103 @@
+"""The ports the record is kept through, as activities use them.
+
+Rules of this module:
+
+* An entry is appended, then anything else happens.
+* The bundle of a trial is written whole beside the old one, and then takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox.evidence.bundle import BundleSource, write_bundle
+from sandbox.model.application import Application
+from sandbox.model.record import Record
+from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
+from sandbox.model.segment import LogEntry
+from sandbox.ports import Clock, Log, Records, Segments, Signer
+from sandbox.recorder import Frame, decode_frames
+from workflows.messages import EntryDraft, EntryPlace
+
+
+class Ledger(NamedTuple):
+    """The ports the record is kept through."""
+
+    log: Log
+    records: Records
+    segments: Segments
+    signer: Signer
+    clock: Clock
+
+    def write(self, kind: str, entry_id: str, trial_id: str, body: Record) -> int:
+        """Append a record as an entry and return its place."""
+        draft = EntryDraft.model_validate(
+            {
+                "kind": kind,
+                "entry_id": entry_id,
+                "trial_id": trial_id,
+                "body": body.model_dump(mode="json", by_alias=True),
+            }
+        )
+        return self.append(draft).index
+
+    def append(self, draft: EntryDraft) -> EntryPlace:
+        """Append an entry and return its place."""
+        entry = LogEntry(
+            kind=draft.kind,
+            entry_id=draft.entry_id,
+            trial_id=draft.trial_id,
+            recorded_at=self.clock.now(),
+            body=draft.body,
+        )
+        logged = self.log.append(entry)
+        return EntryPlace(
+            entry_id=draft.entry_id,
+            index=logged.index,
+            recorded_at=logged.entry.recorded_at,
+        )
+
+    def application(self, trial_id: str) -> Application:
+        """Return the application of a trial, as last filed."""
+        document = self.records.get_document(trial_id, "application")
+        return Application.model_validate(document)
+
+    def temporary_rule(self, trial_id: str) -> TemporaryRule:
+        """Return the temporary rule of a trial."""
+        document = self.records.get_document(trial_id, "temporary-rule")
+        return TemporaryRule.model_validate(document)
+
+    def frames(self, trial_id: str) -> Iterator[tuple[int, list[Frame]]]:
+        """Yield (segment number, its frames) of everything recorded, in order."""
+        for file in self.segments.files(trial_id):
+            frames, _ = decode_frames(self.segments.read(trial_id, file.number))
+            yield file.number, frames
+
+
+def publish_rulebook(ledger: Ledger, rulebook: Rulebook) -> RulebookRef:
+    """Publish a version and record it whole; the same version again is no change.
+
+    Raises:
+        RecordsError: That version exists with other content.
+    """
+    ref = ledger.records.publish_rulebook(rulebook)
+    owner = f"rulebook/{ref.rulebook}"
+    ledger.write("rule-version", f"{owner}/{ref.version}", owner, rulebook)
+    return ref
+
+
+class Bundles(NamedTuple):
+    """Where the bundles lie."""
+
+    directory: Path
+
+    def write(self, ledger: Ledger, trial_id: str) -> str:
+        """Write the bundle of one trial anew and return its path."""
+        target = self.directory / trial_id
+        source = BundleSource(
+            log=ledger.log, segments=ledger.segments, signer=ledger.signer
+        )
+        write_bundle(target, trial_id=trial_id, source=source)
+        return str(target)

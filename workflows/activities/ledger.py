@@ -1,0 +1,221 @@
+"""Activities on the record: entries, documents, sealing, closing.
+
+Rules of this module:
+
+* Every append is idempotent by its entry id; a retried activity changes nothing twice.
+* An entry carries the record itself where it is small and public, a digest otherwise.
+"""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from sandbox.errors import RecordsError
+from sandbox.evidence import log as evidence_log
+from sandbox.evidence import seal
+from sandbox.model.application import Defect
+from sandbox.model.record import Interval, digest_of
+from sandbox.model.trial import EnvironmentSpec
+from sandbox.procedure import add_period, check_application
+from sandbox.rules import compose, reference
+from workflows.activities.boundary import activity_method
+from workflows.activities.closing import close
+from workflows.activities.keeping import Bundles, Ledger
+from workflows.activities.site import Site
+from workflows.messages import (
+    CaseUpdate,
+    CheckApplication,
+    Closing,
+    CloseTrial,
+    EntryDraft,
+    EntryPlace,
+    KeepManifests,
+    PreparedTrial,
+    PrepareTrial,
+    SealSegments,
+    Submission,
+    SystemManifests,
+)
+
+
+class LedgerActivities:
+    """Keeps the record of every case."""
+
+    def __init__(self, ledger: Ledger, site: Site, bundles: Bundles) -> None:
+        self._ledger = ledger
+        self._site = site
+        self._bundles = bundles
+
+    @activity_method
+    def record_entry(self, draft: EntryDraft) -> EntryPlace:
+        """Append one entry to the log."""
+        return self._ledger.append(draft)
+
+    @activity_method
+    def update_case(self, update: CaseUpdate) -> None:
+        """Show the case's state in the list of cases."""
+        self._ledger.records.set_case(update.trial_id, update.state, update.summary)
+
+    @activity_method
+    def check_application(self, check: CheckApplication) -> Submission:
+        """Store an application and return every defect it has."""
+        submission, records = check.submission, self._ledger.records
+        application = submission.application
+        digest = records.put_document(check.trial_id, "application", application)
+        manifests = SystemManifests(objects=submission.manifests)
+        records.put_document(check.trial_id, "system", manifests)
+        try:
+            rulebook = records.rulebook(application.rulebook)
+        except RecordsError as error:
+            if error.retryable:
+                raise
+            defects: tuple[Defect, ...] = (_unknown_rulebook(application.rulebook),)
+        else:
+            defects = check_application(
+                application,
+                regime=check.regime,
+                rulebook=rulebook,
+                file=submission.file,
+            )
+        answer = Submission(
+            admitted=not defects, defects=defects, application_digest=digest
+        )
+        body = {
+            "digest": digest,
+            "application": application.model_dump(
+                mode="json", by_alias=True, exclude=set(application.confidential)
+            ),
+            "defects": [item.model_dump(mode="json") for item in defects],
+            "by": submission.by.model_dump(mode="json"),
+        }
+        self._ledger.append(
+            EntryDraft(
+                kind="application",
+                entry_id=submission.decision_id,
+                trial_id=check.trial_id,
+                body=body,
+            )
+        )
+        return answer
+
+    @activity_method
+    def file_manifests(self, keep: KeepManifests) -> EntryPlace:
+        """Keep another version of the system, and record that there is one."""
+        manifests = SystemManifests(objects=keep.change.manifests)
+        digest = self._ledger.records.put_document(keep.trial_id, keep.name, manifests)
+        return self._ledger.append(
+            EntryDraft(
+                kind="environment",
+                entry_id=keep.change.decision_id,
+                trial_id=keep.trial_id,
+                body={
+                    "act": "change-system",
+                    "manifests_digest": digest,
+                    "reason": keep.change.reason,
+                    "by": keep.change.by.model_dump(mode="json"),
+                },
+            )
+        )
+
+    @activity_method
+    def prepare_trial(self, prepare: PrepareTrial) -> PreparedTrial:
+        """Lock the plan, compose the temporary rule, fix the environment."""
+        return _prepare(self._ledger, self._site, prepare)
+
+    @activity_method
+    def seal_segments(self, task: SealSegments) -> int:
+        """Seal what is closed and sign a checkpoint; return how many were sealed."""
+        ledger = self._ledger
+        if task.roll:
+            ledger.segments.roll(task.trial_id)
+        sealed = 0
+        for file in ledger.segments.files(task.trial_id):
+            if file.state == "closed":
+                activity.heartbeat(file.number)
+                _seal(ledger, task.trial_id, file.number)
+                sealed += 1
+        if sealed:
+            evidence_log.sign_checkpoint(ledger.log, ledger.signer)
+        return sealed
+
+    @activity_method
+    def close_trial(self, task: CloseTrial) -> Closing:
+        """Judge the whole trial, write the exit report and the bundle."""
+        return close(self._ledger, self._bundles, task)
+
+
+def _unknown_rulebook(name: str) -> Defect:
+    return Defect(
+        code="application/rulebook-unknown",
+        what=f"there is no rulebook called {name}",
+        field="rulebook",
+        remedy="Name a published one; `sandbox rule list` shows them",
+    )
+
+
+def _seal(ledger: Ledger, trial_id: str, number: int) -> None:
+    raw = ledger.segments.read(trial_id, number)
+    sealed = seal.seal_segment(
+        raw,
+        trial_id=trial_id,
+        number=number,
+        rulebook_digest=ledger.temporary_rule(trial_id).of.digest,
+        signer=ledger.signer,
+    )
+    ledger.append(
+        EntryDraft(
+            kind="segment",
+            entry_id=f"segment/{trial_id}/{number}",
+            trial_id=trial_id,
+            body={
+                "segment": sealed.segment.model_dump(mode="json"),
+                "statement_digest": sealed.statement_digest,
+            },
+        )
+    )
+    ledger.segments.put_sealed(
+        trial_id, number, compressed=sealed.compressed, envelope=sealed.envelope
+    )
+
+
+def _prepare(ledger: Ledger, site: Site, prepare: PrepareTrial) -> PreparedTrial:
+    trial_id, records = prepare.trial_id, ledger.records
+    application = ledger.application(trial_id)
+    rulebook = records.rulebook(application.rulebook)
+    plan_digest = digest_of(application.plan)
+    ledger.write("plan", f"plan/{trial_id}", trial_id, application.plan)
+    until = add_period(
+        prepare.at, application.period.length, time_zone=prepare.regime.time_zone
+    )
+    rule = compose(
+        application,
+        decision=prepare.decision,
+        rulebook=rulebook,
+        in_force=Interval(start=prepare.at, end=until),
+        plan_digest=plan_digest,
+    )
+    rule_digest = records.put_document(trial_id, "temporary-rule", rule)
+    ledger.write("temporary-rule", rule.temporary_rule, trial_id, rule)
+    spec = site.environment(application, rule=rule, rule_digest=rule_digest)
+    spec = EnvironmentSpec.model_validate(
+        {
+            **spec.model_dump(by_alias=True),
+            "isolation_class": prepare.decision.isolation_class,
+        }
+    )
+    records.put_document(trial_id, "environment", spec)
+    gates = {"act": "begin", "gates": prepare.gates, "until": until.isoformat()}
+    ledger.append(
+        EntryDraft(
+            kind="environment",
+            entry_id=f"begin/{trial_id}",
+            trial_id=trial_id,
+            body=gates,
+        )
+    )
+    return PreparedTrial(
+        plan_digest=plan_digest,
+        temporary_rule_digest=rule_digest,
+        rulebook=reference(rulebook),
+        expires_at=until,
+    )

@@ -1,0 +1,171 @@
+"""Activities that read what is being recorded and judge it as it comes.
+
+Rules of this module:
+
+* One window is one activity; its heartbeat carries the whole state, so that a worker
+  that dies is replaced without a frame read twice or not at all.
+* A breach is in the log before anyone is told of it.
+* Every window ends with a look at each guardrail and each goal, which is an entry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from temporalio import activity
+
+from sandbox.findings import look_at_goal, look_at_harm
+from sandbox.model.application import TrialPlan
+from sandbox.model.finding import Counts, Look
+from sandbox.model.observation import Breach, Observation
+from sandbox.monitor import advance, observe_frames, rearm, start
+from sandbox.recorder import decode_frames
+from sandbox.rules import CompiledRules, compile_rules
+from workflows.activities.boundary import activity_method
+from workflows.activities.keeping import Ledger
+from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
+
+_POLL_S = 0.1
+
+
+class Judged(NamedTuple):
+    """What is needed to judge the spans of one trial."""
+
+    rules: CompiledRules
+    plan: TrialPlan
+
+
+class ObserveActivities:
+    """Watches the segments of running trials."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @activity_method
+    def start_watch(self, state: MonitorState) -> MonitorState:
+        """Arm the guardrails of the temporary rule; afresh after a pause."""
+        if state.surveillance == 1:
+            rule = self._ledger.temporary_rule(state.trial_id)
+            armed = tuple(start(item) for item in rule.guardrails)
+        else:
+            since = self._ledger.clock.now()
+            armed = tuple(rearm(item, since=since) for item in state.guardrails)
+        return state.model_copy(update={"guardrails": armed, "begun": True})
+
+    @activity_method
+    def watch_window(self, state: MonitorState) -> WindowResult:
+        """Judge frames as they are recorded, until the window ends or a breach."""
+        details = activity.info().heartbeat_details
+        if details:
+            state = MonitorState.model_validate(details[0])
+        judged = self._judged(state.trial_id)
+        ends = time.monotonic() + state.window_s
+        while time.monotonic() < ends and not activity.is_cancelled():
+            state, breach = self._read_on(state, judged.rules)
+            activity.heartbeat(state.model_dump(mode="json"))
+            if breach is not None:
+                report = self._record_breach(state, breach)
+                return WindowResult(state=self._look(state, judged), breach=report)
+            time.sleep(_POLL_S)
+        return WindowResult(state=self._look(state, judged))
+
+    def _judged(self, trial_id: str) -> Judged:
+        rule = self._ledger.temporary_rule(trial_id)
+        rulebook = self._ledger.records.rulebook(rule.of.rulebook, rule.of.version)
+        plan = self._ledger.application(trial_id).plan
+        return Judged(rules=compile_rules(rulebook, rule), plan=plan)
+
+    def _read_on(
+        self, state: MonitorState, rules: CompiledRules
+    ) -> tuple[MonitorState, Breach | None]:
+        for cursor, observations in self._new(state, rules):
+            state, breach = self._count(state, observations)
+            state = state.model_copy(update={"cursor": cursor})
+            if breach is not None:
+                return state, breach
+        return state, None
+
+    def _new(
+        self, state: MonitorState, rules: CompiledRules
+    ) -> Iterator[tuple[Cursor, list[Observation]]]:
+        cursor, trial_id = state.cursor, state.trial_id
+        for file in self._ledger.segments.files(trial_id):
+            if file.number < cursor.segment:
+                continue
+            if file.number > cursor.segment:
+                cursor = Cursor(segment=file.number)
+            data = self._ledger.segments.read(
+                trial_id, file.number, offset=cursor.offset
+            )
+            frames, consumed = decode_frames(
+                data, start_index=cursor.frame, start_offset=cursor.offset
+            )
+            cursor = Cursor(
+                segment=file.number,
+                offset=cursor.offset + consumed,
+                frame=cursor.frame + len(frames),
+            )
+            if frames:
+                yield (
+                    cursor,
+                    observe_frames(
+                        frames, rules=rules, trial_id=trial_id, segment=file.number
+                    ),
+                )
+
+    def _count(
+        self, state: MonitorState, observations: list[Observation]
+    ) -> tuple[MonitorState, Breach | None]:
+        guardrails, counts = list(state.guardrails), dict(state.counts)
+        breach: Breach | None = None
+        now = self._ledger.clock.now()
+        for observation in observations:
+            before = counts.get(observation.rule, Counts())
+            counts[observation.rule] = _counted(before, observation)
+            for index, guardrail in enumerate(guardrails):
+                guardrails[index], signal = advance(
+                    guardrail, observation, trial_id=state.trial_id, at=now
+                )
+                breach = breach or signal
+        update = {"guardrails": tuple(guardrails), "counts": counts}
+        return state.model_copy(update=update), breach
+
+    def _record_breach(self, state: MonitorState, breach: Breach) -> BreachReport:
+        breach_id = f"breach/{state.trial_id}/{breach.guardrail}/{state.surveillance}"
+        self._ledger.write("breach", breach_id, state.trial_id, breach)
+        return BreachReport(
+            breach_id=breach_id,
+            guardrail=breach.guardrail,
+            action=breach.action,
+            detected_at=breach.detected_at,
+        )
+
+    def _look(self, state: MonitorState, judged: Judged) -> MonitorState:
+        now = self._ledger.clock.now()
+        for look in _looks(state, judged.plan, now):
+            entry_id = f"look/{state.trial_id}/{look.number}/{look.subject}"
+            self._ledger.write("look", entry_id, state.trial_id, look)
+        return state.model_copy(
+            update={"windows": state.windows + 1, "looks": state.looks + 1}
+        )
+
+
+def _counted(counts: Counts, observation: Observation) -> Counts:
+    field = observation.result
+    return counts.model_copy(update={field: getattr(counts, field) + 1})
+
+
+def _looks(state: MonitorState, plan: TrialPlan, at: datetime) -> Iterator[Look]:
+    number = state.looks + 1
+    for guardrail in state.guardrails:
+        yield look_at_harm(guardrail, trial_id=state.trial_id, number=number, at=at)
+    for goal in plan.goals:
+        counts = state.counts.get(goal.estimand.of, Counts())
+        yield look_at_goal(
+            goal, counts, trial_id=state.trial_id, number=number, at=at
+        )
+
+

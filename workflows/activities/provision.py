@@ -1,0 +1,218 @@
+"""Activities that create, open and remove environments.
+
+Rules of this module:
+
+* Every activity is an "ensure": names are deterministic, so a retry continues.
+* *Ready* is said only after the isolation proof held and the proof is in the log.
+* A new opening means a new recorder token; the old one is revoked first.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from temporalio import activity
+
+from sandbox.environment import (
+    apply_environment,
+    deploy_system,
+    expired_environments,
+    prove_isolation,
+    residue,
+    tear_down,
+    thaw,
+)
+from sandbox.errors import ClusterError, IsolationError
+from sandbox.model.record import digest_of
+from sandbox.model.trial import EnvironmentSpec, IsolationProof
+from sandbox.ports import Cluster, KubernetesObject, Tokens
+from workflows.activities.boundary import activity_method
+from workflows.activities.keeping import Ledger
+from workflows.activities.site import Site
+from workflows.messages import (
+    EntryDraft,
+    EnvironmentOutcome,
+    EnvironmentTask,
+    ProofSummary,
+    ReaperInput,
+    ReaperResult,
+    SystemManifests,
+)
+
+_WAIT_S = 120.0
+
+
+class ProvisionActivities:
+    """Builds what the temporary rule asks for, and takes it away again."""
+
+    def __init__(
+        self, cluster: Cluster, *, ledger: Ledger, tokens: Tokens, site: Site
+    ) -> None:
+        self._cluster = cluster
+        self._ledger = ledger
+        self._tokens = tokens
+        self._site = site
+
+    @activity_method
+    def provision_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
+        """Apply the objects, prove the isolation, deploy the system."""
+        return self._open(task, deploy_system)
+
+    @activity_method
+    def thaw_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
+        """Make a frozen environment whole, prove it again, start the system."""
+        return self._open(task, thaw)
+
+    @activity_method
+    def deploy_system(self, task: EnvironmentTask) -> EnvironmentOutcome:
+        """Roll out a version of the system in an open environment."""
+        started_at = self._ledger.clock.now()
+        spec, manifests = self._documents(task)
+        deploy_system(
+            self._cluster, spec, manifests, wait_s=_WAIT_S, pause=_heartbeating
+        )
+        return self._outcome(task, "ready", started_at)
+
+    @activity_method
+    def remove_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
+        """Revoke the token, remove the namespace, and show that nothing is left."""
+        started_at = self._ledger.clock.now()
+        self._tokens.revoke(task.trial_id)
+        tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=_heartbeating)
+        left = residue(self._cluster, task.trial_id)
+        if left:
+            raise ClusterError(
+                f"trial {task.trial_id}: after tear-down there is still "
+                f"{', '.join(left[:5])}; it is tried again",
+                retryable=True,
+            )
+        return self._outcome(task, "gone", started_at, residue=0)
+
+    @activity_method
+    def reap_environments(self, task: ReaperInput) -> ReaperResult:
+        """Remove every environment past its expiry that is still there."""
+        late = expired_environments(
+            self._cluster, at=self._ledger.clock.now(), grace_s=task.grace_s
+        )
+        for trial_id in late:
+            self._tokens.revoke(trial_id)
+            tear_down(self._cluster, trial_id, wait_s=_WAIT_S, pause=_heartbeating)
+            self._ledger.append(
+                EntryDraft(
+                    kind="environment",
+                    entry_id=f"reaped/{trial_id}/{self._ledger.clock.now():%s}",
+                    trial_id=trial_id,
+                    body={"act": "reaped", "reason": "past its expiry"},
+                )
+            )
+        return ReaperResult(checked=len(late), removed=tuple(late))
+
+    def _open(
+        self, task: EnvironmentTask, start_system: Callable[..., None]
+    ) -> EnvironmentOutcome:
+        started_at = self._ledger.clock.now()
+        spec, manifests = self._documents(task)
+        token = self._new_token(spec)
+        apply_environment(self._cluster, spec, recorder_token=token)
+        proof = self._prove(spec, task)
+        start_system(
+            self._cluster, spec, manifests, wait_s=_WAIT_S, pause=_heartbeating
+        )
+        return self._outcome(task, "ready", started_at, proof=proof)
+
+    def _documents(
+        self, task: EnvironmentTask
+    ) -> tuple[EnvironmentSpec, list[KubernetesObject]]:
+        records = self._ledger.records
+        spec = records.get_document(task.trial_id, "environment")
+        system = records.get_document(task.trial_id, task.manifests)
+        manifests = SystemManifests.model_validate(system).objects
+        return EnvironmentSpec.model_validate(spec), manifests
+
+    def _new_token(self, spec: EnvironmentSpec) -> str:
+        token = secrets.token_urlsafe(32)
+        self._tokens.revoke(spec.trial_id)
+        self._tokens.issue(spec.trial_id, "system", token)
+        return token
+
+    def _prove(self, spec: EnvironmentSpec, task: EnvironmentTask) -> ProofSummary:
+        proof = prove_isolation(
+            self._cluster,
+            spec,
+            targets=self._site.targets,
+            clock=self._ledger.clock,
+            pause=_heartbeating,
+        )
+        entry_id = f"proof/{task.trial_id}/{task.generation}/{activity.info().attempt}"
+        self._ledger.write("isolation-proof", entry_id, task.trial_id, proof)
+        self._ledger.records.put_document(task.trial_id, "isolation-proof", proof)
+        if not proof.holds:
+            raise IsolationError(
+                f"trial {task.trial_id}: the isolation could not be proven: "
+                + "; ".join(proof.failures)
+            )
+        return summarise(proof)
+
+    def _outcome(
+        self,
+        task: EnvironmentTask,
+        state: str,
+        started_at: datetime,
+        *,
+        proof: ProofSummary | None = None,
+        residue: int | None = None,
+    ) -> EnvironmentOutcome:
+        now = self._ledger.clock.now()
+        outcome = EnvironmentOutcome(
+            namespace=f"trial-{task.trial_id}",
+            seconds=round((now - started_at).total_seconds(), 3),
+            finished_at=now,
+            proof=proof,
+        )
+        body = {
+            "act": state,
+            "generation": task.generation,
+            "seconds": outcome.seconds,
+            "manifests": task.manifests,
+        }
+        if residue is not None:
+            body["residue"] = residue
+        run = f"{task.trial_id}/{task.generation}/{activity.info().attempt}"
+        self._ledger.append(
+            EntryDraft(
+                kind="environment",
+                entry_id=f"environment/{state}/{run}",
+                trial_id=task.trial_id,
+                body=body,
+            )
+        )
+        return outcome
+
+
+def summarise(proof: IsolationProof) -> ProofSummary:
+    """Return the proof in figures."""
+    trial = [item for item in proof.attempts if item.origin == "trial"]
+    controls = [item for item in proof.attempts if item.origin == "control"]
+    return ProofSummary(
+        digest=digest_of(proof),
+        holds=proof.holds,
+        attempts=len(proof.attempts),
+        allowed_reached=sum(
+            item.target.expect == "reached" and item.outcome == "reached"
+            for item in trial
+        ),
+        denied_blocked=sum(
+            item.target.expect == "blocked" and item.outcome == "blocked"
+            for item in trial
+        ),
+        controls_passed=sum(item.outcome == "reached" for item in controls),
+        failures=proof.failures,
+    )
+
+
+def _heartbeating(seconds: float) -> None:
+    activity.heartbeat()
+    time.sleep(seconds)

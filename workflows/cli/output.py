@@ -1,0 +1,81 @@
+"""What the command says: results on standard output, words on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+stderr = Console(stderr=True, highlight=False)
+
+
+class Format(str, Enum):
+    """How results are written."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+    name = "name"
+
+
+Output = Annotated[
+    Format, typer.Option("--output", "-o", help="How to write the result.")
+]
+
+
+def say(text: str) -> None:
+    """Write words for a person to standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def emit(rows: Sequence[Mapping[str, Any]], form: Format, *, name: str) -> None:
+    """Write a list of results to standard output.
+
+    Args:
+        rows: One mapping per result, the same keys each, JSON-ready values.
+        form: Table, JSON, YAML, or the names alone.
+        name: The key that names a result.
+    """
+    if form is Format.json:
+        sys.stdout.write(json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n")
+    elif form is Format.yaml:
+        sys.stdout.write(yaml.safe_dump(list(rows), sort_keys=False, allow_unicode=True))
+    elif form is Format.name:
+        sys.stdout.write("".join(f"{row[name]}\n" for row in rows))
+    else:
+        _print_table(rows)
+
+
+def emit_one(result: Mapping[str, Any], form: Format, *, name: str) -> None:
+    """Write one result to standard output."""
+    if form is Format.json:
+        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    elif form is Format.yaml:
+        sys.stdout.write(yaml.safe_dump(dict(result), sort_keys=False))
+    elif form is Format.name:
+        sys.stdout.write(f"{result[name]}\n")
+    else:
+        _print_table([{"field": key, "value": value} for key, value in result.items()])
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        say("nothing to show")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)

@@ -1,0 +1,29 @@
+"""`sandbox recorder`: the process that makes telemetry durable."""
+
+from __future__ import annotations
+
+import typer
+
+from sandbox.adapters.clock import SystemClock
+from sandbox.adapters.database import open_database
+from sandbox.adapters.otlp import serve
+from sandbox.adapters.tokens import SqlTokens
+from workflows.cli.setup import Home, log_to_stderr, read_settings
+
+app = typer.Typer(
+    name="recorder", help="Receives OTLP and makes it durable.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _noun() -> None:
+    """Receives OTLP and makes it durable."""
+
+
+@app.command("run")
+def run(home: Home = None) -> None:
+    """Receive OTLP over gRPC and HTTP until stopped."""
+    settings = read_settings(home)
+    log_to_stderr(settings)
+    tokens = SqlTokens(open_database(settings))
+    serve(settings, tokens=tokens, clock=SystemClock())

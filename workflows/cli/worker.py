@@ -1,0 +1,33 @@
+"""`sandbox worker`: the process that runs workflows and activities."""
+
+from __future__ import annotations
+
+import typer
+
+from sandbox.local import describe
+from workflows.cli.setup import (
+    Context,
+    Home,
+    Temporal,
+    log_to_stderr,
+    read_settings,
+    run_async,
+)
+from workflows.worker import serve
+
+app = typer.Typer(
+    name="worker", help="Runs workflows and activities.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _noun() -> None:
+    """Runs workflows and activities."""
+
+
+@app.command("run")
+def run(home: Home = None, temporal: Temporal = "", context: Context = "") -> None:
+    """Serve every queue until stopped."""
+    settings = read_settings(home, temporal=temporal, context=context)
+    log_to_stderr(settings)
+    run_async(serve(settings, describe(settings)))

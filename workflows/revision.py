@@ -1,0 +1,210 @@
+"""The revision of a rulebook: proposal, consultation, dispositions, adoption.
+
+Rules of this module:
+
+* The proposal is open for comment at least as long as the regime says; a comment after
+  the end, and an adoption before it, are refused on record.
+* Every comment gets a disposition with a reason before anything is adopted.
+* Adoption publishes version n+1; running trials are told and keep their own version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from sandbox.errors import ProcedureError
+    from sandbox.model.decision import Refusal
+    from sandbox.model.party import Actor
+    from sandbox.model.proposal import Comment, Consultation, Disposition
+    from sandbox.model.record import Record
+    from sandbox.revision import (
+        add_comment,
+        check_adoptable,
+        dispose,
+        open_consultation,
+        undisposed,
+    )
+    from workflows.activities.ledger import LedgerActivities
+    from workflows.activities.revise import ReviseActivities
+    from workflows.messages import (
+        Adopt,
+        AdoptionResult,
+        AdoptProposal,
+        Answer,
+        DisposeComment,
+        DraftProposal,
+        EntryDraft,
+        FileComment,
+        KeepConsultation,
+        ProposalSummary,
+        RevisionInput,
+        RevisionStatus,
+        RulebookChanged,
+    )
+    from workflows.options import perform
+
+
+@workflow.defn(name="RevisionWorkflow")
+class RevisionWorkflow:
+    """Carries the findings of trials back into the rule."""
+
+    @workflow.init
+    def __init__(self, start: RevisionInput) -> None:
+        self._start = start
+        self._lock = asyncio.Lock()
+        self._proposal: ProposalSummary | None = None
+        self._consultation: Consultation | None = None
+        self._adopted: AdoptionResult | None = None
+
+    @workflow.run
+    async def run(self, start: RevisionInput) -> RevisionStatus:
+        """Draft, consult, and wait for the adoption."""
+        draft = DraftProposal(revision=start, at=workflow.now())
+        self._proposal = await perform(ReviseActivities.draft_proposal, draft)
+        self._consultation = open_consultation(
+            self._proposal.proposal, regime=start.regime, at=workflow.now()
+        )
+        await self._keep()
+        await workflow.wait_condition(lambda: self._adopted is not None)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._tell_running_trials()
+        await perform(ReviseActivities.write_bundles, start)
+        return self.status()
+
+    @workflow.update
+    async def comment(self, filed: FileComment) -> Answer:
+        """File a comment while the consultation is open."""
+
+        async def act() -> Answer:
+            comment = Comment(
+                comment_id=filed.comment_id,
+                by=filed.by,
+                text=filed.text,
+                at=workflow.now(),
+            )
+            self._consultation = add_comment(self._open, comment)
+            return await self._record("comment", filed.comment_id, comment)
+
+        return await self._attempt("comment", filed.comment_id, filed.by, act)
+
+    @workflow.update
+    async def dispose(self, disposal: DisposeComment) -> Answer:
+        """Say what became of a comment, and why."""
+
+        async def act() -> Answer:
+            disposition = Disposition(
+                comment_id=disposal.comment_id,
+                outcome=disposal.outcome,
+                reason=disposal.reason,
+                by=disposal.by,
+                at=workflow.now(),
+            )
+            self._consultation = dispose(self._open, disposition)
+            return await self._record("disposition", disposal.decision_id, disposition)
+
+        return await self._attempt("dispose", disposal.decision_id, disposal.by, act)
+
+    @workflow.update
+    async def adopt(self, adopt: Adopt) -> Answer:
+        """Adopt the proposal, when the law allows it."""
+
+        async def act() -> Answer:
+            check_adoptable(self._open, by=adopt.by, at=workflow.now())
+            self._adopted = await perform(
+                ReviseActivities.adopt_proposal,
+                AdoptProposal(revision=self._start, adopt=adopt, at=workflow.now()),
+            )
+            return Answer(accepted=True)
+
+        return await self._attempt("adopt", adopt.decision_id, adopt.by, act)
+
+    @workflow.query
+    def status(self) -> RevisionStatus:
+        """Say where the revision stands."""
+        consultation = self._consultation
+        if consultation is None:
+            return RevisionStatus(state="drafting", proposal=self._proposal)
+        closed = workflow.now() >= consultation.open.end
+        state = "adopted" if self._adopted else "deciding" if closed else "consulting"
+        return RevisionStatus.model_validate(
+            {
+                "state": state,
+                "proposal": self._proposal,
+                "opens_at": consultation.open.start,
+                "closes_at": consultation.open.end,
+                "comments": len(consultation.comments),
+                "undisposed": undisposed(consultation),
+                "adopted": self._adopted.after if self._adopted else None,
+            }
+        )
+
+    @property
+    def _open(self) -> Consultation:
+        if self._consultation is None:
+            raise ProcedureError(
+                "the proposal is still being drafted; wait until it is open for comment"
+            )
+        return self._consultation
+
+    async def _attempt(
+        self,
+        act_name: str,
+        decision_id: str,
+        by: Actor,
+        act: Callable[[], Awaitable[Answer]],
+    ) -> Answer:
+        async with self._lock:
+            try:
+                answer = await act()
+            except ProcedureError as error:
+                refusal = Refusal(
+                    decision_id=decision_id,
+                    code="not-lawful",
+                    what=error.diagnosis,
+                    by=by,
+                    act=act_name,
+                    at=workflow.now(),
+                )
+                place = await self._record(
+                    "refusal", f"refusal/{decision_id}", refusal
+                )
+                return place.model_copy(update={"accepted": False, "refusal": refusal})
+            await self._keep()
+            return answer
+
+    async def _record(self, kind: str, entry_id: str, body: Record) -> Answer:
+        draft = EntryDraft.model_validate(
+            {
+                "kind": kind,
+                "entry_id": f"rulebook/{self._start.rulebook}/{entry_id}",
+                "trial_id": f"rulebook/{self._start.rulebook}",
+                "body": body.model_dump(mode="json"),
+            }
+        )
+        place = await perform(LedgerActivities.record_entry, draft, summary=kind)
+        return Answer(accepted=True, index=place.index)
+
+    async def _keep(self) -> None:
+        await perform(
+            ReviseActivities.keep_consultation,
+            KeepConsultation(
+                rulebook=self._start.rulebook,
+                number=self._start.number,
+                consultation=self._open.model_dump(mode="json"),
+            ),
+        )
+
+    async def _tell_running_trials(self) -> None:
+        assert self._adopted is not None
+        change = RulebookChanged(adopted=self._adopted.after)
+        for trial_id in self._adopted.running:
+            trial = workflow.get_external_workflow_handle(f"trial/{trial_id}")
+            try:
+                await trial.signal("rulebook_changed", change)
+            except ApplicationError:
+                workflow.logger.warning("trial %s has ended meanwhile", trial_id)

@@ -1,0 +1,12 @@
+"""The whole case: one entity workflow per trial, months long, continue-as-new.
+
+| module | what it holds |
+|---|---|
+| `program` | the workflow: what happens in each state, what people may do |
+| `journal` | record first, then take effect; answers given before are given again |
+| `peers` | the abandoned peers (environment, monitor) and how they are told |
+"""
+
+from workflows.trial.program import TrialWorkflow
+
+__all__ = ["TrialWorkflow"]
