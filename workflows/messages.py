@@ -26,6 +26,7 @@ from sandbox.model.record import (
     Period,
     Record,
     TrialId,
+    digest_of,
 )
 from sandbox.model.regime import Regime
 from sandbox.model.rule import Action, RulebookRef
@@ -423,6 +424,9 @@ class MonitorState(Record):
     """Rule → units so far."""
     windows: int = 0
     looks: int = 0
+    data_digest: Digest = digest_of(b"")
+    """Chained over every observation so far: SHA-256 of the digest before and the
+    canonical JSON of the observation."""
     surveillance: int = 1
     """Counted up at each resumption: the guardrails begin afresh."""
 

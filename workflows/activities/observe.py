@@ -5,7 +5,8 @@ Rules of this module:
 * One window is one activity; its heartbeat carries the whole state, so that a worker
   that dies is replaced without a frame read twice or not at all.
 * A breach is in the log before anyone is told of it.
-* Every window ends with a look at each guardrail and each goal, which is an entry.
+* Every window ends with a look at each guardrail, which is an entry. Goals are looked
+  at when the trial is judged: their looks are recomputed from the sealed evidence.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 from temporalio import activity
 
-from sandbox.findings import look_at_goal, look_at_harm
-from sandbox.model.application import TrialPlan
+from sandbox import __version__
 from sandbox.model.finding import Counts, Look
 from sandbox.model.observation import Breach, Observation
-from sandbox.monitor import advance, observe_frames, rearm, start
+from sandbox.model.record import canonical_json, digest_of
+from sandbox.monitor import GuardrailState, advance, observe_frames, rearm, start
 from sandbox.recorder import decode_frames
 from sandbox.rules import CompiledRules, compile_rules
 from workflows.activities.boundary import activity_method
@@ -29,13 +29,6 @@ from workflows.activities.keeping import Ledger
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
 _POLL_S = 0.1
-
-
-class Judged(NamedTuple):
-    """What is needed to judge the spans of one trial."""
-
-    rules: CompiledRules
-    plan: TrialPlan
 
 
 class ObserveActivities:
@@ -61,22 +54,21 @@ class ObserveActivities:
         details = activity.info().heartbeat_details
         if details:
             state = MonitorState.model_validate(details[0])
-        judged = self._judged(state.trial_id)
+        rules = self._rules(state.trial_id)
         ends = time.monotonic() + state.window_s
         while time.monotonic() < ends and not activity.is_cancelled():
-            state, breach = self._read_on(state, judged.rules)
+            state, breach = self._read_on(state, rules)
             activity.heartbeat(state.model_dump(mode="json"))
             if breach is not None:
                 report = self._record_breach(state, breach)
-                return WindowResult(state=self._look(state, judged), breach=report)
+                return WindowResult(state=self._look(state), breach=report)
             time.sleep(_POLL_S)
-        return WindowResult(state=self._look(state, judged))
+        return WindowResult(state=self._look(state))
 
-    def _judged(self, trial_id: str) -> Judged:
+    def _rules(self, trial_id: str) -> CompiledRules:
         rule = self._ledger.temporary_rule(trial_id)
         rulebook = self._ledger.records.rulebook(rule.of.rulebook, rule.of.version)
-        plan = self._ledger.application(trial_id).plan
-        return Judged(rules=compile_rules(rulebook, rule), plan=plan)
+        return compile_rules(rulebook, rule)
 
     def _read_on(
         self, state: MonitorState, rules: CompiledRules
@@ -130,7 +122,11 @@ class ObserveActivities:
                     guardrail, observation, trial_id=state.trial_id, at=now
                 )
                 breach = breach or signal
-        update = {"guardrails": tuple(guardrails), "counts": counts}
+        update = {
+            "guardrails": tuple(guardrails),
+            "counts": counts,
+            "data_digest": _chained(state.data_digest, observations),
+        }
         return state.model_copy(update=update), breach
 
     def _record_breach(self, state: MonitorState, breach: Breach) -> BreachReport:
@@ -143,14 +139,13 @@ class ObserveActivities:
             detected_at=breach.detected_at,
         )
 
-    def _look(self, state: MonitorState, judged: Judged) -> MonitorState:
-        now = self._ledger.clock.now()
-        for look in _looks(state, judged.plan, now):
-            entry_id = f"look/{state.trial_id}/{look.number}/{look.subject}"
+    def _look(self, state: MonitorState) -> MonitorState:
+        number, now = state.looks + 1, self._ledger.clock.now()
+        for guardrail in state.guardrails:
+            look = _look_at(guardrail, state, number=number, at=now)
+            entry_id = f"look/{state.trial_id}/{number}/{look.subject}"
             self._ledger.write("look", entry_id, state.trial_id, look)
-        return state.model_copy(
-            update={"windows": state.windows + 1, "looks": state.looks + 1}
-        )
+        return state.model_copy(update={"windows": state.windows + 1, "looks": number})
 
 
 def _counted(counts: Counts, observation: Observation) -> Counts:
@@ -158,14 +153,31 @@ def _counted(counts: Counts, observation: Observation) -> Counts:
     return counts.model_copy(update={field: getattr(counts, field) + 1})
 
 
-def _looks(state: MonitorState, plan: TrialPlan, at: datetime) -> Iterator[Look]:
-    number = state.looks + 1
-    for guardrail in state.guardrails:
-        yield look_at_harm(guardrail, trial_id=state.trial_id, number=number, at=at)
-    for goal in plan.goals:
-        counts = state.counts.get(goal.estimand.of, Counts())
-        yield look_at_goal(
-            goal, counts, trial_id=state.trial_id, number=number, at=at
-        )
+def _chained(digest: str, observations: list[Observation]) -> str:
+    for observation in observations:
+        digest = digest_of(digest.encode() + canonical_json(observation))
+    return digest
 
 
+def _look_at(
+    guardrail: GuardrailState, state: MonitorState, *, number: int, at: datetime
+) -> Look:
+    units = guardrail.units
+    return Look(
+        trial_id=state.trial_id,
+        number=number,
+        subject=guardrail.guardrail.id,
+        purpose="harm",
+        counts=Counts(
+            satisfied=units - guardrail.events,
+            violated=guardrail.events,
+            not_evaluable=guardrail.not_evaluable,
+        ),
+        estimate=guardrail.events / units if units else None,
+        llr=guardrail.llr,
+        threshold=guardrail.threshold,
+        signalled=guardrail.signalled_at is not None,
+        data_digest=state.data_digest,
+        code_version=__version__,
+        at=at,
+    )

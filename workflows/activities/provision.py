@@ -22,6 +22,7 @@ from sandbox.environment import (
     expired_environments,
     prove_isolation,
     residue,
+    standard_targets,
     tear_down,
     thaw,
 )
@@ -142,7 +143,9 @@ class ProvisionActivities:
         proof = prove_isolation(
             self._cluster,
             spec,
-            targets=self._site.targets,
+            targets=standard_targets(
+                self._cluster, spec, beacons=self._site.beacons
+            ),
             clock=self._ledger.clock,
             pause=_heartbeating,
         )

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from sandbox.model.application import Application
+from typing import Protocol
+
+from pydantic import Field
+
+from sandbox.errors import InputError
+from sandbox.model.application import Application, Defect
 from sandbox.model.record import Digest, Record
 from sandbox.model.rule import TemporaryRule
-from sandbox.model.trial import EnvironmentSpec, ProofTarget, RecorderEndpoint
+from sandbox.model.trial import EnvironmentSpec, RecorderEndpoint
+from sandbox.settings import Settings
 
 PROBE_IMAGE = "agnhost"
+
+
+class LocalFacts(Protocol):
+    """What is asked of the servers of this machine."""
+
+    @property
+    def host_address(self) -> str:
+        """This machine's side of the node."""
+        ...
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Image name → digest."""
+        ...
+
+    @property
+    def beacons(self) -> dict[str, tuple[str, int]]:
+        """Listeners by name."""
+        ...
 
 
 class Site(Record):
@@ -18,8 +43,32 @@ class Site(Record):
     """CIDR that load comes from."""
     probe_image: Digest
     """Image of the isolation proof."""
-    targets: tuple[ProofTarget, ...] = ()
-    """What the isolation proof tries besides the trial's own addresses."""
+    beacons: dict[str, tuple[str, int]] = Field(default_factory=dict)
+    """Listeners that are known to be there: positive controls of the proof."""
+
+    @classmethod
+    def of(cls, settings: Settings, servers: LocalFacts | None) -> Site:
+        """Return the facts of this machine's node, or of the configured cluster.
+
+        Raises:
+            InputError: An existing cluster is used and a setting it needs is missing.
+        """
+        if servers is not None and not settings.context:
+            host, source = servers.host_address, f"{servers.host_address}/32"
+            return cls(
+                recorder=_endpoint(settings, host),
+                load_source=settings.load_source or source,
+                probe_image=servers.images[PROBE_IMAGE],
+                beacons=servers.beacons,
+            )
+        defects = _missing(settings)
+        if defects:
+            raise InputError(defects)
+        return cls(
+            recorder=_endpoint(settings, settings.recorder_host),
+            load_source=settings.load_source,
+            probe_image=settings.images[PROBE_IMAGE],
+        )
 
     def environment(
         self, application: Application, *, rule: TemporaryRule, rule_digest: str
@@ -39,3 +88,32 @@ class Site(Record):
             load_source=self.load_source,
             caps=rule.scope.caps,
         )
+
+
+def _endpoint(settings: Settings, host: str) -> RecorderEndpoint:
+    return RecorderEndpoint(
+        host=host,
+        http_port=settings.recorder_http_port,
+        grpc_port=settings.recorder_grpc_port,
+    )
+
+
+def _missing(settings: Settings) -> list[Defect]:
+    needed = {
+        "images": settings.images.get(PROBE_IMAGE),
+        "load_source": settings.load_source,
+    }
+    remedies = {
+        "images": f"Set SANDBOX_IMAGES to JSON that gives {PROBE_IMAGE} its digest",
+        "load_source": "Set SANDBOX_LOAD_SOURCE to the CIDR that load comes from",
+    }
+    return [
+        Defect(
+            code=f"settings/{field}",
+            what=f"an existing cluster needs the setting {field}",
+            field=field,
+            remedy=remedies[field],
+        )
+        for field, value in needed.items()
+        if not value
+    ]

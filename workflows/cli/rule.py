@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from sandbox.adapters.clock import SystemClock
-from sandbox.errors import InputError
-from sandbox.model.document import read_document
-from sandbox.model.rule import Rulebook
-from sandbox.rules import check_rulebook, text_in_force
+from sandbox.rules import read_rulebook, text_in_force
 from workflows.activities.keeping import publish_rulebook
 from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.setup import Home, read_settings, read_text
@@ -22,23 +19,10 @@ app = typer.Typer(
 )
 
 
-def read_rulebook(path: Path) -> Rulebook:
-    """Return the rulebook in a file, checked whole.
-
-    Raises:
-        InputError: Every problem of the file.
-    """
-    rulebook = read_document(read_text(path), Rulebook, file=str(path))
-    defects = check_rulebook(rulebook, file=str(path))
-    if defects:
-        raise InputError(defects)
-    return rulebook
-
-
 @app.command("check")
 def check(file: Annotated[Path, typer.Argument(help="A rulebook as YAML.")]) -> None:
     """Check a rulebook; say every problem with its place."""
-    rulebook = read_rulebook(file)
+    rulebook = read_rulebook(read_text(file), file=str(file))
     say(f"{file}: {rulebook.rulebook} version {rulebook.version} is in order")
 
 
@@ -48,7 +32,7 @@ def publish(
     home: Home = None,
 ) -> None:
     """Publish a version of a rulebook in this installation."""
-    rulebook = read_rulebook(file)
+    rulebook = read_rulebook(read_text(file), file=str(file))
     ledger, _ = open_ledger(read_settings(home))
     ref = publish_rulebook(ledger, rulebook)
     say(f"published {ref.rulebook} version {ref.version}, {ref.digest}")

@@ -1,0 +1,70 @@
+"""`sandbox evidence`: the log, bundles, and whether they verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.evidence.verify import verify_bundle
+from workflows.activities.keeping import Bundles
+from workflows.cli.output import Format, Output, emit, say
+from workflows.cli.setup import Home, read_settings
+from workflows.worker import open_ledger
+
+app = typer.Typer(
+    name="evidence", help="What was recorded, and its proof.", no_args_is_help=True
+)
+
+
+@app.command("verify")
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
+    key: Annotated[
+        Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
+    ] = None,
+    output: Output = Format.table,
+) -> None:
+    """Verify a bundle offline, step by step; exit 1 if it does not verify."""
+    found = verify_bundle(bundle, key=key)
+    if output is Format.json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        for step in found.steps:
+            say(f"{'ok  ' if step.ok else 'FAIL'} {step.step}: {step.detail}")
+        say(f"{bundle}: {'verifies' if found.ok else 'does not verify'}")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(
+    trial: Annotated[str, typer.Option(help="Only this trial's entries.")] = "",
+    home: Home = None,
+    output: Output = Format.table,
+) -> None:
+    """List the entries of the transparency log."""
+    ledger, _ = open_ledger(read_settings(home))
+    rows = [
+        {
+            "index": item.index,
+            "kind": item.entry.kind,
+            "entry": item.entry.entry_id,
+            "recorded_at": item.entry.recorded_at.isoformat(),
+        }
+        for item in ledger.log.entries(trial)
+    ]
+    emit(rows, output, name="entry")
+
+
+@app.command("bundle")
+def bundle(
+    trial: Annotated[str, typer.Argument(help="Name of the trial.")],
+    home: Home = None,
+) -> None:
+    """Write the bundle of a trial anew and print its path."""
+    settings = read_settings(home)
+    ledger, _ = open_ledger(settings)
+    typer.echo(Bundles(settings.home / "bundles").write(ledger, trial))

@@ -1,0 +1,150 @@
+"""Everything an experiment needs, started and stopped around it.
+
+Rules of this module:
+
+* The worker and the recorder are processes of their own, tracked like the servers, so
+  that `sandbox local down` also finds them after everything was killed.
+* What was started is stopped, also when the experiment fails; `--keep` leaves it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+from temporalio.client import Client
+
+from sandbox.environment import apply_platform, residue
+from sandbox.errors import LocalError
+from sandbox.local import LocalServers, down, is_alive, last_lines, spawn, up
+from sandbox.local import log_file as log_of
+from sandbox.ports import Cluster
+from sandbox.settings import Settings
+from workflows.activities.keeping import Ledger
+from workflows.activities.site import Site
+from workflows.cli.progress import Progress
+from workflows.client import connect, schedule_reaper
+from workflows.worker import open_cluster, open_ledger
+
+_READY_WITHIN_S = 60.0
+_REAPER_EVERY = timedelta(minutes=1)
+
+
+class Stage(NamedTuple):
+    """A running installation, as an experiment sees it."""
+
+    settings: Settings
+    servers: LocalServers | None
+    client: Client
+    ledger: Ledger
+    cluster: Cluster
+    site: Site
+    progress: Progress
+    seed: int
+
+    def residue(self, trial_id: str) -> list[str]:
+        """Return what a trial has left behind in the cluster."""
+        return residue(self.cluster, trial_id)
+
+
+class Wish(NamedTuple):
+    """How the stage is to be set."""
+
+    seed: int
+    keep: bool
+
+
+@asynccontextmanager
+async def set_stage(
+    settings: Settings, wish: Wish, progress: Progress
+) -> AsyncIterator[Stage]:
+    """Start servers, recorder and worker; stop them afterwards unless kept.
+
+    Raises:
+        LocalError: Something cannot be started; what was started is stopped.
+    """
+    try:
+        with progress.stage("servers"):
+            servers = await asyncio.to_thread(_servers, settings, progress)
+        with progress.stage("worker and recorder"):
+            stage = await _open(settings, servers, wish, progress)
+        yield stage
+    finally:
+        if not wish.keep:
+            with progress.stage("stopping"):
+                await asyncio.to_thread(down, settings, progress=_quietly(progress))
+
+
+def _servers(settings: Settings, progress: Progress) -> LocalServers | None:
+    return up(
+        settings,
+        progress=_quietly(progress),
+        kubernetes=not settings.context,
+        temporal=not settings.temporal,
+    )
+
+
+async def _open(
+    settings: Settings,
+    servers: LocalServers | None,
+    wish: Wish,
+    progress: Progress,
+) -> Stage:
+    ledger, _ = open_ledger(settings)
+    cluster = open_cluster(settings, servers)
+    await asyncio.to_thread(apply_platform, cluster)
+    address = settings.temporal or (servers.temporal_address if servers else "")
+    client = await connect(address, namespace=settings.temporal_namespace)
+    progress.wait("recorder")
+    _start(settings, servers, "recorder")
+    _start(settings, servers, "worker")
+    for name in ("recorder", "worker"):
+        progress.wait(name)
+        await asyncio.to_thread(_await_ready, settings, name)
+    await schedule_reaper(client, every=_REAPER_EVERY)
+    return Stage(
+        settings=settings,
+        servers=servers,
+        client=client,
+        ledger=ledger,
+        cluster=cluster,
+        site=Site.of(settings, servers),
+        progress=progress,
+        seed=wish.seed,
+    )
+
+
+def _start(settings: Settings, servers: LocalServers | None, name: str) -> None:
+    if is_alive(settings, name):
+        return
+    env = {
+        f"SANDBOX_{field.upper()}": str(value)
+        for field, value in settings.model_dump(exclude_defaults=True).items()
+        if value is not None
+    }
+    env["SANDBOX_HOME"] = str(settings.home)
+    if servers is not None and not settings.context:
+        env["SANDBOX_RECORDER_HOST"] = servers.host_address
+    argv = [sys.executable, "-m", "workflows.cli", name, "run"]
+    spawn(settings, name, argv, env=env)
+
+
+def _await_ready(settings: Settings, name: str) -> None:
+    log = log_of(settings, name)
+    ends = time.monotonic() + _READY_WITHIN_S
+    while f"{name} ready" not in log.read_text(errors="replace"):
+        if not is_alive(settings, name) or time.monotonic() > ends:
+            raise LocalError(
+                f"the {name} did not become ready; its log {log} ends with:\n"
+                + last_lines(log)
+            )
+        time.sleep(0.1)
+
+
+def _quietly(progress: Progress):  # type: ignore[no-untyped-def]
+    return lambda stage, text: progress.wait(f"{stage}: {text}")
