@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """Loopback port on which workers ask the recorder to close a segment."""
     load_source: str = ""
     """CIDR the load comes from; empty is this machine's side of the local node."""
+    images: dict[str, str] = Field(default_factory=dict)
+    """Image name → digest, for an existing cluster that holds them already."""
     segment_seconds: float = 10.0
     """A segment is closed after this many seconds."""
     segment_bytes: int = 64 * 1024 * 1024

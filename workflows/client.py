@@ -29,6 +29,7 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     WithStartWorkflowOperation,
+    WorkflowHandle,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -52,6 +53,7 @@ from workflows.messages import (
     FileComment,
     ReaperInput,
     ReportLoad,
+    ReviewResult,
     ReviewStatus,
     RevisionInput,
     RevisionStatus,
@@ -237,16 +239,20 @@ class TrialClient:
         return await poll(self.status, condition, every_s=every_s)
 
     @property
-    def _trial(self) -> Any:
-        return self._client.get_workflow_handle(f"trial/{self._trial_id}")
+    def _trial(self) -> WorkflowHandle[TrialWorkflow, TrialStatus]:
+        return self._client.get_workflow_handle_for(
+            TrialWorkflow.run, f"trial/{self._trial_id}"
+        )
 
-    async def _review(self) -> Any:
+    async def _review(self) -> WorkflowHandle[ReviewWorkflow, ReviewResult]:
         status = await self.status()
         if not status.review_id:
             raise ProcedureError(
                 f"trial {self._trial_id} is {status.state}; no review is open"
             )
-        return self._client.get_workflow_handle(status.review_id)
+        return self._client.get_workflow_handle_for(
+            ReviewWorkflow.run, status.review_id
+        )
 
 
 class RevisionClient:
@@ -314,10 +320,8 @@ class RevisionClient:
         return await self._handle.result()
 
     @property
-    def _handle(self) -> Any:
-        return self._client.get_workflow_handle(
-            self._id, result_type=RevisionStatus
-        )
+    def _handle(self) -> WorkflowHandle[RevisionWorkflow, RevisionStatus]:
+        return self._client.get_workflow_handle_for(RevisionWorkflow.run, self._id)
 
 
 async def poll(

@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
         EnvironmentTask,
         FreezeNow,
     )
-    from workflows.options import perform, start as start_activity
+    from workflows.options import begin, perform
 
 
 @workflow.defn(name="EnvironmentWorkflow")
@@ -134,7 +134,7 @@ class EnvironmentWorkflow:
     ) -> None:
         generation = self._generation
         prefix = workflow.info().task_queue.rsplit("-", 1)[0]
-        self._under_way = start_activity(method, self._task(generation), prefix=prefix)
+        self._under_way = begin(method, self._task(generation), prefix=prefix)
         try:
             outcome = await self._under_way
         finally:

@@ -19,6 +19,7 @@ from sandbox.model.decision import Condition, Decision, Opinion, Refusal
 from sandbox.model.finding import Counts
 from sandbox.model.load import LoadResult
 from sandbox.model.party import Actor, Applicant
+from sandbox.model.proposal import Consultation
 from sandbox.model.record import (
     Digest,
     Identifier,
@@ -477,8 +478,17 @@ class ProposalSummary(Record):
     """A drafted proposal by reference."""
 
     proposal: str
+    version: int
+    """Version of the rulebook it amends."""
     digest: Digest
     amendments: int
+
+
+class DraftedProposal(Record):
+    """A drafted proposal, open for comment."""
+
+    summary: ProposalSummary
+    consultation: Consultation
 
 
 class FileComment(Record):
@@ -531,6 +541,9 @@ class AdoptProposal(Record):
 
     revision: RevisionInput
     adopt: Adopt
+    version: int
+    """Version of the rulebook the proposal amends."""
+    consultation: Consultation
     at: Instant
 
 

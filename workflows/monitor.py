@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
         SealSegments,
         WindowResult,
     )
-    from workflows.options import perform, start as start_activity
+    from workflows.options import begin, perform
 
 
 @workflow.defn(name="MonitorWorkflow")
@@ -95,9 +95,7 @@ class MonitorWorkflow:
         if not self._state.begun:
             self._state = await perform(ObserveActivities.start_watch, self._state)
         prefix = workflow.info().task_queue.rsplit("-", 1)[0]
-        self._window = start_activity(
-            ObserveActivities.watch_window, self._state, prefix=prefix
-        )
+        self._window = begin(ObserveActivities.watch_window, self._state, prefix=prefix)
         try:
             result = await self._window
         except ActivityError as error:

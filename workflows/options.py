@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-* Queues are split by privilege, so that each can have its own account and credential.
-  A queue is not a security boundary inside one Temporal namespace.
+* Queues are split by privilege, so that each can have its own account and
+  credential. A queue is not a security boundary inside one Temporal namespace.
 * Retryability is decided in the activity (`activities/boundary.py`), not here; tear-down
   and sealing are retried without limit.
 * These are technical bounds. Lawful durations come from the regime or the plan.
@@ -83,16 +83,16 @@ async def perform(
         What the activity returned.
     """
     prefix = workflow.info().task_queue.rsplit("-", 1)[0]
-    call = start(method, argument, prefix=prefix, summary=summary)
+    call = begin(method, argument, prefix=prefix, summary=summary)
     return await cast("Awaitable[R]", call)
 
 
-def start(
+def begin(
     method: Callable[[Any, A], R], argument: A, *, prefix: str, summary: str = ""
 ) -> workflow.ActivityHandle[R]:
     """Start one activity and return its handle, for work that may be cancelled."""
     options = TABLE[method.__name__]
-    handle = workflow.start_activity_method(
+    return workflow.start_activity_method(
         cast("Callable[[Any, A], Awaitable[R]]", method),
         argument,
         task_queue=queue_name(prefix, options.queue),
@@ -109,4 +109,3 @@ def start(
         priority=Priority(priority_key=options.priority),
         summary=summary or None,
     )
-    return cast("workflow.ActivityHandle[R]", handle)

@@ -2,9 +2,10 @@
 
 Rules of this module:
 
-* Whether an act is lawful is asked of `sandbox.procedure.review`; this program only waits.
-* An attempt that is not lawful is accepted as an update, recorded, and answered with the
-  refusal; it leaves a trace for ever.
+* Whether an act is lawful is asked of `sandbox.procedure.review`; this program only
+  waits.
+* An attempt that is not lawful is accepted as an update, recorded, and answered with
+  the refusal; it leaves a trace for ever.
 * A missed deadline is recorded; what it means stands in the regime's clock.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 
@@ -144,7 +146,7 @@ class ReviewWorkflow:
         self._refused += 1
         return Answer(accepted=False, refusal=refusal, index=index)
 
-    async def _record(self, kind: str, entry_id: str, body: dict[str, object]) -> int:
+    async def _record(self, kind: str, entry_id: str, body: dict[str, Any]) -> int:
         draft = EntryDraft.model_validate(
             {
                 "kind": kind,
@@ -179,7 +181,7 @@ class ReviewWorkflow:
         return True
 
 
-def _body(record: Record) -> dict[str, object]:
+def _body(record: Record) -> dict[str, Any]:
     return record.model_dump(mode="json")
 
 

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from sandbox.errors import ProcedureError
@@ -22,13 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from sandbox.model.party import Actor
     from sandbox.model.proposal import Comment, Consultation, Disposition
     from sandbox.model.record import Record
-    from sandbox.revision import (
-        add_comment,
-        check_adoptable,
-        dispose,
-        open_consultation,
-        undisposed,
-    )
+    from sandbox.revision import add_comment, dispose, undisposed
     from workflows.activities.ledger import LedgerActivities
     from workflows.activities.revise import ReviseActivities
     from workflows.messages import (
@@ -48,6 +42,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.options import perform
 
+_NOT_LAWFUL = ("ProcedureError", "InputError")
+
 
 @workflow.defn(name="RevisionWorkflow")
 class RevisionWorkflow:
@@ -65,10 +61,9 @@ class RevisionWorkflow:
     async def run(self, start: RevisionInput) -> RevisionStatus:
         """Draft, consult, and wait for the adoption."""
         draft = DraftProposal(revision=start, at=workflow.now())
-        self._proposal = await perform(ReviseActivities.draft_proposal, draft)
-        self._consultation = open_consultation(
-            self._proposal.proposal, regime=start.regime, at=workflow.now()
-        )
+        drafted = await perform(ReviseActivities.draft_proposal, draft)
+        self._proposal = drafted.summary
+        self._consultation = drafted.consultation
         await self._keep()
         await workflow.wait_condition(lambda: self._adopted is not None)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -114,11 +109,7 @@ class RevisionWorkflow:
         """Adopt the proposal, when the law allows it."""
 
         async def act() -> Answer:
-            check_adoptable(self._open, by=adopt.by, at=workflow.now())
-            self._adopted = await perform(
-                ReviseActivities.adopt_proposal,
-                AdoptProposal(revision=self._start, adopt=adopt, at=workflow.now()),
-            )
+            self._adopted = await self._adopt(adopt)
             return Answer(accepted=True)
 
         return await self._attempt("adopt", adopt.decision_id, adopt.by, act)
@@ -151,6 +142,24 @@ class RevisionWorkflow:
             )
         return self._consultation
 
+    async def _adopt(self, adopt: Adopt) -> AdoptionResult:
+        consultation = self._open
+        assert self._proposal is not None
+        task = AdoptProposal(
+            revision=self._start,
+            adopt=adopt,
+            version=self._proposal.version,
+            consultation=consultation,
+            at=workflow.now(),
+        )
+        try:
+            return await perform(ReviseActivities.adopt_proposal, task)
+        except ActivityError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type in _NOT_LAWFUL:
+                raise ProcedureError(cause.message) from error
+            raise
+
     async def _attempt(
         self,
         act_name: str,
@@ -170,9 +179,7 @@ class RevisionWorkflow:
                     act=act_name,
                     at=workflow.now(),
                 )
-                place = await self._record(
-                    "refusal", f"refusal/{decision_id}", refusal
-                )
+                place = await self._record("refusal", f"refusal/{decision_id}", refusal)
                 return place.model_copy(update={"accepted": False, "refusal": refusal})
             await self._keep()
             return answer

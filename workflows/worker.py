@@ -19,6 +19,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sandbox.adapters.segments import LocalSegments
+from sandbox.adapters.signer import FileSigner
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import (
@@ -31,8 +33,6 @@ from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.records import SqlRecords
-from sandbox.adapters.segments import LocalSegments
-from sandbox.adapters.signer import FileSigner
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
 from sandbox.local import LocalServers
@@ -123,11 +123,10 @@ def open_adapters(settings: Settings, servers: LocalServers | None) -> Adapters:
 
 
 def open_cluster(settings: Settings, servers: LocalServers | None) -> KubernetesCluster:
-    """Open the named context, or the node of this machine; never the current context."""
+    """Open the named context or this machine's node; never the current context."""
     if settings.context:
-        return KubernetesCluster.from_kubeconfig(
-            settings.kubeconfig, context=settings.context
-        )
+        path = settings.kubeconfig or Path.home() / ".kube" / "config"
+        return KubernetesCluster.from_kubeconfig(path, context=settings.context)
     if servers is None:
         raise LocalError(
             "there is no Kubernetes node on this machine; start it with "

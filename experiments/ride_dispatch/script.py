@@ -220,9 +220,7 @@ async def _revise(play: Rehearsal) -> Any:
     )
     for paper in papers.comments.comments:
         comment_id = play.decision_id(paper.comment_id)
-        _expect(
-            await revision.comment(paper.text, by=paper.by, comment_id=comment_id)
-        )
+        _expect(await revision.comment(paper.text, by=paper.by, comment_id=comment_id))
     await revision.until(lambda status: status.state == "deciding")
     for paper in papers.comments.comments:
         answer = paper.disposition

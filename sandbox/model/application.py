@@ -15,7 +15,7 @@ from sandbox.model.record import Digest, Identifier, Period, Record, TrialId
 
 
 class Defect(Record):
-    """One thing wrong with a document: what, where, under which rule, and the remedy."""
+    """One thing wrong with a document: what, where, under which rule, the remedy."""
 
     kind: Literal["defect"] = "defect"
     code: Identifier

@@ -11,7 +11,8 @@ from sandbox.model.record import Identifier, Instant, Record, TrialId
 
 Outcome = Literal["approved", "approved_with_conditions", "refused"]
 IsolationClass = Literal["N1", "N2", "V1"]
-"""N1: hardened namespace. N2: N1 with gVisor on dedicated nodes. V1: own control plane."""
+"""N1: hardened namespace. N2: N1 with gVisor on dedicated nodes. V1: own control
+plane."""
 
 
 class Condition(Record):

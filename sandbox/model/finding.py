@@ -9,8 +9,9 @@ from sandbox.model.rule import RulebookRef
 from sandbox.model.trial import Pause
 
 Verdict = Literal["met", "not_met", "harm", "inconclusive", "invalid"]
-"""met, not met: the interval lies wholly on one side of the threshold. harm: a guardrail
-signalled. inconclusive: not enough evidence. invalid: the plan or the evidence broke."""
+"""met, not met: the interval lies wholly on one side of the threshold. harm: a
+guardrail signalled. inconclusive: not enough evidence. invalid: the plan or the
+evidence broke."""
 
 
 class Counts(Record):

@@ -45,7 +45,7 @@ class Authority(Record):
 
 
 class Actor(Record):
-    """A person (or machine) acting in one role; filled by the door, never by a payload."""
+    """A person or machine acting in a role; filled by the door, never by a payload."""
 
     kind: Literal["actor"] = "actor"
     name: str

@@ -9,8 +9,8 @@ from sandbox.model.record import Identifier, Instant, Interval, Record
 from sandbox.model.rule import Amendment, Mechanism, RulebookRef
 
 Support = Literal["supported", "censored", "extrapolated"]
-"""supported: the behaviour was seen under a rule at least that loose. censored: the rule
-itself prevented it. extrapolated: never required of anyone."""
+"""supported: the behaviour was seen under a rule at least that loose. censored: the
+rule itself prevented it. extrapolated: never required of anyone."""
 
 
 class SupportLabel(Record):

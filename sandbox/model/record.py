@@ -30,10 +30,10 @@ _IDENTIFIER = r"^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$"
 TrialId = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,53}[a-z0-9])?$")
 ]
-"""Lower-case letters, digits and hyphens; at most 55, so `trial-{id}` is a DNS label."""
+"""Lower-case letters, digits, hyphens; at most 55, so `trial-{id}` is a DNS label."""
 
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=200)]
-"""Names a rule, goal, condition … inside its document, for example `dispatch/offer-time`."""
+"""Names a rule, goal or condition in its document, such as `dispatch/offer-time`."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits."""
@@ -64,7 +64,10 @@ class Record(BaseModel):
     """Base of every record: frozen, closed, comparable by value."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
     )
 
 

@@ -105,7 +105,7 @@ class IsolationProof(Record):
     """Rights of the workload account; must be empty."""
     policy_enforced: bool
     holds: bool
-    """All expectations met, and every controlled negative was reached by its control."""
+    """All expectations met; every controlled negative was reached by its control."""
     failures: tuple[str, ...] = ()
     """Why it does not hold, one sentence each."""
 

@@ -31,7 +31,7 @@ from sandbox.model.segment import LoggedEntry
 from sandbox.monitor import observe_frames
 from sandbox.rules import compile_rules
 from workflows.activities.keeping import Bundles, Ledger
-from workflows.messages import Closing, CloseTrial
+from workflows.messages import CloseTrial, Closing
 
 
 def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:

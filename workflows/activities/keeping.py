@@ -96,8 +96,12 @@ class Bundles(NamedTuple):
     def write(self, ledger: Ledger, trial_id: str) -> str:
         """Write the bundle of one trial anew and return its path."""
         target = self.directory / trial_id
+        rulebook = ledger.temporary_rule(trial_id).of.rulebook
         source = BundleSource(
-            log=ledger.log, segments=ledger.segments, signer=ledger.signer
+            log=ledger.log,
+            segments=ledger.segments,
+            signer=ledger.signer,
+            also_entries_of=(f"rulebook/{rulebook}",),
         )
         write_bundle(target, trial_id=trial_id, source=source)
         return str(target)

@@ -25,8 +25,8 @@ from workflows.activities.site import Site
 from workflows.messages import (
     CaseUpdate,
     CheckApplication,
-    Closing,
     CloseTrial,
+    Closing,
     EntryDraft,
     EntryPlace,
     KeepManifests,

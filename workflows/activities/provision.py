@@ -143,9 +143,7 @@ class ProvisionActivities:
         proof = prove_isolation(
             self._cluster,
             spec,
-            targets=standard_targets(
-                self._cluster, spec, beacons=self._site.beacons
-            ),
+            targets=standard_targets(self._cluster, spec, beacons=self._site.beacons),
             clock=self._ledger.clock,
             pause=_heartbeating,
         )

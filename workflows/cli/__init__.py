@@ -26,8 +26,8 @@ from workflows.cli.output import say
 
 app = typer.Typer(
     name="sandbox",
-    help="Regulatory sandboxes that run: trials under temporary rules, proven isolation, "
-    "evidence that verifies, and rules that are revised.",
+    help="Regulatory sandboxes that run: trials under temporary rules, proven "
+    "isolation, evidence that verifies, and rules that are revised.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,19 +51,13 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        result = app(standalone_mode=False)
+        app()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
     except InputError as error:
         say(error.diagnosis)
         return 2
     except SandboxError as error:
         say(error.diagnosis)
         return 1
-    except typer.Exit as left:
-        return left.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        say("interrupted")
-        return 130
-    except typer.TyperException as error:  # type: ignore[attr-defined]
-        error.show()
-        return int(error.exit_code)
-    return result if isinstance(result, int) else 0
+    return 0

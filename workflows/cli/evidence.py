@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sandbox.evidence.verify import verify_bundle
+from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
-from workflows.cli.output import Format, Output, emit, say
+from workflows.cli.output import Format, Output, emit
 from workflows.cli.setup import Home, read_settings
 from workflows.worker import open_ledger
 
@@ -28,15 +27,10 @@ def verify(
     output: Output = Format.table,
 ) -> None:
     """Verify a bundle offline, step by step; exit 1 if it does not verify."""
-    found = verify_bundle(bundle, key=key)
-    if output is Format.json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
-    else:
-        for step in found.steps:
-            say(f"{'ok  ' if step.ok else 'FAIL'} {step.step}: {step.detail}")
-        say(f"{bundle}: {'verifies' if found.ok else 'does not verify'}")
-    if not found.ok:
-        raise typer.Exit(1)
+    arguments = ["verify", str(bundle)]
+    arguments += ["--key", str(key)] if key else []
+    arguments += ["--json"] if output is Format.json else []
+    raise typer.Exit(verify_evidence(arguments))
 
 
 @app.command("log")

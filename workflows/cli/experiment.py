@@ -94,5 +94,3 @@ def _find(name: str) -> Experiment:
         raise InputError([defect])
     found: Experiment = points[name].load()
     return found
-
-

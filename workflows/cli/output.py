@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +16,7 @@ from rich.table import Table
 stderr = Console(stderr=True, highlight=False)
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How results are written."""
 
     table = "table"
@@ -46,7 +46,9 @@ def emit(rows: Sequence[Mapping[str, Any]], form: Format, *, name: str) -> None:
     if form is Format.json:
         sys.stdout.write(json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n")
     elif form is Format.yaml:
-        sys.stdout.write(yaml.safe_dump(list(rows), sort_keys=False, allow_unicode=True))
+        sys.stdout.write(
+            yaml.safe_dump(list(rows), sort_keys=False, allow_unicode=True)
+        )
     elif form is Format.name:
         sys.stdout.write("".join(f"{row[name]}\n" for row in rows))
     else:

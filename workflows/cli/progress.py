@@ -1,7 +1,7 @@
 """The live display of a long command: stage, elapsed time, what it waits for.
 
-On a terminal one line is redrawn; elsewhere each change is one line. The times are kept,
-so that the result can say how long each stage took.
+On a terminal one line is redrawn; elsewhere each change is one line. The times are
+kept, so that the result can say how long each stage took.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Progress:
                 seconds = time.monotonic() - self._stage_began
                 self.timings[name] = round(seconds, 3)
         total = time.monotonic() - self._began
-        stderr.print(f"[green]✓[/] {name:<28} {seconds:6.1f} s   [dim]{total:6.1f} s[/]")
+        stderr.print(
+            f"[green]✓[/] {name:<28} {seconds:6.1f} s   [dim]{total:6.1f} s[/]"
+        )
 
     def wait(self, what: str) -> None:
         """Say what the present stage waits for."""

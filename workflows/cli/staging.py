@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 from temporalio.client import Client
 
+from sandbox.adapters.load import run_load
 from sandbox.environment import apply_platform, residue
 from sandbox.errors import LocalError
 from sandbox.local import LocalServers, down, is_alive, last_lines, spawn, up
-from sandbox.local import log_file as log_of
+from sandbox.model.load import LoadResult
 from sandbox.ports import Cluster
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
@@ -50,6 +51,24 @@ class Stage(NamedTuple):
     def residue(self, trial_id: str) -> list[str]:
         """Return what a trial has left behind in the cluster."""
         return residue(self.cluster, trial_id)
+
+
+    def load(self, profile: str, *, host: str, seconds: float) -> LoadResult:
+        """Run a load test against an address inside the cluster.
+
+        Raises:
+            LoadError: The generator did not run as asked.
+        """
+        allow = [self.servers.service_range] if self.servers else []
+        number = len(list(self.settings.home.glob("log/load-*.log"))) + 1
+        return run_load(
+            profile,
+            host=host,
+            seed=self.seed,
+            log=self.settings.home / "log" / f"load-{number}.log",
+            duration_s=seconds,
+            allow=allow,
+        )
 
 
 class Wish(NamedTuple):
@@ -135,7 +154,7 @@ def _start(settings: Settings, servers: LocalServers | None, name: str) -> None:
 
 
 def _await_ready(settings: Settings, name: str) -> None:
-    log = log_of(settings, name)
+    log = settings.home / "log" / f"{name}.log"
     ends = time.monotonic() + _READY_WITHIN_S
     while f"{name} ready" not in log.read_text(errors="replace"):
         if not is_alive(settings, name) or time.monotonic() > ends:

@@ -12,7 +12,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from sandbox.model.party import Actor, Role
-    from sandbox.procedure import roles_for
+    from sandbox.procedure import Act, roles_for
     from workflows.activities.ledger import LedgerActivities
     from workflows.messages import (
         Answer,
@@ -73,7 +73,7 @@ class Acts:
             ),
         )
         reason = f"{len(checked.defects)} defects" if checked.defects else "complete"
-        act = "admit" if checked.admitted else "return"
+        act: Act = "admit" if checked.admitted else "return"
         await self._journal.advance(act, by=MACHINE, reason=reason)
         return checked
 
@@ -150,5 +150,7 @@ class Acts:
         if self._journal.stands not in ("running", "paused"):
             return f"the case is {self._journal.stands}; nothing can be {what} now"
         if by.role not in roles:
-            return f"{by.name} acts as {by.role}; this is for {', '.join(sorted(roles))}"
+            return (
+                f"{by.name} acts as {by.role}; this is for {', '.join(sorted(roles))}"
+            )
         return ""

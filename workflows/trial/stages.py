@@ -17,6 +17,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from sandbox.model.trial import Pause
+    from sandbox.procedure import Act
     from workflows.activities.ledger import LedgerActivities
     from workflows.messages import (
         BreachReport,
@@ -99,8 +100,10 @@ class Stages:
                 self._journal.change(must_start_by=self._journal.after(within))
 
     async def _await_beginning(self) -> None:
-        until = self._state.must_start_by
-        if not await until(lambda: self._journal.stands != "approved", until):
+        begun = await until(
+            lambda: self._journal.stands != "approved", self._state.must_start_by
+        )
+        if not begun:
             await self._journal.step("expire", "the trial was not begun in time")
 
     async def _await_environment(self) -> None:
@@ -163,7 +166,7 @@ class Stages:
         if not decided or not review.done():
             review.cancel()
             await asyncio.wait([review])
-            act = "stop" if self._state.stop_requested else "expire"
+            act: Act = "stop" if self._state.stop_requested else "expire"
             await self._journal.step(
                 act, self._state.stop_requested or "ended while paused"
             )

@@ -1,0 +1,309 @@
+"""What the recorder does with a request, whatever protocol brought it.
+
+Rules of this module:
+
+* The token names trial and producer; nothing inside the request is believed for that.
+* A token is asked for again after half a second, so a revoked one is soon refused.
+* Requests that arrive while a sync runs are written together by the next one; a sync
+  starts as soon as the one before returned (group commit, no timer).
+* Every refusal is counted and written, without the token, to one file per day under
+  `_refusals`; equal refusals of one flush are one line with a count.
+* More than a fixed amount waiting for the disk is refused, and may be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from sandbox.adapters.otlp_store import Received, TrialStore
+from sandbox.errors import EvidenceError, RecorderError, RecordsError
+from sandbox.model.segment import Signal
+from sandbox.ports import Clock, Producer, Tokens
+from sandbox.recorder import MAX_PRODUCER_BYTES, RECORDER, check_request
+
+TOKEN_SECONDS = 0.5
+"""How long an answer about a token is believed."""
+MAX_PENDING_BYTES = 128 * 1024 * 1024
+"""Bytes that may wait for the disk, over all trials."""
+MAX_REQUEST_BYTES = 20 * 1024 * 1024
+"""Largest request, before and after decompression (OTLP specification: 20 MiB)."""
+REFUSALS_FOLDER = "_refusals"
+_MAX_CACHED = 10_000
+_MAX_KINDS = 10_000
+
+Reason = Literal[
+    "unauthenticated",
+    "malformed",
+    "too-large",
+    "unsupported",
+    "overloaded",
+    "unavailable",
+]
+
+
+class Refused(NamedTuple):
+    """Why a request was not recorded."""
+
+    reason: Reason
+    message: str
+
+
+class _Kind(NamedTuple):
+    reason: Reason
+    signal: str
+    peer: str
+    trial_id: str
+    producer: str
+
+
+class _Lane:
+    """The requests of one trial on their way to the disk."""
+
+    def __init__(self, store: TrialStore) -> None:
+        self.store = store
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[Received, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def append(self, item: Received) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        await done
+
+    async def _write_all(self) -> None:
+        async with self._lock:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                items = [item for item, _ in batch]
+                failure: RecorderError | None = RecorderError("it was not written")
+                try:
+                    failure = await asyncio.to_thread(_attempt, self.store, items)
+                finally:
+                    for _, done in batch:
+                        _settle(done, failure)
+
+    async def roll(self, *, only_due: bool) -> int | None:
+        async with self._lock:
+            if only_due and not self.store.is_due():
+                return None
+            return await asyncio.to_thread(self.store.roll)
+
+
+def _attempt(store: TrialStore, batch: list[Received]) -> RecorderError | None:
+    try:
+        store.append(batch)
+    except RecorderError as error:
+        return error
+    return None
+
+
+def _settle(done: asyncio.Future[None], failure: RecorderError | None) -> None:
+    if done.done():
+        return
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(RecorderError(failure.diagnosis, retryable=True))
+
+
+def _can_record(producer: Producer) -> bool:
+    name = producer.producer
+    return name != RECORDER and 0 < len(name.encode()) <= MAX_PRODUCER_BYTES
+
+
+class Reception:
+    """Identifies, checks and records requests, and counts what it refuses.
+
+    Args:
+        root: The evidence folder of the installation.
+        tokens: Who may send.
+        clock: Tells when a request was received.
+        make_store: Makes the store of a trial.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tokens: Tokens,
+        clock: Clock,
+        make_store: Callable[[str], TrialStore],
+    ) -> None:
+        self._root = root
+        self._tokens = tokens
+        self._clock = clock
+        self._make_store = make_store
+        self._lanes: dict[str, _Lane] = {}
+        self._known: dict[bytes, tuple[Producer | None, float]] = {}
+        self._pending = 0
+        self._accepted: Counter[str] = Counter()
+        self._unusual = 0
+        self._refused: Counter[Reason] = Counter()
+        self._unwritten: Counter[_Kind] = Counter()
+
+    async def identify(self, header: str) -> Producer | Refused:
+        """Return whom an `Authorization` header names.
+
+        Args:
+            header: Its value; empty when there was none.
+        """
+        scheme, _, token = header.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return Refused(
+                "unauthenticated", "send the trial's token: Authorization: Bearer TOKEN"
+            )
+        try:
+            producer = await self._ask(token)
+        except RecordsError as error:
+            return Refused("unavailable", f"tokens cannot be read: {error.diagnosis}")
+        if producer is None or not _can_record(producer):
+            return Refused("unauthenticated", "the token is not known or was revoked")
+        return producer
+
+    async def _ask(self, token: str) -> Producer | None:
+        key = hashlib.sha256(token.encode()).digest()
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and known[1] > now:
+            return known[0]
+        producer = await asyncio.to_thread(self._tokens.identify, token)
+        if len(self._known) >= _MAX_CACHED:
+            self._known.clear()
+        # From before the question was asked: the answer may be as old as that.
+        self._known[key] = (producer, now + TOKEN_SECONDS)
+        return producer
+
+    async def record(
+        self, producer: Producer, signal: Signal, payload: bytes
+    ) -> Refused | None:
+        """Record a request; None once it is durable, else why it is not.
+
+        Args:
+            producer: Whom the token named.
+            signal: What the request carries.
+            payload: The request, decompressed.
+        """
+        received_at = self._clock.now()
+        try:
+            facts = check_request(signal, payload)
+        except EvidenceError as error:
+            return Refused("malformed", error.diagnosis)
+        if self._pending + len(payload) > MAX_PENDING_BYTES:
+            return Refused("overloaded", "the disk is behind; send again later")
+        item = Received(signal, producer.producer, payload, received_at)
+        self._pending += len(payload)
+        try:
+            await self._lane(producer.trial_id).append(item)
+        except RecorderError as error:
+            return Refused("unavailable", error.diagnosis)
+        finally:
+            self._pending -= len(payload)
+        self._accepted[signal] += 1
+        self._unusual += facts.unusual
+        return None
+
+    def _lane(self, trial_id: str) -> _Lane:
+        lane = self._lanes.get(trial_id)
+        if lane is None:
+            lane = self._lanes[trial_id] = _Lane(self._make_store(trial_id))
+        return lane
+
+    def count_refusal(
+        self,
+        refused: Refused,
+        *,
+        signal: str,
+        peer: str,
+        producer: Producer | None = None,
+    ) -> None:
+        """Remember a refusal until the next `flush`.
+
+        Args:
+            refused: Why.
+            signal: Of the request, or the path asked for.
+            peer: Address of the sender.
+            producer: Whom the token named, if it named anyone.
+        """
+        self._refused[refused.reason] += 1
+        trial_id, name = producer or ("", "")
+        kind = _Kind(refused.reason, signal[:80], peer, trial_id, name)
+        if kind not in self._unwritten and len(self._unwritten) >= _MAX_KINDS:
+            kind = _Kind(refused.reason, "", "many", "", "")
+        self._unwritten[kind] += 1
+
+    async def roll(self, trial_id: str) -> int | None:
+        """Close the trial's open segment; return its number, None if none was open.
+
+        Raises:
+            RecorderError: It cannot be closed, or it is not a trial id.
+        """
+        return await self._lane(trial_id).roll(only_due=False)
+
+    async def tend(self) -> None:
+        """Close what is due and write down refusals; called again and again.
+
+        Raises:
+            RecorderError: A segment or the refusals cannot be written.
+        """
+        for lane in list(self._lanes.values()):
+            if lane.store.is_due():
+                await lane.roll(only_due=True)
+        await self.flush()
+
+    async def close(self) -> None:
+        """Close every segment and write down refusals.
+
+        Raises:
+            RecorderError: One cannot be written.
+        """
+        for lane in list(self._lanes.values()):
+            await lane.roll(only_due=False)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write down the refusals counted since the last flush.
+
+        Raises:
+            RecorderError: They cannot be written; they are kept for the next flush.
+        """
+        if self._unwritten:
+            counted, self._unwritten = self._unwritten, Counter()
+            try:
+                await asyncio.to_thread(self._write_refusals, counted)
+            except OSError as error:
+                self._unwritten.update(counted)
+                raise RecorderError(f"cannot write refusals: {error}") from error
+
+    def _write_refusals(self, counted: Counter[_Kind]) -> None:
+        now = self._clock.now()
+        folder = self._root / REFUSALS_FOLDER
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lines = [
+            json.dumps({"at": now.isoformat(), "count": count, **kind._asdict()})
+            for kind, count in counted.items()
+        ]
+        with (folder / f"{now:%Y-%m-%d}.jsonl").open("a") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def status(self) -> dict[str, object]:
+        """Return counts since the start, ready for JSON."""
+        return {
+            "accepted": dict(self._accepted),
+            "unusual": self._unusual,
+            "refused": dict(self._refused),
+            "pending_bytes": self._pending,
+            "open_bytes": {
+                trial_id: lane.store.open_bytes
+                for trial_id, lane in self._lanes.items()
+            },
+        }

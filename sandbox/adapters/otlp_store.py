@@ -1,0 +1,249 @@
+"""One trial's segment files, as the recorder writes them.
+
+Rules of this module:
+
+* `append` returns once the bytes are durable (fdatasync), and raises otherwise: what it
+  returned for is there after a power cut, what it raised for may be sent again.
+* A new file's directory entry is made durable before anything in it is acknowledged.
+* After a failed write or sync nothing in memory is believed: the file is read again and
+  cut to what is whole before the next append.
+* What is cut is kept beside the segment (`.torn`) and written down as a gap.
+* Not safe for threads: the caller serialises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import zstandard
+
+from sandbox.errors import RecorderError
+from sandbox.model.segment import Signal
+from sandbox.ports import Clock
+from sandbox.recorder import (
+    RECORDER,
+    RollingPolicy,
+    encode_frame,
+    file_name,
+    folder_name,
+    gap_request,
+    parse_name,
+    restart_gaps,
+    salvage_frames,
+)
+
+
+class Received(NamedTuple):
+    """One request, as it is to be recorded."""
+
+    signal: Signal
+    producer: str
+    payload: bytes
+    received_at: datetime
+
+
+class TrialStore:
+    """Writes the segments of one trial.
+
+    Args:
+        root: The evidence folder of the installation.
+        trial_id: Whose segments.
+        policy: When a segment is closed.
+        clock: Tells when a gap was found.
+    """
+
+    def __init__(
+        self, root: Path, trial_id: str, *, policy: RollingPolicy, clock: Clock
+    ) -> None:
+        self._folder = root / folder_name(trial_id)
+        self._policy = policy
+        self._clock = clock
+        self._fd: int | None = None
+        self._number = 0
+        self._size = 0
+        self._sequence = 0
+        self._opened = 0.0
+        self._trusted = False
+
+    @property
+    def open_bytes(self) -> int:
+        """Size of the open segment; 0 when none is open."""
+        return self._size if self._fd is not None else 0
+
+    def append(self, batch: Sequence[Received]) -> None:
+        """Record requests in order, durably.
+
+        Raises:
+            RecorderError: Nothing of the batch is acknowledged.
+        """
+        try:
+            self._prepare()
+            frames = self._encode(batch)
+            if self._policy.is_full(size=self.open_bytes, more=len(frames)):
+                self._close()
+            if self._fd is None:
+                self._open()
+            self._write(frames)
+            self._sequence += len(batch)
+            if self.is_due():
+                self._close()
+        except (OSError, zstandard.ZstdError) as error:
+            self._abandon()
+            raise RecorderError(
+                f"cannot write {self._folder}: {error}; free space or repair the disk"
+            ) from error
+
+    def is_due(self) -> bool:
+        """Return whether the open segment is to be closed."""
+        age = time.monotonic() - self._opened
+        return self._policy.is_due(size=self.open_bytes, age_s=age)
+
+    def roll(self) -> int | None:
+        """Close the open segment; return its number, or None if none was open.
+
+        Raises:
+            RecorderError: It cannot be closed.
+        """
+        try:
+            self._prepare()
+            return self._close() if self._fd is not None else None
+        except (OSError, zstandard.ZstdError) as error:
+            self._abandon()
+            raise RecorderError(f"cannot close {self._folder}: {error}") from error
+
+    def recover(self) -> None:
+        """Close what an earlier recorder left open, without its torn tail.
+
+        Raises:
+            RecorderError: The folder cannot be read or written.
+        """
+        try:
+            self._prepare()
+        except (OSError, zstandard.ZstdError) as error:
+            self._abandon()
+            raise RecorderError(f"cannot recover {self._folder}: {error}") from error
+
+    def _prepare(self) -> None:
+        if self._trusted:
+            return
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, mode=0o700)
+            _sync_folder(self._folder.parent)
+        names = [parse_name(item.name) for item in self._folder.iterdir()]
+        found = sorted(name for name in names if name is not None)
+        self._number = max((name.number for name in found), default=0)
+        opened = [name.number for name in found if name.kind == "open"]
+        closed = [name.number for name in found if name.kind in ("closed", "zst")]
+        self._sequence = self._last_sequence(max(closed, default=0))
+        for number in opened:
+            self._recover(number)
+        self._trusted = True
+
+    def _last_sequence(self, number: int) -> int:
+        if not number:
+            return 0
+        closed = self._folder / file_name(number, "closed")
+        if closed.exists():
+            raw = closed.read_bytes()
+        else:
+            sealed = (self._folder / file_name(number, "zst")).read_bytes()
+            raw = zstandard.ZstdDecompressor().decompress(sealed)
+        frames = salvage_frames(raw).frames
+        return frames[-1].sequence if frames else 0
+
+    def _recover(self, number: int) -> None:
+        path = self._folder / file_name(number, "open")
+        raw = path.read_bytes()
+        salvage = salvage_frames(raw)
+        torn = raw[salvage.consumed :]
+        if not raw:
+            path.unlink()
+            self._number = number - 1
+            return
+        if torn:
+            _keep(self._folder / file_name(number, "torn"), torn)
+        if salvage.frames:
+            self._sequence = salvage.frames[-1].sequence
+        now = self._clock.now()
+        gaps = restart_gaps(
+            salvage.frames, torn_bytes=len(torn), damage=salvage.damage, at=now
+        )
+        payloads = [gap_request(gap, at=now) for gap in gaps]
+        notes = [Received("logs", RECORDER, payload, now) for payload in payloads]
+        self._number, self._size = number, salvage.consumed
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        os.ftruncate(self._fd, salvage.consumed)
+        self._write(self._encode(notes))
+        self._sequence += len(notes)
+        self._close()
+
+    def _encode(self, batch: Sequence[Received]) -> bytes:
+        return b"".join(
+            encode_frame(
+                item.payload,
+                signal=item.signal,
+                producer=item.producer,
+                sequence=sequence,
+                received_at=item.received_at,
+            )
+            for sequence, item in enumerate(batch, start=self._sequence + 1)
+        )
+
+    def _open(self) -> None:
+        path = self._folder / file_name(self._number + 1, "open")
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o600)
+        self._number, self._size = self._number + 1, 0
+        self._opened = time.monotonic()
+        _sync_folder(self._folder)
+
+    def _write(self, data: bytes) -> None:
+        if self._fd is None:
+            raise OSError("no segment is open")
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        os.fdatasync(self._fd)
+        self._size += len(data)
+
+    def _close(self) -> int:
+        if self._fd is not None:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = None
+        opened = self._folder / file_name(self._number, "open")
+        opened.rename(self._folder / file_name(self._number, "closed"))
+        _sync_folder(self._folder)
+        return self._number
+
+    def _abandon(self) -> None:
+        # The pages behind a failed sync are undefined: forget everything, read again.
+        self._trusted = False
+        if self._fd is None:
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, self._size)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+        self._fd = None
+
+
+def _keep(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,219 @@
+"""Segments on the local disk, as the recorder writes them.
+
+Rules of this module:
+
+* Closing is the recorder's: it is asked through its own door, and only when something is
+  open; with nothing open no recorder is needed.
+* A raw segment is removed only after its sealed form is durable and was compared with
+  it, byte for byte.
+* A sealed segment never changes: the same content again is accepted, other refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+import zstandard
+
+from sandbox.adapters.otlp_admin import TOKEN_FILE
+from sandbox.errors import RecorderError
+from sandbox.ports import SegmentFile
+from sandbox.recorder import file_name, folder_name, segment_files
+from sandbox.settings import Settings
+
+ROLL_TIMEOUT_S = 30.0
+
+
+class LocalSegments:
+    """The segment files of every trial, under one folder.
+
+    Args:
+        root: The evidence folder of the installation.
+        admin_port: Loopback port of the recorder's own door.
+        token_file: File of the secret that door asks for.
+    """
+
+    def __init__(self, root: Path, *, admin_port: int, token_file: Path) -> None:
+        self._root = root
+        self._admin_port = admin_port
+        self._token_file = token_file
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the segments of the installation with these settings."""
+        return cls(
+            settings.evidence_dir,
+            admin_port=settings.recorder_admin_port,
+            token_file=settings.home / TOKEN_FILE,
+        )
+
+    def files(self, trial_id: str) -> list[SegmentFile]:
+        """Return the trial's segments in order of their numbers.
+
+        Raises:
+            RecorderError: The folder cannot be read, or it is not a trial id.
+        """
+        folder = self._folder(trial_id)
+        sizes: dict[str, int] = {}
+        try:
+            for item in folder.iterdir() if folder.is_dir() else ():
+                # The recorder may rename a file between listing and looking.
+                with contextlib.suppress(FileNotFoundError):
+                    sizes[item.name] = item.stat().st_size
+        except OSError as error:
+            raise RecorderError(f"cannot read {folder}: {error}") from error
+        return segment_files(sizes)
+
+    def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:
+        """Return the raw bytes from `offset`; sealed segments are decompressed.
+
+        Raises:
+            RecorderError: There is no such segment, or it cannot be read.
+        """
+        folder = self._folder(trial_id)
+        try:
+            # A segment only moves forward, so looking in this order cannot miss it.
+            for kind in ("open", "closed"):
+                with contextlib.suppress(FileNotFoundError):
+                    with (folder / file_name(number, kind)).open("rb") as file:
+                        file.seek(offset)
+                        return file.read()
+            compressed = (folder / file_name(number, "zst")).read_bytes()
+            return _decompress(compressed)[offset:]
+        except (OSError, zstandard.ZstdError) as error:
+            raise _unreadable(trial_id, number, error) from error
+
+    def roll(self, trial_id: str) -> None:
+        """Ask the recorder to close the open segment, and wait until it has.
+
+        Raises:
+            RecorderError: Something is open and the recorder does not close it.
+        """
+        if not any(item.state == "open" for item in self.files(trial_id)):
+            return
+        status, answer = self._ask(f"/trials/{folder_name(trial_id)}/roll")
+        if status != 200:
+            raise RecorderError(
+                f"the recorder did not close the segment of trial {trial_id}: "
+                f"{answer.get('error', status)}",
+                retryable=status >= 500,
+            )
+
+    def put_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Replace a closed raw segment by its sealed form; idempotent.
+
+        Raises:
+            RecorderError: The segment is open or missing, is sealed otherwise, or the
+                compressed file does not hold the raw one.
+        """
+        folder = self._folder(trial_id)
+        states = {item.number: item.state for item in self.files(trial_id)}
+        state = states.get(number, "missing")
+        if state == "sealed":
+            self._check_same(trial_id, number, (compressed, envelope))
+        elif state == "closed":
+            self._check_holds(trial_id, number, compressed)
+        else:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is {state}, not closed; roll it "
+                "before sealing",
+                retryable=False,
+            )
+        try:
+            if state == "closed":
+                _write(folder / file_name(number, "dsse.json"), envelope)
+                _write(folder / file_name(number, "zst"), compressed)
+            (folder / file_name(number, "closed")).unlink(missing_ok=True)
+        except OSError as error:
+            raise RecorderError(f"cannot write to {folder}: {error}") from error
+
+    def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
+        """Return (compressed file, DSSE envelope) of a sealed segment.
+
+        Raises:
+            RecorderError: The segment is not sealed, or cannot be read.
+        """
+        folder = self._folder(trial_id)
+        try:
+            compressed = (folder / file_name(number, "zst")).read_bytes()
+            return compressed, (folder / file_name(number, "dsse.json")).read_bytes()
+        except OSError as error:
+            raise _unreadable(trial_id, number, error) from error
+
+    def _folder(self, trial_id: str) -> Path:
+        return self._root / folder_name(trial_id)
+
+    def _check_same(
+        self, trial_id: str, number: int, sealed: tuple[bytes, bytes]
+    ) -> None:
+        if self.read_sealed(trial_id, number) != sealed:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is already sealed with other "
+                "content; evidence is never replaced",
+                retryable=False,
+            )
+
+    def _check_holds(self, trial_id: str, number: int, compressed: bytes) -> None:
+        try:
+            holds = _decompress(compressed) == self.read(trial_id, number)
+        except zstandard.ZstdError:
+            holds = False
+        if not holds:
+            raise RecorderError(
+                f"the compressed file does not hold segment {number} of trial "
+                f"{trial_id}; seal the raw bytes as they are",
+                retryable=False,
+            )
+
+    def _ask(self, path: str) -> tuple[int, dict[str, object]]:
+        door = http.client.HTTPConnection(
+            "127.0.0.1", self._admin_port, timeout=ROLL_TIMEOUT_S
+        )
+        try:
+            token = self._token_file.read_text().strip()
+            door.request("POST", path, headers={"Authorization": f"Bearer {token}"})
+            answer = door.getresponse()
+            return answer.status, dict(json.loads(answer.read()))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RecorderError(
+                f"the recorder does not answer on 127.0.0.1:{self._admin_port} "
+                f"({error}); start it: it also closes what was left open"
+            ) from error
+        finally:
+            door.close()
+
+
+def _decompress(compressed: bytes) -> bytes:
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    data = reader.decompress(compressed)
+    if not reader.eof or reader.unused_data:
+        raise zstandard.ZstdError("it is not one whole stream")
+    return data
+
+
+def _unreadable(trial_id: str, number: int, error: Exception) -> RecorderError:
+    return RecorderError(
+        f"segment {number} of trial {trial_id} cannot be read: {error}",
+        retryable=not isinstance(error, FileNotFoundError),
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

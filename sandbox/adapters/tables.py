@@ -1,0 +1,86 @@
+"""The tables of the records database.
+
+Rules of this module:
+
+* `body`, `leaf` and `summary` hold canonical JSON, byte for byte what was hashed.
+* Nothing is updated in place but the list of cases and the revocation of a token.
+* A change here needs a migration; a contract test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+METADATA = MetaData()
+
+LOG_ENTRIES = Table(
+    "log_entries",
+    METADATA,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("entry_id", Text, nullable=False, unique=True),
+    Column("trial_id", Text, nullable=False, index=True),
+    Column("leaf_hash", Text, nullable=False),
+    Column("leaf", Text, nullable=False),
+)
+"""Entries of the transparency log; `index` counts from 0 without holes."""
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("root", Text, nullable=False),
+    Column("note", Text, nullable=False, unique=True),
+)
+"""Signed checkpoints, in the order of signing."""
+
+DOCUMENTS = Table(
+    "documents",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("trial_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_documents_trial_id_name", "trial_id", "name"),
+)
+"""Every version of every document; the highest `number` of a name is the newest."""
+
+RULEBOOKS = Table(
+    "rulebooks",
+    METADATA,
+    Column("rulebook", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Published versions of rulebooks."""
+
+CASES = Table(
+    "cases",
+    METADATA,
+    Column("trial_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+)
+"""The projection that lists show."""
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("token_digest", Text, primary_key=True),
+    Column("trial_id", Text, nullable=False, index=True),
+    Column("producer", Text, nullable=False),
+    Column("is_revoked", Boolean, nullable=False),
+)
+"""Telemetry producers' tokens, by their SHA-256; the token itself is not kept."""

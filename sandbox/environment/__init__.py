@@ -1,0 +1,54 @@
+"""What must exist in Kubernetes so that the rule is enforced, and does it hold?
+
+| step | function |
+|---|---|
+| render | `environment_objects`, `system_objects`, `platform_objects` |
+| apply | `apply_platform`, `apply_environment`, `deploy_system` |
+| prove | `standard_targets`, `prove_isolation` |
+| interrupt | `freeze`, `thaw` |
+| end | `tear_down`, `residue`, `expired_environments` |
+"""
+
+from sandbox.environment.expiry import expired_environments
+from sandbox.environment.lifecycle import (
+    FreezeReport,
+    apply_environment,
+    apply_platform,
+    deploy_system,
+    freeze,
+    residue,
+    tear_down,
+    thaw,
+)
+from sandbox.environment.proof import (
+    ClusterAddresses,
+    cluster_addresses,
+    proof_targets,
+    prove_isolation,
+    standard_targets,
+)
+from sandbox.environment.render import (
+    environment_objects,
+    platform_objects,
+    system_objects,
+)
+
+__all__ = [
+    "ClusterAddresses",
+    "FreezeReport",
+    "apply_environment",
+    "apply_platform",
+    "cluster_addresses",
+    "deploy_system",
+    "environment_objects",
+    "expired_environments",
+    "freeze",
+    "platform_objects",
+    "proof_targets",
+    "prove_isolation",
+    "residue",
+    "standard_targets",
+    "system_objects",
+    "tear_down",
+    "thaw",
+]

@@ -1,0 +1,47 @@
+"""Which environments have no right to be there any more.
+
+Rules of this module:
+
+* An environment carries its own deadline; nothing else has to be asked.
+* One without a readable deadline is not ours to judge and is left alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sandbox.environment.labels import EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, TRIAL
+from sandbox.ports import Cluster, KubernetesObject
+
+
+def expired_environments(
+    cluster: Cluster, *, at: datetime, grace_s: float
+) -> list[str]:
+    """Return the trials whose environments are there past their deadline.
+
+    Args:
+        cluster: Where the environments are.
+        at: The present instant.
+        grace_s: Seconds past the deadline that are left to the trial's own workflow.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    late = at - timedelta(seconds=grace_s)
+    namespaces = cluster.find(
+        "v1", "Namespace", labels=f"{TRIAL},{MANAGED_BY}={FIELD_MANAGER}"
+    )
+    return sorted(
+        item["metadata"]["labels"][TRIAL]
+        for item in namespaces
+        if (deadline := _deadline(item)) is not None and deadline <= late
+    )
+
+
+def _deadline(namespace: KubernetesObject) -> datetime | None:
+    annotations = namespace["metadata"].get("annotations") or {}
+    try:
+        deadline = datetime.fromisoformat(annotations[EXPIRES_AT])
+    except (KeyError, ValueError):
+        return None
+    return deadline if deadline.tzinfo is not None else None

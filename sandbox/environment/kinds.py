@@ -1,0 +1,93 @@
+"""The kinds of Kubernetes object this product handles, and where their API lives.
+
+A static table saves the discovery requests of every process; kinds outside it are found
+by discovery. Shapes follow the Kubernetes API conventions (resource paths).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sandbox.ports import KubernetesObject, ObjectRef
+
+
+class Resource(NamedTuple):
+    """Where the objects of one kind live."""
+
+    api_version: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str = "", name: str = "", part: str = "") -> str:
+        """Return the URL path of a list, an object, or a part (subresource) of it."""
+        root = "/api/" if "/" not in self.api_version else "/apis/"
+        inside = ("namespaces", namespace) if self.namespaced and namespace else ()
+        steps = (*inside, self.plural, name, part)
+        return root + "/".join((self.api_version, *(step for step in steps if step)))
+
+
+_CORE = {
+    "ConfigMap": "configmaps",
+    "Endpoints": "endpoints",
+    "Event": "events",
+    "LimitRange": "limitranges",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "Pod": "pods",
+    "ResourceQuota": "resourcequotas",
+    "Secret": "secrets",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+}
+_OTHER = {
+    ("apps/v1", "Deployment"): ("deployments", True),
+    ("apps/v1", "ReplicaSet"): ("replicasets", True),
+    ("coordination.k8s.io/v1", "Lease"): ("leases", True),
+    ("discovery.k8s.io/v1", "EndpointSlice"): ("endpointslices", True),
+    ("networking.k8s.io/v1", "NetworkPolicy"): ("networkpolicies", True),
+    ("rbac.authorization.k8s.io/v1", "Role"): ("roles", True),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): ("rolebindings", True),
+    ("v1", "Namespace"): ("namespaces", False),
+    ("v1", "Node"): ("nodes", False),
+    ("v1", "PersistentVolume"): ("persistentvolumes", False),
+    ("node.k8s.io/v1", "RuntimeClass"): ("runtimeclasses", False),
+    ("scheduling.k8s.io/v1", "PriorityClass"): ("priorityclasses", False),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): ("clusterroles", False),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): (
+        "clusterrolebindings",
+        False,
+    ),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): (
+        "validatingadmissionpolicies",
+        False,
+    ),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): (
+        "validatingadmissionpolicybindings",
+        False,
+    ),
+}
+
+KINDS: dict[tuple[str, str], Resource] = {
+    **{("v1", kind): Resource("v1", plural, True) for kind, plural in _CORE.items()},
+    **{
+        (version, kind): Resource(version, plural, namespaced)
+        for (version, kind), (plural, namespaced) in _OTHER.items()
+    },
+}
+"""(api_version, kind) → where its objects live."""
+
+
+def ref_of(item: KubernetesObject) -> ObjectRef:
+    """Return what names an object."""
+    metadata = item["metadata"]
+    return ObjectRef(
+        item["apiVersion"],
+        item["kind"],
+        metadata.get("namespace", ""),
+        metadata["name"],
+    )
+
+
+def title(ref: ObjectRef) -> str:
+    """Return the name of an object as people write it: `Pod trial-x/probe`."""
+    place = f"{ref.namespace}/" if ref.namespace else ""
+    return f"{ref.kind} {place}{ref.name}"

@@ -1,0 +1,32 @@
+"""Names and labels by which the objects of a trial are found again."""
+
+from __future__ import annotations
+
+FIELD_MANAGER = "regulatory-sandbox"
+"""Owner of every field this product applies (server-side apply)."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+TRIAL = "regulatory-sandbox/trial"
+"""Label of every object of a trial; its value is the trial's id."""
+PART = "regulatory-sandbox/part"
+"""`environment`, `system` or `proof`."""
+EXPIRES_AT = "regulatory-sandbox/expires-at"
+"""Annotation of the namespace: when the trial ends, with or without this product."""
+CONTROL_NAMESPACE = "sandbox-control"
+"""Where positive controls run; shared by all trials."""
+DEFAULT_DENY = "default-deny"
+"""The NetworkPolicy that stays while everything else is taken away."""
+
+
+def trial_namespace(trial_id: str) -> str:
+    """Return the namespace of a trial."""
+    return f"trial-{trial_id}"
+
+
+def trial_labels(trial_id: str, part: str) -> dict[str, str]:
+    """Return the labels of an object that belongs to a trial."""
+    return {MANAGED_BY: FIELD_MANAGER, TRIAL: trial_id, PART: part}
+
+
+def trial_selector(trial_id: str) -> str:
+    """Return the label selector that finds every object of a trial."""
+    return f"{TRIAL}={trial_id}"

@@ -1,0 +1,202 @@
+"""Applies, freezes and thaws a trial's environment.
+
+Rules of this module:
+
+* Every act may be repeated half-way: what is already so is left so.
+* Before anything is kept, the whole set is tried as a dry run; a refusal is one error.
+* Freezing cuts the network first, then removes the pods without grace (an open
+  connection outlives its policy, not its pod), whatever they were about to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sandbox.environment.deployment import deploy_system
+from sandbox.environment.kinds import ref_of
+from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER, trial_namespace
+from sandbox.environment.removal import (
+    delete_pods,
+    require_ours,
+    residue,
+    scale_to_zero,
+    still_scaling,
+    tear_down,
+)
+from sandbox.environment.render import (
+    default_deny,
+    environment_objects,
+    platform_objects,
+)
+from sandbox.environment.waiting import wait_until
+from sandbox.errors import ClusterError, IsolationError
+from sandbox.model.trial import EnvironmentSpec
+from sandbox.ports import Applied, Cluster, KubernetesObject, ObjectRef
+
+__all__ = [
+    "FreezeReport",
+    "apply_environment",
+    "apply_platform",
+    "deploy_system",
+    "freeze",
+    "residue",
+    "tear_down",
+    "thaw",
+]
+
+Pause = Callable[[float], None]
+
+_FREEZE_WAIT_S = 10.0
+
+
+class FreezeReport(NamedTuple):
+    """What a freeze did; all lists are empty where nothing was left to do."""
+
+    policies_removed: list[str]
+    """NetworkPolicies taken away; only the one that denies everything stays."""
+    scaled: dict[str, int]
+    """Deployment → replicas it had."""
+    pods_deleted: list[str]
+
+
+def apply_platform(cluster: Cluster) -> list[Applied]:
+    """Apply what the cluster needs once: admission policies, priorities, control.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    return cluster.apply(platform_objects(), owner=FIELD_MANAGER)
+
+
+def apply_environment(
+    cluster: Cluster, spec: EnvironmentSpec, *, recorder_token: str
+) -> list[Applied]:
+    """Apply the objects of a trial's environment, after a dry run of the whole set.
+
+    The API server can try an object only inside a namespace that exists. So a new
+    namespace is made for real, alone, right after its own dry run; the rest is tried in
+    it; and after a refusal that namespace is deleted again. Nothing can run in it
+    meanwhile: the dry run keeps nothing else.
+
+    Returns:
+        The environment's objects as they now are, in apply order.
+
+    Raises:
+        InputError: The needs cannot be granted as written.
+        IsolationError: The cluster cannot give the isolation class, or the namespace
+            belongs to something else.
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    namespace, *rest = environment_objects(spec, recorder_token=recorder_token)
+    _require_isolation_class(cluster, spec)
+    apply_platform(cluster)
+    cluster.apply([namespace], owner=FIELD_MANAGER, dry_run=True)
+    is_new = _check_namespace(cluster, spec)
+    applied = cluster.apply([namespace], owner=FIELD_MANAGER)
+    try:
+        cluster.apply(rest, owner=FIELD_MANAGER, dry_run=True)
+    except ClusterError as error:
+        if is_new and not error.retryable:
+            cluster.delete(ref_of(namespace), uid=applied[0].uid)
+        raise
+    return applied + cluster.apply(rest, owner=FIELD_MANAGER)
+
+
+def freeze(
+    cluster: Cluster, trial_id: str, *, pause: Pause = time.sleep
+) -> FreezeReport:
+    """Deny all traffic, scale every Deployment to zero and remove every pod.
+
+    Returns once the API server holds no pod of the namespace; each container ends
+    within moments of that. Revoking the credentials of telemetry is the caller's.
+
+    Raises:
+        ClusterError: Kubernetes refused, did not answer, or pods kept coming back.
+    """
+    namespace = trial_namespace(trial_id)
+    cluster.apply([default_deny(trial_id)], owner=FIELD_MANAGER)
+    removed = _remove_policies(cluster, namespace)
+    scaled = scale_to_zero(cluster, namespace)
+    deleted: list[str] = []
+
+    def sweep() -> list[str]:
+        left = delete_pods(cluster, namespace)
+        deleted.extend(name for name in left if name not in deleted)
+        return left or still_scaling(cluster, namespace)
+
+    left = wait_until(sweep, wait_s=_FREEZE_WAIT_S, pause=pause)
+    if left:
+        raise ClusterError(
+            f"The freeze of trial {trial_id} is not complete after"
+            f" {_FREEZE_WAIT_S:g} s: {', '.join(left)} remain. Traffic is denied;"
+            " freeze again."
+        )
+    return FreezeReport(removed, scaled, deleted)
+
+
+def thaw(
+    cluster: Cluster,
+    spec: EnvironmentSpec,
+    manifests: Sequence[KubernetesObject],
+    *,
+    wait_s: float,
+    pause: Pause = time.sleep,
+) -> None:
+    """Start the system again in an environment that is whole again.
+
+    A freeze is undone in this order: `apply_environment` with a new recorder token,
+    `prove_isolation`, then this.
+
+    Raises:
+        IsolationError: The environment was not applied again.
+        ClusterError: As for `deploy_system`.
+    """
+    names = {
+        policy["metadata"]["name"]
+        for policy in cluster.find(
+            "networking.k8s.io/v1", "NetworkPolicy", namespace=spec.namespace
+        )
+    }
+    if DEFAULT_DENY not in names or len(names) == 1:
+        raise IsolationError(
+            f"The environment of trial {spec.trial_id} is frozen: its policies are not"
+            " applied. Apply the environment and prove its isolation first."
+        )
+    deploy_system(cluster, spec, manifests, wait_s=wait_s, pause=pause)
+
+
+def _require_isolation_class(cluster: Cluster, spec: EnvironmentSpec) -> None:
+    if spec.isolation_class == "N1":
+        return
+    gvisor = ObjectRef("node.k8s.io/v1", "RuntimeClass", "", "gvisor")
+    if spec.isolation_class == "V1" or cluster.get(gvisor) is None:
+        raise IsolationError(
+            f"This cluster cannot give isolation class {spec.isolation_class} that the"
+            f" decision on trial {spec.trial_id} asks for, and a weaker one is never"
+            " used instead. Name a cluster that has it (N2: RuntimeClass gvisor)."
+        )
+
+
+def _check_namespace(cluster: Cluster, spec: EnvironmentSpec) -> bool:
+    """Return whether the namespace has to be made; refuse one that is not ours."""
+    found = cluster.get(ObjectRef("v1", "Namespace", "", spec.namespace))
+    if found is None:
+        return True
+    require_ours(found, spec.trial_id)
+    if "deletionTimestamp" in found["metadata"]:
+        raise ClusterError(
+            f"Namespace {spec.namespace} is still being deleted. Wait for its end.",
+            retryable=True,
+        )
+    return False
+
+
+def _remove_policies(cluster: Cluster, namespace: str) -> list[str]:
+    policies = cluster.find(
+        "networking.k8s.io/v1", "NetworkPolicy", namespace=namespace
+    )
+    refs = [ref_of(policy) for policy in policies]
+    removed = [ref for ref in refs if ref.name != DEFAULT_DENY and cluster.delete(ref)]
+    return [ref.name for ref in removed]

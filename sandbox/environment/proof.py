@@ -1,0 +1,239 @@
+"""Proves by trying that the environment holds, and records every attempt.
+
+Rules of this module:
+
+* Attempts start with the first instruction of their container, one per target.
+* A negative counts only if its control, the same attempt from a namespace without
+  policies, reached the target; otherwise the silence may be the target's own.
+* What must be reached (names, recorder) is tried from inside as well: an environment
+  that sees and reports nothing proves nothing.
+* Admission is tried too: an image outside the decision must be refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from sandbox.environment.attempts import attempts_of, judge
+from sandbox.environment.kinds import ref_of, title
+from sandbox.environment.labels import FIELD_MANAGER
+from sandbox.environment.probe import (
+    control_pod,
+    foreign_pod,
+    neighbour,
+    neighbour_address,
+    trial_pod,
+)
+from sandbox.environment.targets import (
+    NEIGHBOUR,
+    ClusterAddresses,
+    cluster_addresses,
+    proof_targets,
+    standard_targets,
+)
+from sandbox.environment.waiting import wait_until
+from sandbox.errors import ClusterError, IsolationError
+from sandbox.model.trial import (
+    EnvironmentSpec,
+    IsolationProof,
+    ProofAttempt,
+    ProofTarget,
+)
+from sandbox.ports import Clock, Cluster, KubernetesObject
+
+__all__ = [
+    "ClusterAddresses",
+    "cluster_addresses",
+    "proof_targets",
+    "prove_isolation",
+    "standard_targets",
+]
+
+Pause = Callable[[float], None]
+
+_ADMISSION_POLICY = "regulatory-sandbox-decision"
+_WAIT_S = 60.0
+_CANNOT_START = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+    }
+)
+
+
+def prove_isolation(
+    cluster: Cluster,
+    spec: EnvironmentSpec,
+    *,
+    targets: Sequence[ProofTarget],
+    clock: Clock,
+    pause: Pause = time.sleep,
+) -> IsolationProof:
+    """Try every target from inside the trial and from its control, and judge.
+
+    Args:
+        cluster: Where the environment was applied.
+        spec: The environment; `spec.images` must hold the probe's image, `agnhost`.
+        targets: What to try; the host of one named `neighbour` is filled in.
+        clock: Tells the time of attempts whose container reports none.
+        pause: Waits for some seconds.
+
+    Returns:
+        The proof. Whether the isolation holds is in it: it is evidence either way.
+
+    Raises:
+        IsolationError: The attempts could not be made.
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    cluster.apply([neighbour(spec)], owner=FIELD_MANAGER)
+    _wait_for_quotas(cluster, spec, pause)
+    is_admission_enforced = _refuses_foreign_images(cluster, spec, pause)
+    placed = _with_neighbour(cluster, spec, targets=targets, pause=pause)
+    attempts = _attempt_all(cluster, spec, targets=placed, clock=clock, pause=pause)
+    rights = cluster.rights(spec.namespace, "workload")
+    return judge(
+        spec, attempts, rights=rights, admits_foreign=not is_admission_enforced
+    )
+
+
+def _attempt_all(
+    cluster: Cluster,
+    spec: EnvironmentSpec,
+    *,
+    targets: Sequence[ProofTarget],
+    clock: Clock,
+    pause: Pause,
+) -> tuple[ProofAttempt, ...]:
+    controlled = [t for t in targets if t.expect == "blocked" and t.controlled]
+    pods = [trial_pod(spec, targets)]
+    pods += [control_pod(spec, controlled)] if controlled else []
+    try:
+        for pod in pods:
+            cluster.delete(ref_of(pod), grace_s=0)
+        cluster.apply(pods, owner=FIELD_MANAGER)
+        inside, *outside = _finished(cluster, pods, pause)
+    finally:
+        for pod in pods:
+            cluster.delete(ref_of(pod), grace_s=0)
+    seen_at = clock.now()
+    attempts = attempts_of(inside, targets, origin="trial", seen_at=seen_at)
+    for pod in outside:
+        attempts += attempts_of(pod, controlled, origin="control", seen_at=seen_at)
+    return attempts
+
+
+def _finished(
+    cluster: Cluster, pods: Sequence[KubernetesObject], pause: Pause
+) -> list[KubernetesObject]:
+    """Return the pods once every container has ended."""
+    seen: dict[str, KubernetesObject] = {}
+
+    def running() -> list[str]:
+        waiting = []
+        for pod in pods:
+            found = cluster.get(ref_of(pod)) or pod
+            seen[title(ref_of(pod))] = found
+            waiting += _not_ended(found)
+        return waiting
+
+    left = wait_until(running, wait_s=_WAIT_S, pause=pause)
+    if left:
+        raise IsolationError(
+            f"The attempts of the isolation proof did not end within {_WAIT_S:g} s:"
+            f" {'; '.join(left)}. Correct what is named and prove again."
+        )
+    return [seen[title(ref_of(pod))] for pod in pods]
+
+
+def _not_ended(pod: KubernetesObject) -> list[str]:
+    name = title(ref_of(pod))
+    states = {
+        status["name"]: status.get("state", {})
+        for status in pod.get("status", {}).get("containerStatuses", [])
+    }
+    for container, state in states.items():
+        reason = state.get("waiting", {}).get("reason", "")
+        if reason in _CANNOT_START:
+            raise IsolationError(
+                f"Container {container} of {name} cannot start: {reason}"
+                f" {state['waiting'].get('message', '')}. Import the probe's image on"
+                " the node, or correct its digest."
+            )
+    containers = [c["name"] for c in pod["spec"]["containers"]]
+    return [
+        f"{container} of {name} has not ended"
+        for container in containers
+        if "terminated" not in states.get(container, {})
+    ]
+
+
+def _wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
+    """Wait until the usage of every quota is known; until then no pod is admitted."""
+
+    def unknown() -> list[str]:
+        quotas = cluster.find("v1", "ResourceQuota", namespace=spec.namespace)
+        return [
+            title(ref_of(quota))
+            for quota in quotas
+            if quota.get("status", {}).get("hard") != quota["spec"]["hard"]
+        ]
+
+    left = wait_until(unknown, wait_s=_WAIT_S, pause=pause)
+    if left:
+        raise ClusterError(
+            f"The usage of {', '.join(left)} is not known after {_WAIT_S:g} s. Check"
+            " that the cluster's controller manager runs."
+        )
+
+
+def _refuses_foreign_images(
+    cluster: Cluster, spec: EnvironmentSpec, pause: Pause
+) -> bool:
+    """Return whether admission refuses an image outside the decision.
+
+    A policy takes a moment to be in force after it was first applied.
+    """
+
+    def admitted() -> list[str]:
+        try:
+            cluster.apply([foreign_pod(spec)], owner=FIELD_MANAGER, dry_run=True)
+        except ClusterError as error:
+            if error.retryable:
+                raise
+            return [] if _ADMISSION_POLICY in error.diagnosis else [error.diagnosis]
+        return ["it was admitted"]
+
+    return not wait_until(admitted, wait_s=10.0, pause=pause)
+
+
+def _with_neighbour(
+    cluster: Cluster,
+    spec: EnvironmentSpec,
+    *,
+    targets: Sequence[ProofTarget],
+    pause: Pause,
+) -> list[ProofTarget]:
+    if not any(target.name == NEIGHBOUR and not target.host for target in targets):
+        return list(targets)
+    address: list[str] = []
+
+    def unknown() -> list[str]:
+        address[:] = [neighbour_address(cluster, spec)]
+        return [] if address[0] else ["the neighbour is not ready"]
+
+    if wait_until(unknown, wait_s=_WAIT_S, pause=pause):
+        raise IsolationError(
+            f"The neighbour of the isolation proof is not ready after {_WAIT_S:g} s."
+            " Look at its pod in namespace sandbox-control."
+        )
+    return [
+        target.model_copy(update={"host": address[0]})
+        if target.name == NEIGHBOUR and not target.host
+        else target
+        for target in targets
+    ]

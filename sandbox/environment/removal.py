@@ -1,0 +1,168 @@
+"""Takes a trial's environment away, and looks for what is left of it.
+
+Rules of this module:
+
+* The namespace is deleted by its uid: never another one of the same name.
+* Pods go first, with every policy still in place.
+* A namespace's own finalizers are never touched: that strands objects in the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sandbox.environment.kinds import ref_of, title
+from sandbox.environment.labels import (
+    CONTROL_NAMESPACE,
+    TRIAL,
+    trial_namespace,
+    trial_selector,
+)
+from sandbox.environment.waiting import wait_until
+from sandbox.errors import ClusterError, IsolationError
+from sandbox.ports import Cluster, KubernetesObject, ObjectRef
+
+Pause = Callable[[float], None]
+
+_CLUSTER_KINDS = (
+    ("v1", "Namespace"),
+    ("v1", "PersistentVolume"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("scheduling.k8s.io/v1", "PriorityClass"),
+    ("node.k8s.io/v1", "RuntimeClass"),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"),
+)
+
+
+def tear_down(
+    cluster: Cluster,
+    trial_id: str,
+    *,
+    uid: str = "",
+    wait_s: float,
+    pause: Pause = time.sleep,
+) -> None:
+    """Scale to zero with the policies in place, delete the namespace, wait until gone.
+
+    Args:
+        cluster: Where the environment is.
+        trial_id: Whose environment.
+        uid: Delete only the namespace with this uid; empty takes the present one's.
+        wait_s: Seconds to wait for the end.
+        pause: Waits for some seconds.
+
+    Raises:
+        IsolationError: The namespace belongs to something else.
+        ClusterError: Kubernetes refused, or something holds the namespace open; the
+            error carries the namespace's own conditions.
+    """
+    delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(trial_id))
+    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
+    found = cluster.get(ref)
+    if found is None or (uid and found["metadata"]["uid"] != uid):
+        return
+    require_ours(found, trial_id)
+    uid = found["metadata"]["uid"]
+    if "deletionTimestamp" not in found["metadata"]:
+        scale_to_zero(cluster, ref.name)
+        delete_pods(cluster, ref.name)
+        cluster.delete(ref, uid=uid)
+    left = wait_until(
+        lambda: _holding(cluster.get(ref), uid), wait_s=wait_s, pause=pause
+    )
+    if left:
+        raise ClusterError(
+            f"Namespace {ref.name} is still there {wait_s:g} s after its deletion:"
+            f" {'; '.join(left)}. Remove what the conditions name; never edit the"
+            " namespace's own finalizers."
+        )
+
+
+def residue(cluster: Cluster, trial_id: str) -> list[str]:
+    """Return every object that is left of a trial, one line each.
+
+    Looks at every listable namespaced kind of the cluster, in the trial's namespace and
+    by label in the control namespace, and at labelled cluster-scoped kinds.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    namespace, labels = trial_namespace(trial_id), trial_selector(trial_id)
+    left: list[KubernetesObject] = []
+    for api_version, kind in cluster.namespaced_kinds():
+        left += cluster.find(api_version, kind, namespace=namespace)
+        left += cluster.find(
+            api_version, kind, namespace=CONTROL_NAMESPACE, labels=labels
+        )
+    for api_version, kind in _CLUSTER_KINDS:
+        left += cluster.find(api_version, kind, labels=labels)
+    left += [v for v in cluster.find("v1", "PersistentVolume") if _claims(v, namespace)]
+    return sorted({title(ref_of(item)) for item in left})
+
+
+def require_ours(namespace: KubernetesObject, trial_id: str) -> None:
+    """Check that a namespace is that of a trial.
+
+    Raises:
+        IsolationError: It belongs to something else.
+    """
+    labels = namespace["metadata"].get("labels") or {}
+    if labels.get(TRIAL) != trial_id:
+        raise IsolationError(
+            f"Namespace {namespace['metadata']['name']} exists and is not that of trial"
+            f" {trial_id}; it is left alone. Remove it, or use another cluster."
+        )
+
+
+def scale_to_zero(cluster: Cluster, namespace: str) -> dict[str, int]:
+    """Scale every Deployment to zero; return the replicas each had."""
+    scaled: dict[str, int] = {}
+    for item in cluster.find("apps/v1", "Deployment", namespace=namespace):
+        replicas = item["spec"].get("replicas", 1)
+        if replicas:
+            cluster.scale(ref_of(item), 0)
+            scaled[item["metadata"]["name"]] = replicas
+    return scaled
+
+
+def still_scaling(cluster: Cluster, namespace: str) -> list[str]:
+    """Return the Deployments whose controller has not yet seen its scale of zero."""
+    return [
+        title(ref_of(item))
+        for item in cluster.find("apps/v1", "Deployment", namespace=namespace)
+        if item.get("status", {}).get("replicas", 0)
+        or item.get("status", {}).get("observedGeneration")
+        != item["metadata"].get("generation")
+    ]
+
+
+def delete_pods(cluster: Cluster, namespace: str, labels: str = "") -> list[str]:
+    """Delete pods without grace; return their names."""
+    refs = [
+        ref_of(pod)
+        for pod in cluster.find("v1", "Pod", namespace=namespace, labels=labels)
+    ]
+    for ref in refs:
+        cluster.delete(ref, grace_s=0)
+    return [ref.name for ref in refs]
+
+
+def _claims(volume: KubernetesObject, namespace: str) -> bool:
+    claim = volume.get("spec", {}).get("claimRef") or {}
+    return claim.get("namespace") == namespace
+
+
+def _holding(namespace: KubernetesObject | None, uid: str) -> list[str]:
+    """Return why the namespace is still there; empty once it is gone."""
+    if namespace is None or namespace["metadata"]["uid"] != uid:
+        return []
+    conditions = namespace.get("status", {}).get("conditions", [])
+    held = [
+        f"{item['type']}: {item.get('message', '')}"
+        for item in conditions
+        if item.get("status") == "True"
+    ]
+    return held or ["it is being deleted"]

@@ -1,0 +1,16 @@
+"""What can be proven afterwards, by someone who does not trust us.
+
+Import the modules themselves; this package imports nothing, so that the verifier
+(`python -m sandbox.evidence verify PATH`) needs only the standard library,
+`cryptography` and `zstandard`.
+
+| module | what it does |
+|---|---|
+| `merkle` | RFC 6962 tree hashes and proofs |
+| `note` | C2SP signed notes and checkpoints |
+| `attest` | in-toto statements in DSSE envelopes |
+| `log` | signs checkpoints of the transparency log |
+| `seal` | turns a closed segment into sealed evidence |
+| `bundle` | writes a trial's evidence as one folder |
+| `verify` | checks such a folder, offline |
+"""

@@ -1,0 +1,96 @@
+"""`python -m sandbox.evidence verify PATH`: check a bundle, offline.
+
+Exit codes: 0 it verifies, 1 it does not, 2 it cannot be read or the call is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
+from sandbox.errors import EvidenceError
+from sandbox.evidence.verify import Result, verify_bundle
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        key = read_key(asked.key) if asked.key else None
+        if not asked.path.is_dir():
+            raise EvidenceError(
+                f"{asked.path} is not a folder; name the folder of a bundle"
+            )
+    except EvidenceError as error:
+        sys.stderr.write(f"{error.diagnosis}\n")
+        return 2
+    result = verify_bundle(asked.path, key=key)
+    text = json.dumps(result.as_dict(), indent=2) if asked.json else in_words(result)
+    sys.stdout.write(text + "\n")
+    return 0 if result.ok else 1
+
+
+def in_words(result: Result) -> str:
+    """Return a result as text for a person."""
+    lines = [
+        f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}"
+        for step in result.steps
+    ]
+    counts = f"{result.entries} entries, {result.frames} frames, {result.spans} spans"
+    lines.append(
+        f"VERIFIED: {counts}" if result.ok else "NOT VERIFIED: do not rely on it"
+    )
+    return "\n".join(lines)
+
+
+def read_key(path: Path) -> bytes:
+    """Return the raw Ed25519 public key in a file: PEM, 64 hex digits, or 32 bytes.
+
+    Raises:
+        EvidenceError: The file cannot be read or holds no such key.
+    """
+    try:
+        data = path.read_bytes()
+        if data.lstrip().startswith(b"-----BEGIN"):
+            return _from_pem(data)
+        raw = data if len(data) == 32 else bytes.fromhex(data.decode().strip())
+        return Ed25519PublicKey.from_public_bytes(raw).public_bytes_raw()
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise EvidenceError(
+            f"{path} holds no Ed25519 public key ({error}); give PEM, 64 hexadecimal "
+            "digits, or 32 raw bytes"
+        ) from error
+
+
+def _from_pem(data: bytes) -> bytes:
+    key = load_pem_public_key(data)
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("it is a key of another kind")
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.evidence")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verify = commands.add_parser("verify", help="check a bundle, offline")
+    verify.add_argument("path", type=Path, help="folder of the bundle")
+    verify.add_argument("--json", action="store_true", help="write the result as JSON")
+    verify.add_argument(
+        "--key", type=Path, help="file of the public key you trust (PEM, hex or raw)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

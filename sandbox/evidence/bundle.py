@@ -1,0 +1,248 @@
+"""A trial's evidence as one folder that a stranger can check offline.
+
+Rules of this module:
+
+* `manifest.json` lists every file with size and SHA-256; `manifest.dsse.json` signs it.
+  Both are canonical JSON. There is no other file, so no byte can change unseen.
+* `entries.jsonl` holds the trial's log entries, each with its proof of inclusion in
+  `checkpoint`; `checkpoints.jsonl` every earlier checkpoint with its proof of
+  consistency; `segments/` the sealed segments; `keys.json` the public key;
+  `documents/` whatever else belongs to the story.
+* A bundle appears whole or not at all, and only of a trial whose segments are sealed
+  and logged.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sandbox import __version__
+from sandbox.errors import EvidenceError
+from sandbox.evidence.attest import (
+    MANIFEST_PREDICATE,
+    Subject,
+    canonical,
+    sha256,
+    sign_statement,
+    statement,
+)
+from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.merkle import consistency_proof, inclusion_proofs
+from sandbox.model.segment import Checkpoint, LoggedEntry
+from sandbox.ports import Log, Segments, Signer
+
+_DOCUMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+_FORMAT = 1
+
+
+class BundleSource(NamedTuple):
+    """Where the parts of a bundle come from."""
+
+    log: Log
+    segments: Segments
+    signer: Signer
+    documents: Mapping[str, bytes] = MappingProxyType({})
+    """Further files by plain name; they are listed and signed, not interpreted."""
+    also_entries_of: tuple[str, ...] = ()
+    """Further owners of log entries to include, for example `rulebook/{id}`."""
+
+
+class _Folder:
+    """A bundle while it is written; remembers what was put where."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.files: list[dict[str, Any]] = []
+
+    def add(self, name: str, data: bytes) -> None:
+        target = self._path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        digest = sha256(data)[7:]
+        self.files.append({"name": name, "sha256": digest, "size": len(data)})
+
+
+def write_bundle(
+    directory: Path, *, trial_id: str, source: BundleSource
+) -> dict[str, Any]:
+    """Write the bundle of a trial; an earlier bundle at that place is replaced.
+
+    Signs a checkpoint of the log as it stands.
+
+    Args:
+        directory: Where the bundle appears.
+        trial_id: Whose evidence it is.
+        source: Log, segments, key and further documents.
+
+    Returns:
+        `directory`, `manifest_digest`, `files`, `entries`, `segments` and `checkpoint`
+        (`origin`, `size`, `root`), ready for JSON.
+
+    Raises:
+        EvidenceError: A segment is not sealed or not logged, a document's name is not
+            plain, something else is at that place, or it cannot be written.
+        RecorderError: A segment cannot be read.
+        RecordsError: The log cannot be read.
+    """
+    _check_place(directory)
+    checkpoint = sign_checkpoint(source.log, source.signer)
+    entries = _entries(trial_id, source, checkpoint)
+    numbers = _sealed_numbers(trial_id, source.segments, entries)
+    partial = directory.with_name(f".{directory.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        folder = _Folder(partial)
+        _add_log(folder, entries, checkpoint, source)
+        _add_segments(folder, trial_id, numbers, source.segments)
+        _add_documents(folder, source.documents)
+        manifest = _add_manifest(folder, trial_id, source)
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    except OSError as error:
+        raise EvidenceError(
+            f"the bundle cannot be written to {directory}: {error}; free the place or "
+            "name another one"
+        ) from error
+    return {
+        "directory": str(directory),
+        "manifest_digest": sha256(manifest),
+        "files": len(folder.files),
+        "entries": len(entries),
+        "segments": len(numbers),
+        "checkpoint": checkpoint.model_dump(
+            mode="json", include={"origin", "size", "root"}
+        ),
+    }
+
+
+def _check_place(directory: Path) -> None:
+    if not directory.exists():
+        return
+    is_bundle = directory.is_dir() and (directory / "manifest.dsse.json").is_file()
+    if not is_bundle and not (directory.is_dir() and not any(directory.iterdir())):
+        raise EvidenceError(
+            f"{directory} exists and is not a bundle; it is not overwritten: name "
+            "another place"
+        )
+
+
+def _entries(
+    trial_id: str, source: BundleSource, checkpoint: Checkpoint
+) -> list[LoggedEntry]:
+    owners = dict.fromkeys((trial_id, *source.also_entries_of))
+    found = [entry for owner in owners for entry in source.log.entries(owner)]
+    covered = (item for item in found if item.index < checkpoint.size)
+    return sorted(covered, key=lambda item: item.index)
+
+
+def _sealed_numbers(
+    trial_id: str, segments: Segments, entries: list[LoggedEntry]
+) -> list[int]:
+    files = segments.files(trial_id)
+    unsealed = [f"{item.number} is {item.state}" for item in files]
+    unsealed = [
+        text
+        for text, item in zip(unsealed, files, strict=True)
+        if item.state != "sealed"
+    ]
+    if unsealed:
+        raise EvidenceError(
+            f"not every segment of trial {trial_id} is sealed: segment "
+            f"{', '.join(unsealed)}; roll and seal first"
+        )
+    logged = {
+        f"{item.entry.body.get('file')}"
+        for item in entries
+        if item.entry.kind == "segment" and item.entry.trial_id == trial_id
+    }
+    names = {f"{item.number:06d}.zst" for item in files}
+    if logged != names:
+        raise EvidenceError(
+            f"the log and the evidence folder of trial {trial_id} do not name the same "
+            f"segments: only in one of them are {sorted(logged ^ names)}"
+        )
+    return [item.number for item in files]
+
+
+def _add_log(
+    folder: _Folder,
+    entries: list[LoggedEntry],
+    checkpoint: Checkpoint,
+    source: BundleSource,
+) -> None:
+    hashes = source.log.leaf_hashes()[: checkpoint.size]
+    proofs = inclusion_proofs([item.index for item in entries], hashes)
+    lines = [
+        {
+            "index": item.index,
+            "entry": item.entry.model_dump(mode="json"),
+            "proof": [step.hex() for step in proof],
+        }
+        for item, proof in zip(entries, proofs, strict=True)
+    ]
+    earlier = [
+        {
+            "note": item.note,
+            "consistency": [
+                step.hex() for step in consistency_proof(item.size, hashes)
+            ],
+        }
+        for item in source.log.checkpoints()
+        if item.size <= checkpoint.size and item.note != checkpoint.note
+    ]
+    folder.add("checkpoint", checkpoint.note.encode())
+    folder.add("entries.jsonl", _lines(lines))
+    folder.add("checkpoints.jsonl", _lines(earlier))
+
+
+def _lines(items: list[dict[str, Any]]) -> bytes:
+    return b"".join(canonical(item) + b"\n" for item in items)
+
+
+def _add_segments(
+    folder: _Folder, trial_id: str, numbers: list[int], segments: Segments
+) -> None:
+    for number in numbers:
+        compressed, envelope = segments.read_sealed(trial_id, number)
+        folder.add(f"segments/{number:06d}.zst", compressed)
+        folder.add(f"segments/{number:06d}.dsse.json", envelope)
+
+
+def _add_documents(folder: _Folder, documents: Mapping[str, bytes]) -> None:
+    for name in sorted(documents):
+        if not _DOCUMENT.match(name):
+            raise EvidenceError(
+                f"{name!r} cannot be a document of a bundle; use letters, digits, "
+                "dots, hyphens and underscores"
+            )
+        folder.add(f"documents/{name}", documents[name])
+
+
+def _add_manifest(folder: _Folder, trial_id: str, source: BundleSource) -> bytes:
+    key = {"name": source.signer.name, "public_key": source.signer.public_key.hex()}
+    folder.add("keys.json", canonical({"algorithm": "ed25519", "keys": [key]}))
+    owners = [trial_id, *source.also_entries_of]
+    manifest = canonical(
+        {
+            "kind": "bundle-manifest",
+            "format": _FORMAT,
+            "trial_id": trial_id,
+            "entries_of": list(dict.fromkeys(owners)),
+            "tool": {"name": "regulatory-sandbox", "version": __version__},
+            "files": sorted(folder.files, key=lambda item: str(item["name"])),
+        }
+    )
+    payload = statement(
+        [Subject("manifest.json", sha256(manifest))],
+        predicate_type=MANIFEST_PREDICATE,
+        predicate={"trial_id": trial_id},
+    )
+    folder.add("manifest.json", manifest)
+    folder.add("manifest.dsse.json", sign_statement(payload, source.signer).envelope)
+    return manifest

@@ -1,0 +1,97 @@
+"""Checkpoints of the transparency log.
+
+Rules of this module:
+
+* A leaf is the canonical JSON of a `LogEntry`; hashing is RFC 6962.
+* A checkpoint is signed over origin, size and root (C2SP tlog-checkpoint); every one
+  that was ever signed is kept, so that none can be taken back.
+* A log that does not continue its newest checkpoint is not signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sandbox.errors import EvidenceError
+from sandbox.evidence.merkle import leaf_hash, root_of_hashes
+from sandbox.evidence.note import checkpoint_text, open_checkpoint, signed_note
+from sandbox.model.record import canonical_json
+from sandbox.model.segment import Checkpoint, LogEntry
+from sandbox.ports import Log, Signer
+
+
+def leaf_data(entry: LogEntry) -> bytes:
+    """Return the bytes of an entry that the log hashes."""
+    return canonical_json(entry)
+
+
+def entry_hash(entry: LogEntry) -> bytes:
+    """Return the RFC 6962 leaf hash of an entry."""
+    return leaf_hash(leaf_data(entry))
+
+
+def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
+    """Sign the log as it stands, and keep the checkpoint.
+
+    Args:
+        log: The log of this installation.
+        signer: Holder of the log's key; its name is the origin.
+
+    Raises:
+        EvidenceError: The log no longer contains what an earlier checkpoint covers.
+        RecordsError: The log cannot be read, or the checkpoint not be kept.
+    """
+    hashes = log.leaf_hashes()
+    for newest in log.checkpoints()[-1:]:
+        check_continues(newest, hashes)
+    root = root_of_hashes(hashes)
+    text = checkpoint_text(signer.name, len(hashes), root)
+    note = signed_note(
+        text,
+        name=signer.name,
+        public_key=signer.public_key,
+        signature=signer.sign(text),
+    )
+    checkpoint = Checkpoint(
+        origin=signer.name, size=len(hashes), root=f"sha256:{root.hex()}", note=note
+    )
+    log.keep_checkpoint(checkpoint)
+    return checkpoint
+
+
+def check_continues(earlier: Checkpoint, hashes: list[bytes]) -> None:
+    """Check that the log still begins with what a checkpoint covers.
+
+    Args:
+        earlier: A checkpoint of this log.
+        hashes: The leaf hashes of the log now.
+
+    Raises:
+        EvidenceError: It does not: entries were changed or removed.
+    """
+    root = root_of_hashes(hashes[: earlier.size])
+    if len(hashes) < earlier.size or earlier.root != f"sha256:{root.hex()}":
+        raise EvidenceError(
+            f"the log has {len(hashes)} entries and does not continue its checkpoint "
+            f"of size {earlier.size}: entries were changed or removed; restore the "
+            "records database from before that"
+        )
+
+
+def parse_checkpoint(text: bytes, keys: Mapping[str, bytes]) -> Checkpoint:
+    """Check a signed checkpoint and return it as a record.
+
+    Args:
+        text: The signed note.
+        keys: Raw Ed25519 public keys one trusts, by name.
+
+    Raises:
+        EvidenceError: It is not a checkpoint, or no trusted key signed it.
+    """
+    read = open_checkpoint(text, keys)
+    return Checkpoint(
+        origin=read.origin,
+        size=read.size,
+        root=f"sha256:{read.root.hex()}",
+        note=text.decode(),
+    )

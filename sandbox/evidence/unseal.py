@@ -1,0 +1,163 @@
+"""Checks one sealed segment against its statement and the log, from its bytes.
+
+Rules of this module:
+
+* Nothing the statement says of the frames is believed: digests, Merkle root, frames,
+  spans, signals, producers and times are computed again.
+* The log entry carries the same words as the statement, and the statement's digest.
+* Frames are numbered through the whole trial from 1 without a hole, so a frame or a
+  segment that was taken out is missed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import zstandard
+
+from sandbox.errors import EvidenceError
+from sandbox.evidence.attest import SEGMENT_PREDICATE, read_statement, sha256
+from sandbox.evidence.merkle import leaf_hash, root_of_hashes
+from sandbox.evidence.walk import WalkedFrame, walk_frames
+
+_LARGEST_RAW = 1 << 30
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SegmentCount(NamedTuple):
+    """What was counted from the first segment on."""
+
+    frames: int
+    spans: int
+    last_sequence: int
+
+
+def check_segment(
+    body: dict[str, Any], payload: bytes, compressed: bytes, *, before: SegmentCount
+) -> SegmentCount:
+    """Check one segment.
+
+    Args:
+        body: Body of its log entry.
+        payload: Its statement, whose signature has been checked.
+        compressed: Its compressed file.
+        before: What the segments before it held.
+
+    Returns:
+        The count including this segment.
+
+    Raises:
+        EvidenceError: Something does not agree; names the segment.
+    """
+    name = f"segments/{body['segment']['number']:06d}"
+    said = _predicate(body, payload, name)
+    if (sha256(compressed), len(compressed)) != (
+        said.get("compressed_digest"),
+        said.get("compressed_size"),
+    ):
+        raise EvidenceError(f"{name}.zst is not the file its statement describes")
+    raw = _decompress(compressed, said.get("raw_size"), name)
+    try:
+        frames = walk_frames(raw)
+    except EvidenceError as error:
+        raise EvidenceError(f"{name}.zst: {error.diagnosis}") from error
+    _compare(said, _derive(raw, frames), name)
+    _check_sequence(frames, before.last_sequence, name)
+    return SegmentCount(
+        frames=before.frames + len(frames),
+        spans=before.spans + sum(frame.spans for frame in frames),
+        last_sequence=before.last_sequence + len(frames),
+    )
+
+
+def _predicate(body: dict[str, Any], payload: bytes, name: str) -> dict[str, Any]:
+    what = f"{name}.dsse.json"
+    data = read_statement(payload, predicate_type=SEGMENT_PREDICATE, what=what)
+    if body.get("statement_digest") != sha256(payload):
+        raise EvidenceError(f"{what} is not the statement that the log names")
+    if body.get("segment") != data.get("predicate"):
+        raise EvidenceError(f"{what}: its words differ from those of the log entry")
+    said = data["predicate"]
+    subjects = [(item["name"], item["digest"]) for item in data["subject"]]
+    number = said["number"]
+    expected = [
+        (f"{number:06d}.zst", {"sha256": said["compressed_digest"][7:]}),
+        (f"{said['trial_id']}/{number:06d}", {"sha256": said["raw_digest"][7:]}),
+    ]
+    if subjects != expected:
+        raise EvidenceError(f"{what}: its subjects are not this segment")
+    return dict(said)
+
+
+def _decompress(compressed: bytes, size: Any, name: str) -> bytes:
+    if not isinstance(size, int) or not 0 < size <= _LARGEST_RAW:
+        raise EvidenceError(f"{name}.zst: its statement gives no usable raw size")
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    try:
+        if zstandard.frame_content_size(compressed) != size:
+            raise EvidenceError(f"{name}.zst does not hold {size} bytes")
+        raw = reader.decompress(compressed)
+    except zstandard.ZstdError as error:
+        raise EvidenceError(f"{name}.zst cannot be decompressed: {error}") from error
+    if not reader.eof or reader.unused_data:
+        raise EvidenceError(f"{name}.zst is not one whole compressed stream")
+    return raw
+
+
+def _derive(raw: bytes, frames: Sequence[WalkedFrame]) -> dict[str, Any]:
+    root = root_of_hashes([leaf_hash(raw[item.start : item.end]) for item in frames])
+    return {
+        "raw_digest": sha256(raw),
+        "raw_size": len(raw),
+        "frames_root": f"sha256:{root.hex()}",
+        "frames": len(frames),
+        "spans": sum(frame.spans for frame in frames),
+        "signals": dict(Counter(frame.signal for frame in frames)),
+        "producers": _producers(frames),
+        "first_received_at": _instant(min(frame.received_us for frame in frames)),
+        "last_received_at": _instant(max(frame.received_us for frame in frames)),
+    }
+
+
+def _producers(frames: Sequence[WalkedFrame]) -> list[dict[str, Any]]:
+    times: dict[str, list[int]] = {}
+    for frame in frames:
+        times.setdefault(frame.producer, []).append(frame.received_us)
+    return [
+        {
+            "producer": producer,
+            "frames": len(received),
+            "first_received_at": _instant(min(received)),
+            "last_received_at": _instant(max(received)),
+        }
+        for producer, received in sorted(times.items())
+    ]
+
+
+def _instant(micros: int) -> str:
+    try:
+        instant = _EPOCH + timedelta(microseconds=micros)
+    except OverflowError as error:
+        raise EvidenceError("a frame was received at no possible time") from error
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def _compare(said: dict[str, Any], seen: dict[str, Any], name: str) -> None:
+    for field, value in seen.items():
+        if said.get(field) != value:
+            raise EvidenceError(
+                f"{name}.zst: {field} is {value}, but its statement says "
+                f"{said.get(field)}"
+            )
+
+
+def _check_sequence(frames: Sequence[WalkedFrame], last: int, name: str) -> None:
+    for expected, frame in enumerate(frames, start=last + 1):
+        if frame.sequence != expected:
+            raise EvidenceError(
+                f"{name}.zst: the frame at byte {frame.start} has number "
+                f"{frame.sequence}, but {expected} comes next; evidence is missing"
+            )

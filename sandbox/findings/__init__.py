@@ -1,0 +1,28 @@
+"""What does the evidence say about the goals, and how surely?
+
+`check_plan` and `feasibility` say before the trial what it can show; `plan_digest`
+locks the plan; `judge_evidence` (or `judge`, for a trial without pauses) gives findings
+and looks; `exit_report` sums up. The statistics stand in `sandbox.findings.sequential`.
+"""
+
+from sandbox.findings.evidence import TrialEvidence
+from sandbox.findings.goal import look_at_goal
+from sandbox.findings.judge import Judgement, judge, judge_evidence
+from sandbox.findings.plan import Feasibility, check_plan, feasibility, plan_digest
+from sandbox.findings.report import TrialCourse, exit_report
+from sandbox.findings.tally import units_of
+
+__all__ = [
+    "Feasibility",
+    "Judgement",
+    "TrialCourse",
+    "TrialEvidence",
+    "check_plan",
+    "exit_report",
+    "feasibility",
+    "judge",
+    "judge_evidence",
+    "look_at_goal",
+    "plan_digest",
+    "units_of",
+]

@@ -1,0 +1,119 @@
+"""The exit report: what was tried, under which rule, what was seen, what stays open.
+
+Rules of this module:
+
+* Who writes it follows from the regime: the participant (Japan, United Kingdom) or the
+  authority (EU AI Act Art. 57(7)).
+* A condition is said to be kept only where the evidence shows it; where a person has to
+  look, the report says that nobody has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sandbox.findings.tally import busiest_minute
+from sandbox.model.application import Application
+from sandbox.model.decision import Condition
+from sandbox.model.finding import ConditionKept, ExitReport, Finding
+from sandbox.model.observation import Observation
+from sandbox.model.record import digest_of
+from sandbox.model.regime import Regime
+from sandbox.model.rule import TemporaryRule
+from sandbox.model.trial import Pause
+
+
+class TrialCourse(NamedTuple):
+    """How the trial went, apart from its findings."""
+
+    application: Application
+    temporary_rule: TemporaryRule
+    started_at: datetime
+    ended_at: datetime
+    pauses: tuple[Pause, ...]
+    observations: tuple[Observation, ...]
+    checked: Mapping[str, str] = {}
+    """Condition → how it was seen to be kept, for those a person or gate has
+    checked."""
+
+
+def exit_report(
+    course: TrialCourse,
+    *,
+    findings: Sequence[Finding],
+    regime: Regime,
+    evidence: Mapping[str, str],
+    how_to_verify: str,
+) -> ExitReport:
+    """Write the exit report.
+
+    Args:
+        course: How the trial went.
+        findings: What the judge found.
+        regime: Says who the author is.
+        evidence: Name → digest of what the report rests on.
+        how_to_verify: The command that checks the evidence bundle.
+
+    Returns:
+        The report as a record.
+    """
+    rule = course.temporary_rule
+    return ExitReport(
+        trial_id=rule.trial_id,
+        author=regime.exit_report_by,
+        tried=course.application.innovation.summary,
+        rulebook=rule.of,
+        temporary_rule_digest=digest_of(rule),
+        started_at=course.started_at,
+        ended_at=course.ended_at,
+        pauses=course.pauses,
+        conditions=tuple(_kept(item, course) for item in rule.conditions),
+        findings=tuple(findings),
+        uncertain=_uncertain(findings),
+        evidence=dict(evidence),
+        how_to_verify=how_to_verify,
+    )
+
+
+def _kept(condition: Condition, course: TrialCourse) -> ConditionKept:
+    if condition.id in course.checked:
+        return ConditionKept(
+            condition=condition.id, kept=True, evidence=course.checked[condition.id]
+        )
+    most = condition.caps.get("requests_per_minute")
+    if most is not None and course.observations:
+        seen = busiest_minute(_busiest_rule(course.observations))
+        return ConditionKept(
+            condition=condition.id,
+            kept=seen <= most,
+            evidence=f"At most {seen} units began within one minute; the cap is"
+            f" {most:g}.",
+        )
+    return ConditionKept(
+        condition=condition.id,
+        kept=None,
+        evidence="Nothing recorded shows it; a person has to say.",
+    )
+
+
+def _busiest_rule(observations: Sequence[Observation]) -> list[Observation]:
+    """Units of the rule that saw most of them, each span once, in order."""
+    by_rule: dict[str, dict[tuple[str, str], Observation]] = {}
+    for item in observations:
+        key = (item.trace_id, item.span_id)
+        by_rule.setdefault(item.rule, {}).setdefault(key, item)
+    most = max(by_rule.values(), key=len)
+    return sorted(most.values(), key=lambda item: item.started_at)
+
+
+def _uncertain(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """What stays open: undecided findings first, then the limits of all, each once."""
+    undecided = [
+        f"{item.finding} ({item.subject}) is {item.verdict.replace('_', ' ')}."
+        for item in findings
+        if item.verdict in ("inconclusive", "invalid")
+    ]
+    limits = [limit for item in findings for limit in item.limits]
+    return tuple(dict.fromkeys(undecided + limits))

@@ -1,0 +1,27 @@
+"""Does something happening now breach a guardrail?
+
+`observe_frames` turns recorded frames into observations; a guardrail is armed by
+`start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
+sequential test behind it stands in `sandbox.monitor.maxsprt`.
+"""
+
+from sandbox.monitor.guardrail import GuardrailState, advance, rearm, start
+from sandbox.monitor.maxsprt import (
+    false_signal_chance,
+    poisson_maxsprt_llr,
+    poisson_maxsprt_threshold,
+    unit_threshold,
+)
+from sandbox.monitor.observe import observe_frames
+
+__all__ = [
+    "GuardrailState",
+    "advance",
+    "false_signal_chance",
+    "observe_frames",
+    "poisson_maxsprt_llr",
+    "poisson_maxsprt_threshold",
+    "rearm",
+    "start",
+    "unit_threshold",
+]

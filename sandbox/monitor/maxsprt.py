@@ -1,0 +1,241 @@
+"""Exact sequential watch over a harmful event: the Poisson MaxSPRT.
+
+Rules of this module:
+
+* Everything is computed by recursion over the number of events; nothing is simulated,
+  tabulated or approximated by a normal law.
+* The statistic is the log-likelihood ratio of Kulldorff et al., "A Maximized Sequential
+  Probability Ratio Test for Drug and Vaccine Safety Surveillance", Sequential Analysis
+  30 (2011), eq. (4): it may be looked at after every event, and the chance that it ever
+  reaches the threshold before the horizon is `alpha` when the harm is at its baseline.
+* Units of a trial are counted one by one, so the events are Bernoulli, not Poisson.
+  `unit_threshold` therefore raises the published critical value where the exact chance
+  of a false signal over units would exceed `alpha`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+from sandbox.errors import JudgementError
+
+_LARGEST_LLR = 200.0
+"""No horizon asks for a critical value near this; e**-200 is beyond any alpha."""
+
+Floats = NDArray[np.float64]
+
+
+def poisson_maxsprt_llr(*, events: int, expected: float) -> float:
+    """Return the maximised log-likelihood ratio of a raised event rate.
+
+    Args:
+        events: Events seen, at least 0.
+        expected: Events expected at the baseline rate, at least 0.
+
+    Returns:
+        0 where no more events were seen than expected; infinite where events were seen
+        and none could be expected.
+
+    Raises:
+        JudgementError: An argument is negative or not finite.
+    """
+    if events < 0 or not (0 <= expected < math.inf):
+        raise JudgementError(
+            "A log-likelihood ratio needs events and expected events of at least 0,"
+            f" not {events} and {expected}. Give counts of the same units."
+        )
+    if events <= expected:
+        return 0.0
+    if expected == 0:
+        return math.inf
+    return expected - events + events * math.log(events / expected)
+
+
+@lru_cache(maxsize=256)
+def poisson_maxsprt_threshold(
+    *, horizon: float, alpha: float, min_events: int = 1
+) -> float:
+    """Return the critical value of the continuous Poisson MaxSPRT.
+
+    Args:
+        horizon: Length of the watch in events expected at the baseline rate.
+        alpha: Chance of a false signal over the whole watch, in (0, 0.5].
+        min_events: Events before which no signal is given.
+
+    Returns:
+        The log-likelihood ratio at which to signal.
+
+    Raises:
+        JudgementError: An argument is out of range, or so many events are asked for
+            that a signal is rarer than `alpha` whatever the threshold.
+    """
+    _check_design(horizon, alpha, min_events)
+
+    def excess(threshold: float) -> float:
+        return _poisson_chance(threshold, horizon, min_events) - alpha
+
+    if excess(1e-9) <= 0:
+        raise JudgementError(
+            f"A watch over {horizon:g} expected events can hardly see {min_events}: the"
+            f" chance stays below alpha = {alpha:g} whatever the threshold. Lower"
+            " min_events or lengthen the horizon."
+        )
+    root = optimize.brentq(excess, 1e-9, _LARGEST_LLR, xtol=1e-11, rtol=1e-14)
+    return float(root)
+
+
+@lru_cache(maxsize=256)
+def unit_threshold(
+    *, baseline_rate: float, horizon: float, alpha: float, min_events: int = 1
+) -> float:
+    """Return the threshold for looking after every unit at a known baseline rate.
+
+    Args:
+        baseline_rate: Chance of the event per unit that counts as normal, in (0, 1).
+        horizon: Length of the watch in expected events.
+        alpha: Chance of a false signal over the whole watch.
+        min_events: Events before which no signal is given.
+
+    Returns:
+        The critical value of `poisson_maxsprt_threshold`, raised as little as needed
+        for the exact chance over Bernoulli units not to exceed `alpha`.
+
+    Raises:
+        JudgementError: As `poisson_maxsprt_threshold`.
+    """
+    start = poisson_maxsprt_threshold(
+        horizon=horizon, alpha=alpha, min_events=min_events
+    )
+
+    def chance(threshold: float) -> float:
+        return false_signal_chance(
+            threshold=threshold,
+            baseline_rate=baseline_rate,
+            horizon=horizon,
+            min_events=min_events,
+        )
+
+    return start if chance(start) <= alpha else _least(chance, start, alpha)
+
+
+def false_signal_chance(
+    *, threshold: float, baseline_rate: float, horizon: float, min_events: int = 1
+) -> float:
+    """Return the exact chance of a signal when units fail at exactly the baseline rate.
+
+    Args:
+        threshold: Log-likelihood ratio at which a signal is given.
+        baseline_rate: Chance of the event per unit.
+        horizon: Length of the watch in expected events.
+        min_events: Events before which no signal is given.
+
+    Returns:
+        The probability, over all units up to the horizon, looking after each.
+    """
+    units = math.floor(horizon / baseline_rate + 1e-9)
+
+    def last_unit(events: int) -> int:
+        return _last_signalling_unit(events, threshold, baseline_rate, units)
+
+    bounds = _bounds(last_unit, units, min_events)
+
+    def step(size: float, cells: int) -> Floats:
+        counts = np.arange(cells)
+        return np.asarray(stats.binom.pmf(counts, int(size), baseline_rate))
+
+    return _crossing_chance(bounds, min_events, step)
+
+
+def _check_design(horizon: float, alpha: float, min_events: int) -> None:
+    problems = []
+    if not 0 < horizon < math.inf:
+        problems.append(f"horizon must be a positive number of events, not {horizon}")
+    if not 0 < alpha <= 0.5:
+        problems.append(f"alpha must lie in (0, 0.5], not {alpha}")
+    if min_events < 1:
+        problems.append(f"min_events must be at least 1, not {min_events}")
+    if problems:
+        raise JudgementError(
+            "This watch cannot be designed: " + "; ".join(problems) + "."
+        )
+
+
+def _poisson_chance(threshold: float, horizon: float, min_events: int) -> float:
+    def last_time(events: int) -> float:
+        return min(_last_signalling_time(events, threshold), horizon)
+
+    bounds = _bounds(last_time, horizon, min_events)
+
+    def step(size: float, cells: int) -> Floats:
+        return np.asarray(stats.poisson.pmf(np.arange(cells), size))
+
+    return _crossing_chance(bounds, min_events, step)
+
+
+def _last_signalling_time(events: int, threshold: float) -> float:
+    """Expected events up to which `events` give a signal: llr = threshold, solved."""
+    inner = -math.exp(-1 - threshold / events)
+    return float(-events * special.lambertw(inner, 0).real)
+
+
+def _last_signalling_unit(
+    events: int, threshold: float, baseline_rate: float, units: int
+) -> int:
+    """Last unit at which `events` give a signal, by the very statistic used live."""
+    guess = int(_last_signalling_time(events, threshold) / baseline_rate) + 1
+    while guess > 0:
+        llr = poisson_maxsprt_llr(events=events, expected=baseline_rate * guess)
+        if llr >= threshold:
+            break
+        guess -= 1
+    return min(guess, units)
+
+
+def _bounds(
+    last: Callable[[int], float], horizon: float, min_events: int
+) -> list[float]:
+    """Last signalling times of min_events, min_events + 1, … up to the horizon."""
+    bounds: list[float] = []
+    while not bounds or bounds[-1] < horizon:
+        bounds.append(last(min_events + len(bounds)))
+    return bounds
+
+
+def _crossing_chance(
+    bounds: Sequence[float],
+    min_events: int,
+    step: Callable[[float, int], Floats],
+) -> float:
+    """Chance that the k-th event comes no later than the k-th bound, for some k.
+
+    No signal by bound k means at most k - 1 events until then; the mass below is
+    carried from bound to bound by convolution with the events in between.
+    """
+    mass: Floats = np.ones(1)
+    signalled, before = 0.0, 0.0
+    for events, bound in enumerate(bounds, start=min_events):
+        size = bound - before
+        cells = min(events + 1, int(size + 14 * math.sqrt(size) + 60))
+        spread = np.convolve(mass, step(size, cells)) if size > 0 else mass
+        total = float(mass.sum())
+        mass = spread[:events]
+        signalled += max(0.0, total - float(mass.sum()))
+        before = bound
+    return signalled
+
+
+def _least(chance: Callable[[float], float], start: float, alpha: float) -> float:
+    """Smallest threshold above `start` whose chance is at most alpha, to 1e-9."""
+    low, high = start, start + 0.25
+    while chance(high) > alpha:
+        low, high = high, high + 0.25
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (low, middle) if chance(middle) <= alpha else (middle, high)
+    return high

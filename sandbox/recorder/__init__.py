@@ -1,0 +1,54 @@
+"""What happened, byte for byte: frames, segments, spans, gaps.
+
+Acknowledged means durable; durable means unchanged; what is missing is said.
+"""
+
+from sandbox.recorder.frame import (
+    MAX_PRODUCER_BYTES,
+    Frame,
+    Salvage,
+    decode_frames,
+    encode_frame,
+    salvage_frames,
+)
+from sandbox.recorder.gaps import (
+    RECORDER,
+    gap_request,
+    gaps_in,
+    restart_gaps,
+    silences,
+)
+from sandbox.recorder.request import RequestFacts, check_request
+from sandbox.recorder.segment import (
+    RollingPolicy,
+    SegmentName,
+    file_name,
+    folder_name,
+    parse_name,
+    segment_files,
+)
+from sandbox.recorder.spans import count_spans, spans_in
+
+__all__ = [
+    "MAX_PRODUCER_BYTES",
+    "RECORDER",
+    "Frame",
+    "RequestFacts",
+    "RollingPolicy",
+    "Salvage",
+    "SegmentName",
+    "check_request",
+    "count_spans",
+    "decode_frames",
+    "encode_frame",
+    "file_name",
+    "folder_name",
+    "gap_request",
+    "gaps_in",
+    "parse_name",
+    "restart_gaps",
+    "salvage_frames",
+    "segment_files",
+    "silences",
+    "spans_in",
+]

@@ -1,0 +1,76 @@
+"""What an OTLP request must be before it is recorded.
+
+Rules of this module:
+
+* A request that no OTLP reader could read is refused whole; nothing of it is kept (OTLP
+  specification 1.x: bad data is answered 400 or INVALID_ARGUMENT).
+* A well-formed request is kept as it came, also with fields this version does not know:
+  a newer OTLP is evidence too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+
+from sandbox.errors import EvidenceError
+from sandbox.model.segment import Signal
+
+M = TypeVar("M", bound=Message)
+
+_TYPES: dict[Signal, type[Message]] = {
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+    "logs": ExportLogsServiceRequest,
+}
+
+
+class RequestFacts(NamedTuple):
+    """What was seen of a request without reading its contents."""
+
+    unusual: bool
+    """It has fields this version of OTLP does not know, or is not written as usual."""
+
+
+def check_request(signal: Signal, payload: bytes) -> RequestFacts:
+    """Read a request once, to be sure that it can be read.
+
+    Args:
+        signal: What the request claims to carry.
+        payload: Its bytes.
+
+    Raises:
+        EvidenceError: It is not an OTLP request of that signal.
+    """
+    message = parse_as(_TYPES[signal], payload)
+    message.DiscardUnknownFields()
+    return RequestFacts(unusual=message.ByteSize() != len(payload))
+
+
+def parse_as(kind: type[M], payload: bytes) -> M:
+    """Return the parsed request.
+
+    Args:
+        kind: The request's protobuf type.
+        payload: Its bytes.
+
+    Raises:
+        EvidenceError: The bytes are not a request of that type.
+    """
+    try:
+        return kind.FromString(payload)
+    except DecodeError as error:
+        raise EvidenceError(
+            f"the bytes are not an OTLP {kind.DESCRIPTOR.name} in protobuf ({error}); "
+            "send what opentelemetry-proto defines"
+        ) from error

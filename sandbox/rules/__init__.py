@@ -1,0 +1,36 @@
+"""Which rules are in force, for everyone and for one trial? Is this span in order?
+
+| module | question |
+|---|---|
+| `rulebook` | is a rulebook sound, which values are in force on a day? |
+| `compose` | which exceptions does an approval put in force, for how long? |
+| `expression` | what do the rules say of one span? |
+| `cel` | what does one expression say? |
+| `mentions` | which fields does an expression read? |
+"""
+
+from sandbox.rules.compose import compose
+from sandbox.rules.expression import CompiledRules, RuleOutcome, compile_rules
+from sandbox.rules.rulebook import (
+    check_rulebook,
+    expression_problem,
+    parameters_in_force,
+    read_rulebook,
+    reference,
+    rule_named,
+    text_in_force,
+)
+
+__all__ = [
+    "CompiledRules",
+    "RuleOutcome",
+    "check_rulebook",
+    "compile_rules",
+    "compose",
+    "expression_problem",
+    "parameters_in_force",
+    "read_rulebook",
+    "reference",
+    "rule_named",
+    "text_in_force",
+]

@@ -1,0 +1,107 @@
+"""The one place that speaks to the CEL engine (Common Expression Language, cel.dev).
+
+Rules of this module:
+
+* An expression sees two maps: `span` and `params`. It is compiled and type-checked
+  once, and must give true or false.
+* The engine returns an error as a value whose text is truthy; the type is tested before
+  the value is looked at, always. What is an error is neither true nor false.
+* A missing field is an error, which `&&` and `||` absorb only where the other side
+  decides alone (CEL specification, logical operators).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cel_expr_python import cel
+
+from sandbox.errors import RuleError
+from sandbox.rules.mentions import Path, mentions
+
+_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+_ENGINE = cel.NewEnv(variables={"span": _MAP, "params": _MAP})
+_PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
+_MISSING = re.compile(r'Key not found in map : "(.*)"')
+
+
+class Truth(NamedTuple):
+    """What an expression gives: true, false, or neither with the reason."""
+
+    value: bool | None
+    reason: str = ""
+
+
+class Facts:
+    """One span and the parameters in force, ready for many expressions."""
+
+    __slots__ = ("activation", "params", "span")
+
+    def __init__(self, span: Mapping[str, Any], params: Mapping[str, float]) -> None:
+        self.span = span
+        self.params = params
+        self.activation = _ENGINE.Activation({"span": span, "params": params})
+
+
+class Expression:
+    """A compiled expression.
+
+    Args:
+        text: CEL over `span` and `params`.
+
+    Raises:
+        RuleError: It does not compile or cannot give true or false; says where.
+    """
+
+    __slots__ = ("_program", "mentions", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._program = _compiled(text)
+        self.mentions: tuple[Path, ...] = mentions(text)
+
+    def evaluate(self, facts: Facts) -> Truth:
+        """Return what the expression says of one span."""
+        try:
+            result = self._program.eval(activation=facts.activation)
+            kind, value = result.type(), result.value()
+        except RuntimeError as error:
+            return Truth(None, f"the engine cannot read the span: {error}")
+        if kind == cel.Type.ERROR:
+            return Truth(None, _explained(str(value)))
+        if kind != cel.Type.BOOL:
+            return Truth(None, f"it gives {kind.name()}, neither true nor false")
+        return Truth(bool(value))
+
+
+def _compiled(text: str) -> Any:
+    try:
+        program = _ENGINE.compile(text)
+    except RuntimeError as error:
+        raise RuleError(_positions(str(error), text)) from error
+    if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+        kind = program.return_type().name()
+        raise RuleError(
+            f"`{text}` gives {kind}; write a comparison that gives true or false"
+        )
+    return program
+
+
+def _positions(message: str, text: str) -> str:
+    found = _PROBLEM.findall(message)
+    if not found:
+        return f"`{text}` does not compile: {message.partition(' [')[0]}"
+    places = [
+        f"line {line}, character {column}: {what.partition(' [')[0].strip()}"
+        for line, column, what in found
+    ]
+    return f"`{text}` does not compile; {'; '.join(places)}"
+
+
+def _explained(message: str) -> str:
+    missing = _MISSING.search(message)
+    if missing:
+        return f"`{missing.group(1)}` is missing"
+    return message.partition(": ")[2] or message

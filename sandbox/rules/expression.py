@@ -1,0 +1,294 @@
+"""Is this span in order? Rules and their overlay, compiled once, judged span by span.
+
+Rules of this module:
+
+* A result is satisfied, violated or not evaluable. An attribute that is missing makes a
+  rule not evaluable, never satisfied; also when it is missing from `applies`, where it
+  is then unknown whether the rule applies. To ask first whether an attribute is there,
+  write `has(…)` or `"key" in span.attributes`.
+* An exception beats its parent where its `under` holds, and only while the temporary
+  rule is in force: by the instant at which the span starts.
+* Where a waiver holds, the rule says nothing and there is no outcome. Where a
+  modification holds, its values replace those of the rule.
+* An overlay on a red line, on an unknown rule or for another version is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from sandbox.errors import RuleError
+from sandbox.model.observation import Span
+from sandbox.model.record import Interval
+from sandbox.model.rule import Rule, Rulebook, RuleResult, TemporaryRule, Waiver
+from sandbox.rules.cel import Expression, Facts, Truth
+from sandbox.rules.mentions import Path, dotted
+from sandbox.rules.rulebook import (
+    check_rulebook,
+    expression_problem,
+    parameters_in_force,
+    reference,
+    rule_named,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_VALUE = 256
+
+
+class RuleOutcome(NamedTuple):
+    """What one rule says of one span."""
+
+    rule: str
+    result: RuleResult
+    overlay: str
+    """Label of the exception that held; empty where the rule itself did."""
+    rulebook_version: int
+    values: dict[str, JsonValue]
+    """What was read, for example `span.duration_s` and `params.max_offer_s`."""
+    reason: str
+    """Why it is not evaluable, when it is not."""
+
+
+class _Overlay(NamedTuple):
+    waiver: Waiver
+    under: Expression
+
+
+class _Judged(NamedTuple):
+    """A rule with its expressions, and what they mention."""
+
+    rule: Rule
+    applies: Expression
+    requires: Expression
+    overlay: _Overlay | None
+    mentions: tuple[Path, ...]
+
+
+class CompiledRules:
+    """A rulebook with the overlay of one trial, ready to judge spans.
+
+    Made by `compile_rules`.
+    """
+
+    def __init__(
+        self, rules: tuple[_Judged, ...], *, version: int, in_force: Interval | None
+    ) -> None:
+        self._rules = rules
+        self._version = version
+        self._from, self._until = _nanoseconds(in_force)
+        self._values: dict[date, list[dict[str, float]]] = {}
+
+    def judge(self, span: Span, *, at: date) -> list[RuleOutcome]:
+        """Return what every rule that applies says of a span, in rulebook order.
+
+        Args:
+            span: What was seen.
+            at: The day whose parameter values are in force.
+        """
+        data = span_facts(span)
+        within = self._from <= span.start_unix_nano < self._until
+        outcomes = [
+            self._judge_one(item, _Reading(data, values, within=within))
+            for item, values in zip(self._rules, self._on(at), strict=True)
+        ]
+        return [item for item in outcomes if item is not None]
+
+    def _on(self, at: date) -> list[dict[str, float]]:
+        if at not in self._values:
+            self._values[at] = [_values_on(item.rule, at) for item in self._rules]
+        return self._values[at]
+
+    def _judge_one(self, item: _Judged, reading: _Reading) -> RuleOutcome | None:
+        held, label = reading.exception(item.overlay)
+        applies = item.applies.evaluate(reading.facts)
+        if applies.value is False or (held.value and label and reading.is_waived):
+            return None
+        if held.value is None:
+            reason = f"it is unknown whether `{label}` holds: {held.reason}"
+            return self._outcome(item, reading, Truth(None, reason), "")
+        if applies.value is None:
+            reason = f"it is unknown whether the rule applies: {applies.reason}"
+            return self._outcome(item, reading, Truth(None, reason), label)
+        return self._outcome(
+            item, reading, item.requires.evaluate(reading.facts), label
+        )
+
+    def _outcome(
+        self, item: _Judged, reading: _Reading, truth: Truth, label: str
+    ) -> RuleOutcome:
+        result: RuleResult = "not_evaluable"
+        if truth.value is not None:
+            result = "satisfied" if truth.value else "violated"
+        return RuleOutcome(
+            rule=item.rule.rule,
+            result=result,
+            overlay=label,
+            rulebook_version=self._version,
+            values=_values_read(item.mentions, reading.facts),
+            reason=truth.reason,
+        )
+
+
+class _Reading:
+    """One span under one rule: the facts, and which exception holds."""
+
+    __slots__ = ("_within", "facts", "is_waived")
+
+    def __init__(
+        self,
+        data: Mapping[str, JsonValue],
+        values: Mapping[str, float],
+        *,
+        within: bool,
+    ) -> None:
+        self.facts = Facts(data, values)
+        self.is_waived = False
+        self._within = within
+
+    def exception(self, overlay: _Overlay | None) -> tuple[Truth, str]:
+        """Return whether an exception holds, and its label if it may."""
+        if overlay is None or not self._within:
+            return Truth(False), ""
+        held = overlay.under.evaluate(self.facts)
+        if held.value is False:
+            return held, ""
+        self.is_waived = overlay.waiver.kind == "waiver"
+        if held.value and not self.is_waived:
+            values = {**self.facts.params, **overlay.waiver.set}
+            self.facts = Facts(self.facts.span, values)
+        return held, overlay.waiver.label
+
+
+def compile_rules(
+    rulebook: Rulebook, temporary_rule: TemporaryRule | None = None
+) -> CompiledRules:
+    """Return a rulebook and the overlay of one trial, ready to judge spans.
+
+    Args:
+        rulebook: The version in force.
+        temporary_rule: The overlay of a trial; None judges by the rulebook alone.
+
+    Raises:
+        RuleError: The rulebook is not sound, or the overlay does not fit it.
+    """
+    defects = check_rulebook(rulebook)
+    if defects:
+        raise RuleError("; ".join(item.sentence() for item in defects))
+    overlays = _overlays(rulebook, temporary_rule) if temporary_rule else {}
+    return CompiledRules(
+        tuple(_judged(rule, overlays.get(rule.rule)) for rule in rulebook.rules),
+        version=rulebook.version,
+        in_force=temporary_rule.in_force if temporary_rule else None,
+    )
+
+
+def span_facts(span: Span) -> dict[str, JsonValue]:
+    """Return a span as expressions see it: the fields of `rulebook.SPAN_FIELDS`."""
+    return {
+        "name": span.name,
+        "kind": span.span_kind,
+        "service": span.service,
+        "status": span.status,
+        "duration_s": span.duration_s,
+        "attributes": span.attributes,
+        "resource": span.resource,
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "start_unix_nano": span.start_unix_nano,
+        "end_unix_nano": span.end_unix_nano,
+    }
+
+
+def _judged(rule: Rule, overlay: _Overlay | None) -> _Judged:
+    applies, requires = Expression(rule.applies), Expression(rule.requires)
+    under = overlay.under.mentions if overlay else ()
+    paths = dict.fromkeys((*applies.mentions, *under, *requires.mentions))
+    return _Judged(rule, applies, requires, overlay, tuple(paths))
+
+
+def _overlays(rulebook: Rulebook, temporary_rule: TemporaryRule) -> dict[str, _Overlay]:
+    expected, given = reference(rulebook), temporary_rule.of
+    if given != expected:
+        raise RuleError(
+            f"{temporary_rule.temporary_rule} was composed for {given.rulebook} "
+            f"v{given.version} ({given.digest}), not for {expected.rulebook} "
+            f"v{expected.version} ({expected.digest}); compose it again"
+        )
+    overlays: dict[str, _Overlay] = {}
+    for waiver in temporary_rule.overlays:
+        if waiver.exception_to in overlays:
+            raise RuleError(
+                f"{temporary_rule.temporary_rule} has two exceptions to "
+                f"`{waiver.exception_to}`; keep one"
+            )
+        overlays[waiver.exception_to] = _overlay(rulebook, waiver)
+    return overlays
+
+
+def _overlay(rulebook: Rulebook, waiver: Waiver) -> _Overlay:
+    rule = rule_named(rulebook, waiver.exception_to)
+    if not rule.waivable:
+        raise RuleError(
+            f"`{waiver.label}` is an exception to `{rule.rule}`, a red line; remove it"
+        )
+    unknown = sorted(set(waiver.set) - set(rule.parameters))
+    if unknown:
+        raise RuleError(
+            f"`{waiver.label}` sets {', '.join(unknown)}, which `{rule.rule}` has not"
+        )
+    problem = expression_problem(waiver.under, set(rule.parameters))
+    if problem:
+        raise RuleError(f"`under` of `{waiver.label}`: {problem[0]}. {problem[1]}")
+    return _Overlay(waiver, Expression(waiver.under))
+
+
+def _values_on(rule: Rule, at: date) -> dict[str, float]:
+    """Return the values in force; before the first one, none, so that asking for one
+    is not evaluable.
+    """
+    try:
+        return parameters_in_force(rule, at)
+    except RuleError:
+        return {}
+
+
+def _values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    for root, *steps in paths:
+        value: object = facts.span if root == "span" else facts.params
+        for step in steps:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if value is not None:
+            found[dotted((root, *steps))] = _kept(value)
+    return found
+
+
+def _kept(value: object) -> JsonValue:
+    """Return what an observation keeps of a value: of a map its keys, of text and
+    lists the beginning; the whole stands in the evidence.
+    """
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return sorted(value)
+    if isinstance(value, list):
+        return [_kept(item) for item in value[:_LONGEST_VALUE]]
+    return str(value)[:_LONGEST_VALUE]
+
+
+def _nanoseconds(interval: Interval | None) -> tuple[int, int]:
+    if interval is None:
+        return 0, 0
+    tick = timedelta(microseconds=1)
+    return (
+        (interval.start - _EPOCH) // tick * 1000,
+        (interval.end - _EPOCH) // tick * 1000,
+    )

@@ -1,0 +1,80 @@
+"""Which fields of `span` and `params` an expression mentions.
+
+Rules of this module:
+
+* Found by reading the expression's tokens, so strings and comments mention nothing.
+* A field is mentioned by `.name` or `["name"]`; an index that is computed mentions the
+  map it looks into.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_TOKEN = re.compile(
+    r"""
+    (?P<comment>//[^\n]*)
+    |(?P<string>[rR]?(?:\"{3}(?s:.*?)\"{3}|'{3}(?s:.*?)'{3}
+        |"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
+    |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    |(?P<number>[0-9][0-9A-Za-z.]*)
+    |(?P<sign>\S)
+    """,
+    re.VERBOSE,
+)
+_ROOTS = ("span", "params")
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+
+
+Path = tuple[str, ...]
+"""A field as its steps, for example `("span", "attributes", "http.route")`."""
+
+
+def mentions(expression: str) -> tuple[Path, ...]:
+    """Return every field mentioned, each once, in order of appearance."""
+    tokens = [
+        _Token(match.lastgroup or "", match.group())
+        for match in _TOKEN.finditer(expression)
+        if match.lastgroup != "comment"
+    ]
+    found = [
+        _path_from(tokens, number)
+        for number, token in enumerate(tokens)
+        if token.kind == "name"
+        and token.text in _ROOTS
+        and not (number and tokens[number - 1].text == ".")
+    ]
+    return tuple(dict.fromkeys(path for path in found if len(path) > 1))
+
+
+def dotted(path: Path) -> str:
+    """Return a path as people write it, for example `span.attributes.http.route`."""
+    return ".".join(path)
+
+
+def _path_from(tokens: list[_Token], start: int) -> Path:
+    path = [tokens[start].text]
+    at = start + 1
+    while True:
+        kinds = [token.kind for token in tokens[at : at + 3]]
+        texts = [token.text for token in tokens[at : at + 3]]
+        if kinds[:2] == ["sign", "name"] and texts[0] == "." and "(" not in texts[2:]:
+            path.append(texts[1])
+            at += 2
+        elif kinds[1:2] == ["string"] and texts[0] == "[" and texts[2:] == ["]"]:
+            path.append(_unquoted(texts[1]))
+            at += 3
+        else:
+            return tuple(path)
+
+
+def _unquoted(literal: str) -> str:
+    body = literal.lstrip("rR")
+    marks = 3 if body[:3] in ('"""', "'''") else 1
+    text = body[marks:-marks]
+    return text if body != literal else re.sub(r"\\(.)", r"\1", text)

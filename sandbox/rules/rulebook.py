@@ -1,0 +1,200 @@
+"""The rulebook: is it sound, which rule is meant, which values are in force?
+
+Rules of this module:
+
+* A rulebook is checked as a whole; every problem is a `Defect` with its place.
+* A parameter's value in force on a day is the newest whose entry into force is not
+  after that day. A value without a date does not exist.
+* A version is addressed by the digest of its canonical JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from datetime import date
+from string import Formatter
+
+from sandbox.errors import InputError, RuleError
+from sandbox.model.application import Defect
+from sandbox.model.document import examine, placed
+from sandbox.model.record import digest_of
+from sandbox.model.rule import Rule, Rulebook, RulebookRef
+from sandbox.rules.cel import Expression
+
+SPAN_FIELDS = (
+    "name",
+    "kind",
+    "service",
+    "status",
+    "duration_s",
+    "attributes",
+    "resource",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "start_unix_nano",
+    "end_unix_nano",
+)
+"""What an expression may ask of a span."""
+
+
+def read_rulebook(text: str, *, file: str) -> Rulebook:
+    """Return a sound rulebook from its YAML document.
+
+    Raises:
+        InputError: It cannot be read or is not sound; carries every `Defect`.
+    """
+    reading = examine(text, Rulebook, file=file, prefix="rulebook")
+    if reading.record is None:
+        raise InputError(reading.defects)
+    defects = check_rulebook(reading.record, file=file)
+    if defects:
+        raise InputError(placed(defects, reading.lines, file=file))
+    return reading.record
+
+
+def check_rulebook(rulebook: Rulebook, *, file: str = "") -> tuple[Defect, ...]:
+    """Return everything that is wrong with a rulebook.
+
+    Args:
+        rulebook: As parsed.
+        file: Name of the document, for the places of defects.
+    """
+    names = [item.rule for item in rulebook.rules]
+    found: list[Defect] = []
+    for number, rule in enumerate(rulebook.rules):
+        field = f"rules.{number}"
+        if rule.rule in names[:number]:
+            what = f"two rules are called `{rule.rule}`"
+            found.append(_defect("rule-repeated", what, "Rename one", f"{field}.rule"))
+        found += _check_expressions(rule, field)
+        found += _check_parameters(rule, field, rulebook.in_force_from)
+        found += _check_text(rule, field)
+    return tuple(item.model_copy(update={"file": file}) for item in found)
+
+
+def rule_named(rulebook: Rulebook, rule: str) -> Rule:
+    """Return one rule of a rulebook.
+
+    Raises:
+        RuleError: There is none of that name.
+    """
+    for item in rulebook.rules:
+        if item.rule == rule:
+            return item
+    names = [item.rule for item in rulebook.rules]
+    near = difflib.get_close_matches(rule, names, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(names)}"
+    raise RuleError(
+        f"{rulebook.rulebook} v{rulebook.version} has no rule `{rule}`; {hint}"
+    )
+
+
+def parameters_in_force(rule: Rule, on: date) -> dict[str, float]:
+    """Return the value of every parameter of a rule on one day.
+
+    Raises:
+        RuleError: A parameter has no value in force on that day.
+    """
+    values = {}
+    for name, parameter in rule.parameters.items():
+        dates = [day for day in parameter.values if day <= on]
+        if not dates:
+            first = min(parameter.values)
+            raise RuleError(
+                f"`{name}` of {rule.rule} has no value in force on {on}; "
+                f"its first enters into force on {first}"
+            )
+        values[name] = parameter.values[max(dates)].value
+    return values
+
+
+def text_in_force(rule: Rule, on: date) -> str:
+    """Return the words of a rule with the values in force on one day.
+
+    Raises:
+        RuleError: A parameter has no value in force on that day.
+    """
+    text = rule.text
+    for name, value in parameters_in_force(rule, on).items():
+        text = text.replace("{" + name + "}", f"{value:g}")
+    return text
+
+
+def reference(rulebook: Rulebook) -> RulebookRef:
+    """Return the name of exactly this version."""
+    return RulebookRef(
+        rulebook=rulebook.rulebook,
+        version=rulebook.version,
+        digest=digest_of(rulebook),
+    )
+
+
+def expression_problem(text: str, parameters: set[str]) -> tuple[str, str] | None:
+    """Return what is wrong with an expression and the remedy, or None.
+
+    Args:
+        text: CEL over `span` and `params`.
+        parameters: Names that `params` has.
+    """
+    try:
+        expression = Expression(text)
+    except RuleError as error:
+        return error.diagnosis, "Correct the expression (CEL, cel.dev)"
+    known = {"span": set(SPAN_FIELDS), "params": parameters}
+    for root, name, *_ in expression.mentions:
+        if name not in known[root]:
+            near = difflib.get_close_matches(name, known[root], n=1)
+            names = ", ".join(sorted(known[root])) or "none"
+            remedy = f"Did you mean `{near[0]}`?" if near else f"`{root}` has: {names}"
+            return f"`{text}` asks for `{root}.{name}`, which does not exist", remedy
+    return None
+
+
+def _check_expressions(rule: Rule, field: str) -> Iterator[Defect]:
+    for name in ("applies", "requires"):
+        problem = expression_problem(getattr(rule, name), set(rule.parameters))
+        if problem:
+            yield _defect("expression", *problem, f"{field}.{name}")
+
+
+def _check_parameters(rule: Rule, field: str, from_: date) -> Iterator[Defect]:
+    for name, parameter in rule.parameters.items():
+        place = f"{field}.parameters.{name}.values"
+        if min(parameter.values) > from_:
+            yield _defect(
+                "parameter-undated",
+                f"`{name}` has no value when the rulebook enters into force, {from_}",
+                f"Add a value dated {from_} or before",
+                place,
+            )
+        for day, item in parameter.values.items():
+            if not math.isfinite(item.value):
+                what = f"the value of `{name}` from {day} is {item.value}"
+                yield _defect(
+                    "value", what, "Write a finite number", f"{place}.{day}.value"
+                )
+
+
+def _check_text(rule: Rule, field: str) -> Iterator[Defect]:
+    try:
+        asked = [name for _, name, _, _ in Formatter().parse(rule.text) if name]
+    except ValueError as error:
+        what = f"the braces of the text do not match: {error}"
+        yield _defect("text", what, "Write {parameter} for a value", f"{field}.text")
+        return
+    for name in asked:
+        if name not in rule.parameters:
+            known = ", ".join(rule.parameters) or "none"
+            yield _defect(
+                "text",
+                f"the text names {{{name}}}, which is not a parameter",
+                f"Parameters of the rule: {known}",
+                f"{field}.text",
+            )
+
+
+def _defect(check: str, what: str, remedy: str, field: str) -> Defect:
+    return Defect(code=f"rulebook/{check}", what=what, remedy=remedy, field=field)

@@ -1,0 +1,10 @@
+"""Public fakes of every port; each passes the contract suite of its real adapter.
+
+| module | fakes |
+|---|---|
+| `clock` | `FixedClock` |
+| `cluster` | `FakeCluster` |
+| `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
+| `segments` | the recorder's segment files, in memory |
+| `signer` | a signer with a throwaway key |
+"""

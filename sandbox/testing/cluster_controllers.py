@@ -1,0 +1,145 @@
+"""What controllers, kubelet and admission would do, for the in-memory cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any, Literal
+
+from sandbox.ports import KubernetesObject
+
+Outcome = Literal["reached", "blocked", "error"]
+
+_INSTANT = "2026-01-01T00:00:00Z"
+_ENDS: dict[Outcome, dict[str, Any]] = {
+    "reached": {"exitCode": 0, "reason": "Completed"},
+    "blocked": {"exitCode": 1, "reason": "Error", "message": "TIMEOUT\n"},
+    "error": {"exitCode": 1, "reason": "Error", "message": "DNS: no such host\n"},
+}
+
+
+def matches_labels(item: KubernetesObject, selector: str) -> bool:
+    """Return whether an object has what a label selector (`a=b,c,!d`) asks for."""
+    labels = item["metadata"].get("labels") or {}
+    for term in filter(None, selector.split(",")):
+        key, equals, value = term.partition("=")
+        if key.startswith("!"):
+            if key[1:] in labels:
+                return False
+        elif key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def decision_refusal(item: KubernetesObject, params: KubernetesObject | None) -> str:
+    """Return why the decision does not allow an object's images, or nothing.
+
+    Args:
+        item: The object to be admitted.
+        params: The namespace's `trial-params`; None where it is no trial.
+    """
+    if params is None or item["kind"] not in ("Pod", "Deployment"):
+        return ""
+    spec = item["spec"]
+    pod = spec["template"]["spec"] if item["kind"] == "Deployment" else spec
+    allowed = params["data"]["images"].split(" ")
+    images = [container["image"] for container in pod["containers"]]
+    foreign = [image for image in images if image.partition("@")[2] not in allowed]
+    if not foreign:
+        return ""
+    return (
+        "ValidatingAdmissionPolicy 'regulatory-sandbox-decision' denied the request:"
+        f" image {', '.join(foreign)} is not pinned by a digest the decision allows"
+    )
+
+
+def settled_status(item: KubernetesObject) -> dict[str, Any]:
+    """Return the status of an object whose controller has done its work."""
+    kind, spec = item["kind"], item.get("spec", {})
+    if kind == "ResourceQuota":
+        return {"hard": dict(spec["hard"])}
+    if kind == "Namespace":
+        return {"phase": "Active"}
+    if kind == "Node":
+        return {
+            "addresses": [{"type": "InternalIP", "address": "192.0.2.2"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        }
+    if kind != "Deployment":
+        return {}
+    replicas = spec.get("replicas", 1)
+    status = {"observedGeneration": item["metadata"]["generation"]}
+    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    return status | dict.fromkeys(counts, replicas) if replicas else status
+
+
+def deployment_pods(item: KubernetesObject) -> list[KubernetesObject]:
+    """Return the pods a Deployment asks for."""
+    name, template = item["metadata"]["name"], item["spec"]["template"]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{name}-{number}",
+                "namespace": item["metadata"]["namespace"],
+                "labels": dict(template["metadata"].get("labels") or {}),
+                "ownerReferences": [{"uid": item["metadata"]["uid"]}],
+            },
+            "spec": template["spec"],
+        }
+        for number in range(item["spec"].get("replicas", 1))
+    ]
+
+
+def finished_status(
+    pod: KubernetesObject, attempt: Callable[[str, str, int], Outcome], address: str
+) -> dict[str, Any]:
+    """Return the status of a pod: probes have ended, everything else is ready."""
+    namespace = pod["metadata"]["namespace"]
+    statuses = []
+    for container in pod["spec"]["containers"]:
+        state: dict[str, Any] = {"running": {"startedAt": _INSTANT}}
+        if container.get("command", [])[-1:] == ["connect"]:
+            host, _, port = container["args"][0].rpartition(":")
+            end = _ENDS[attempt(namespace, host.strip("[]"), int(port))]
+            instants = {"startedAt": _INSTANT, "finishedAt": _INSTANT}
+            state = {"terminated": {**end, **instants}}
+        statuses.append({"name": container["name"], "state": state})
+    return {
+        "podIP": address,
+        "containerStatuses": statuses,
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+
+
+def policy_outcome(
+    policies: Sequence[KubernetesObject], host: str, port: int
+) -> Outcome:
+    """Return what becomes of an attempt to leave a namespace with these policies."""
+    egress = [p["spec"] for p in policies if "Egress" in p["spec"]["policyTypes"]]
+    rules = [rule for spec in egress for rule in spec.get("egress") or []]
+    if not egress or any(_lets_out(rule, host, port) for rule in rules):
+        return "reached"
+    return "blocked"
+
+
+def _lets_out(rule: dict[str, Any], host: str, port: int) -> bool:
+    ports = [item["port"] for item in rule.get("ports", [])]
+    if ports and port not in ports:
+        return False
+    return any(_holds(peer, host) for peer in rule.get("to", []))
+
+
+def _holds(peer: dict[str, Any], host: str) -> bool:
+    if "ipBlock" in peer:
+        block = peer["ipBlock"]
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        kept = [ip_network(text) for text in block.get("except", [])]
+        return address in ip_network(block["cidr"]) and not any(
+            address in network for network in kept
+        )
+    return "namespaceSelector" in peer and host.endswith(".svc.cluster.local")

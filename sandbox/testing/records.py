@@ -1,0 +1,204 @@
+"""The records database in memory: documents, log, tokens.
+
+Each keeps to the rules of its adapter; one contract suite runs on both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.errors import RecordsError
+from sandbox.evidence.merkle import leaf_hash
+from sandbox.model.record import Record, canonical_json, digest_of
+from sandbox.model.rule import Rulebook, RulebookRef
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.ports import Clock, Producer
+from sandbox.testing.clock import FixedClock
+
+
+class FakeLog:
+    """Implements `sandbox.ports.Log`."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, LoggedEntry] = {}
+        self._checkpoints: list[Checkpoint] = []
+
+    def append(self, entry: LogEntry) -> LoggedEntry:
+        """Append, or return the entry of that id that is already there.
+
+        Raises:
+            RecordsError: The id is taken by an entry with other content.
+        """
+        leaf = _json_bytes(entry)
+        first = self._entries.get(entry.entry_id)
+        if first is None:
+            logged = LoggedEntry(
+                index=len(self._entries),
+                leaf_hash="sha256:" + leaf_hash(leaf).hex(),
+                entry=LogEntry.model_validate_json(leaf),
+            )
+            self._entries[entry.entry_id] = logged
+            return logged
+        repeated = entry.model_copy(update={"recorded_at": first.entry.recorded_at})
+        if _json_bytes(repeated) != _json_bytes(first.entry):
+            raise _refused(f"log entry {entry.entry_id!r} has other content already")
+        return first
+
+    def entries(self, trial_id: str = "") -> list[LoggedEntry]:
+        """Return entries in log order, of one trial or of all."""
+        return [
+            logged
+            for logged in self._entries.values()
+            if trial_id in ("", logged.entry.trial_id)
+        ]
+
+    def leaf_hashes(self) -> list[bytes]:
+        """Return the RFC 6962 leaf hash of every entry, in order."""
+        return [
+            bytes.fromhex(logged.leaf_hash.removeprefix("sha256:"))
+            for logged in self._entries.values()
+        ]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return every checkpoint ever signed, oldest first."""
+        return list(self._checkpoints)
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Store a signed checkpoint; idempotent.
+
+        Raises:
+            RecordsError: The log has another root for that size.
+        """
+        place = (checkpoint.origin, checkpoint.size)
+        for kept in self._checkpoints:
+            if (kept.origin, kept.size) == place and kept.root != checkpoint.root:
+                raise _refused(f"log {place[0]} has another root at size {place[1]}")
+        if checkpoint not in self._checkpoints:
+            self._checkpoints.append(checkpoint)
+
+
+class FakeRecords:
+    """Implements `sandbox.ports.Records`.
+
+    Args:
+        clock: Dates the list of cases.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or FixedClock()
+        self._documents: dict[tuple[str, str], bytes] = {}
+        self._rulebooks: dict[tuple[str, int], bytes] = {}
+        self._cases: dict[str, dict[str, Any]] = {}
+
+    def put_document(self, trial_id: str, name: str, document: Record) -> str:
+        """Store a record as the newest under (trial, name); return its digest."""
+        body = _json_bytes(document)
+        self._documents[trial_id, name] = body
+        return digest_of(body)
+
+    def get_document(self, trial_id: str, name: str) -> dict[str, Any]:
+        """Return the newest document of that name as JSON-ready data.
+
+        Raises:
+            RecordsError: There is none.
+        """
+        try:
+            body = self._documents[trial_id, name]
+        except KeyError:
+            raise _refused(f"{trial_id} has no document {name!r}") from None
+        data: dict[str, Any] = json.loads(body)
+        return data
+
+    def find_documents(self, trial_id: str, prefix: str = "") -> dict[str, Any]:
+        """Return the newest documents whose name starts with `prefix`, by name."""
+        return {
+            name: json.loads(body)
+            for (owner, name), body in sorted(self._documents.items())
+            if owner == trial_id and name.startswith(prefix)
+        }
+
+    def publish_rulebook(self, rulebook: Rulebook) -> RulebookRef:
+        """Store a version; the same content again is the same version.
+
+        Raises:
+            RecordsError: That version exists with other content.
+        """
+        name, version = rulebook.rulebook, rulebook.version
+        body = _json_bytes(rulebook)
+        if self._rulebooks.setdefault((name, version), body) != body:
+            raise _refused(f"rulebook {name} version {version} has other content")
+        return RulebookRef(rulebook=name, version=version, digest=digest_of(body))
+
+    def rulebook(self, rulebook: str, version: int | None = None) -> Rulebook:
+        """Return a version; the newest when none is named.
+
+        Raises:
+            RecordsError: It was never published.
+        """
+        known = [number for name, number in self._rulebooks if name == rulebook]
+        wanted = max(known, default=0) if version is None else version
+        if wanted not in known:
+            raise _refused(f"rulebook {rulebook} version {wanted} was never published")
+        return Rulebook.model_validate_json(self._rulebooks[rulebook, wanted])
+
+    def set_case(self, trial_id: str, state: str, summary: Mapping[str, Any]) -> None:
+        """Update the projection that lists show."""
+        self._cases[trial_id] = {
+            "trial_id": trial_id,
+            "state": state,
+            "updated_at": self._clock.now().isoformat(),
+            "summary": json.loads(_json_bytes(summary)),
+        }
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return the projection of every case, by trial id."""
+        return [dict(case) for _, case in sorted(self._cases.items())]
+
+
+class FakeTokens:
+    """Implements `sandbox.ports.Tokens`."""
+
+    def __init__(self) -> None:
+        self._producers: dict[str, Producer] = {}
+        self._revoked: set[str] = set()
+
+    def issue(self, trial_id: str, producer: str, token: str) -> None:
+        """Enrol a token; the same again for the same producer is no change.
+
+        Raises:
+            RecordsError: The token is empty, revoked, or names another producer.
+        """
+        if not token:
+            raise _refused(f"the token for {producer} of {trial_id} is empty")
+        named = Producer(trial_id, producer)
+        if token in self._revoked or self._producers.get(token, named) != named:
+            raise _refused(f"the token for {producer} of {trial_id} was used already")
+        self._producers[token] = named
+
+    def revoke(self, trial_id: str) -> int:
+        """Revoke every token of the trial; return how many were in force."""
+        theirs = {
+            token
+            for token, named in self._producers.items()
+            if named.trial_id == trial_id
+        }
+        in_force = theirs - self._revoked
+        self._revoked |= in_force
+        return len(in_force)
+
+    def identify(self, token: str) -> Producer | None:
+        """Return whom the token names, or None if unknown or revoked."""
+        return None if token in self._revoked else self._producers.get(token)
+
+
+def _json_bytes(value: Record | Mapping[str, Any]) -> bytes:
+    try:
+        return canonical_json(value if isinstance(value, Record) else dict(value))
+    except (TypeError, ValueError) as error:
+        raise _refused(f"has no JSON form: {error}") from error
+
+
+def _refused(what: str) -> RecordsError:
+    return RecordsError(f"{what}; nothing was changed", retryable=False)

@@ -1,0 +1,87 @@
+"""Segments in memory."""
+
+from __future__ import annotations
+
+import zstandard
+
+from sandbox.errors import RecorderError
+from sandbox.ports import SegmentFile
+from sandbox.recorder import folder_name
+
+
+class FakeSegments:
+    """The segments of every trial, in memory; also plays the recorder.
+
+    `receive` appends to the open segment, opening one when none is.
+    """
+
+    def __init__(self) -> None:
+        self._raw: dict[str, dict[int, bytes]] = {}
+        self._open: dict[str, int] = {}
+        self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+
+    def receive(self, trial_id: str, raw: bytes) -> None:
+        """Append raw frames to the trial's open segment."""
+        segments = self._raw.setdefault(folder_name(trial_id), {})
+        number = self._open.setdefault(trial_id, len(segments) + 1)
+        segments[number] = segments.get(number, b"") + raw
+
+    def files(self, trial_id: str) -> list[SegmentFile]:
+        """Return the trial's segments in order of their numbers."""
+        segments = self._raw.get(folder_name(trial_id), {})
+        return [self._file(trial_id, number) for number in sorted(segments)]
+
+    def _file(self, trial_id: str, number: int) -> SegmentFile:
+        sealed = self._sealed.get((trial_id, number))
+        if sealed is not None:
+            return SegmentFile(number, "sealed", len(sealed[0]))
+        size = len(self._raw[trial_id][number])
+        if self._open.get(trial_id) == number:
+            return SegmentFile(number, "open", size)
+        return SegmentFile(number, "closed", size)
+
+    def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:
+        """Return the raw bytes from `offset`."""
+        raw = self._raw.get(folder_name(trial_id), {}).get(number)
+        if raw is None:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} cannot be read: there is none",
+                retryable=False,
+            )
+        return raw[offset:]
+
+    def roll(self, trial_id: str) -> None:
+        """Close the open segment."""
+        self._open.pop(folder_name(trial_id), None)
+
+    def put_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Replace a closed raw segment by its sealed form; idempotent."""
+        raw = self.read(trial_id, number)
+        held = self._sealed.get((trial_id, number))
+        if self._open.get(trial_id) == number:
+            raise RecorderError(f"segment {number} is open, not closed; roll it first")
+        if held is not None and held != (compressed, envelope):
+            raise RecorderError(
+                f"segment {number} is already sealed with other content"
+            )
+        if _decompress(compressed) != raw:
+            raise RecorderError(f"the compressed file does not hold segment {number}")
+        self._sealed[trial_id, number] = (compressed, envelope)
+
+    def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
+        """Return (compressed file, DSSE envelope) of a sealed segment."""
+        sealed = self._sealed.get((folder_name(trial_id), number))
+        if sealed is None:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is not sealed", retryable=False
+            )
+        return sealed
+
+
+def _decompress(compressed: bytes) -> bytes | None:
+    try:
+        return zstandard.ZstdDecompressor().decompress(compressed)
+    except zstandard.ZstdError:
+        return None
