@@ -3,8 +3,9 @@
 | module | what it does |
 |---|---|
 | `locustfile` | the only file handed to locust: options, events, the result file |
-| `users` | who asks for a dispatch, with a trace context on every request |
-| `shapes` | how many users there are at which time, from the profile |
+| `plan` | which requests a profile asks for, and how many users at which time |
+| `users` | who asks for a dispatch, and waits for the answer |
+| `shapes` | hands the stages of the profile to locust |
 | `histogram` | exact counts of latencies and failures |
 | `thresholds` | which limits held, and the verdict |
 | `profiles/*.toml` | named load tests as data |

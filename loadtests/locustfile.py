@@ -17,9 +17,10 @@ from typing import Any
 from locust import events
 
 from loadtests.histogram import Histogram
+from loadtests.plan import read_profile
 from loadtests.shapes import Stages
 from loadtests.thresholds import conclude, evaluate
-from loadtests.users import Customer, read_profile
+from loadtests.users import Customer
 
 __all__ = ["Customer", "Stages"]
 

@@ -1,25 +1,10 @@
-"""How many users there are at which time.
-
-Rules of this module:
-
-* The stages of the profile follow one another; after the last the test ends.
-"""
+"""How many users there are at which time, as the profile says."""
 
 from __future__ import annotations
 
 from locust import LoadTestShape
 
-from loadtests.users import read_profile
-from sandbox.model.load import LoadProfile
-
-
-def users_at(profile: LoadProfile, second: float) -> int | None:
-    """Return the number of users at a second of the test; None when it is over."""
-    for stage in profile.stages:
-        if second < stage.seconds:
-            return stage.users
-        second -= stage.seconds
-    return None
+from loadtests.plan import read_profile, users_at
 
 
 class Stages(LoadTestShape):

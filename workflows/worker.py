@@ -19,8 +19,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sandbox.adapters.segments import LocalSegments
-from sandbox.adapters.signer import FileSigner
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import (
@@ -33,6 +31,8 @@ from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.records import SqlRecords
+from sandbox.adapters.segments import LocalSegments
+from sandbox.adapters.signer import FileSigner
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
 from sandbox.local import LocalServers
@@ -99,7 +99,7 @@ def open_ledger(settings: Settings) -> tuple[Ledger, Tokens]:
     ledger = Ledger(
         log=SqlLog(engine),
         records=SqlRecords(engine),
-        segments=LocalSegments(settings),
+        segments=LocalSegments.of(settings),
         signer=FileSigner(settings.home / "keys" / "log.key", name=LOG_NAME),
         clock=SystemClock(),
     )

@@ -11,6 +11,7 @@ from sandbox.evidence.verify import verify_bundle
 from sandbox.model.load import LoadResult
 from sandbox.model.segment import LoggedEntry
 from workflows.cli.staging import Stage
+from workflows.cli.telling import write_report
 from workflows.messages import (
     Answer,
     RevisionStatus,
@@ -41,7 +42,12 @@ def tell(stage: Stage, course: Course) -> dict[str, Any]:
     assert closed is not None and course.first is not None
     entries = stage.ledger.log.entries(trial_id)
     verified = verify_bundle(Path(closed.bundle))
-    report = stage.report(trial_id, Path(closed.bundle))
+    report = write_report(
+        stage.ledger,
+        trial_id,
+        bundle=Path(closed.bundle),
+        timings=stage.progress.timings,
+    )
     return {
         "trial": {"id": trial_id, "state": closed.state},
         "application": {"defects_first": len(course.first.defects)},

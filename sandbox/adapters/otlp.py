@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def _only_recorder(root: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _recover(root: Path, make_store: Any) -> None:
+def _recover(root: Path, make_store: Callable[[str], TrialStore]) -> None:
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and any(folder.glob("*.open")):
             make_store(folder_name(folder.name)).recover()
@@ -162,8 +162,11 @@ async def _listen(
     hosts: Sequence[str],
 ) -> str:
     names = list(dict.fromkeys((LOOPBACK, settings.recorder_host, *hosts)))
-    web = [_bind(name, settings.recorder_http_port) for name in names]
-    door = [_bind(LOOPBACK, settings.recorder_admin_port)]
+    door = [servers.enter_context(_bound(LOOPBACK, settings.recorder_admin_port))]
+    web = [
+        servers.enter_context(_bound(name, settings.recorder_http_port))
+        for name in names
+    ]
     token = write_token(settings.home / TOKEN_FILE)
     await servers.enter_async_context(_http(admin_app(reception, token), door))
     await servers.enter_async_context(_http(OtlpHttp(reception), web))
@@ -184,6 +187,10 @@ def _told(listener: socket.socket) -> str:
     return f"{host}:{port}"
 
 
+def _bound(host: str, port: int) -> contextlib.closing[socket.socket]:
+    return contextlib.closing(_bind(host, port))
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -194,8 +201,8 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise RecorderError(
-            f"the recorder cannot listen on {host}:{port}: {error}; free the port, set "
-            "another (SANDBOX_RECORDER_HTTP_PORT, SANDBOX_RECORDER_ADMIN_PORT), or make "
+            f"the recorder cannot listen on {host}:{port}: {error}; free the port, or "
+            "set SANDBOX_RECORDER_HTTP_PORT or SANDBOX_RECORDER_ADMIN_PORT, or make "
             "the address first",
             retryable=False,
         ) from error
@@ -234,5 +241,3 @@ async def _http(app: Any, listeners: list[socket.socket]) -> AsyncIterator[None]
     finally:
         server.should_exit = True
         await task
-        for listener in listeners:
-            listener.close()

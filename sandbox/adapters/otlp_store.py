@@ -29,6 +29,7 @@ from sandbox.ports import Clock
 from sandbox.recorder import (
     RECORDER,
     RollingPolicy,
+    SegmentName,
     encode_frame,
     file_name,
     folder_name,
@@ -111,6 +112,8 @@ class TrialStore:
             RecorderError: It cannot be closed.
         """
         try:
+            if not self._folder.is_dir():
+                return None
             self._prepare()
             return self._close() if self._fd is not None else None
         except (OSError, zstandard.ZstdError) as error:
@@ -135,15 +138,18 @@ class TrialStore:
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True, mode=0o700)
             _sync_folder(self._folder.parent)
-        names = [parse_name(item.name) for item in self._folder.iterdir()]
-        found = sorted(name for name in names if name is not None)
-        self._number = max((name.number for name in found), default=0)
+        found = self._names()
         opened = [name.number for name in found if name.kind == "open"]
         closed = [name.number for name in found if name.kind in ("closed", "zst")]
         self._sequence = self._last_sequence(max(closed, default=0))
         for number in opened:
             self._recover(number)
+        self._number = max((name.number for name in self._names()), default=0)
         self._trusted = True
+
+    def _names(self) -> list[SegmentName]:
+        names = (parse_name(item.name) for item in self._folder.iterdir())
+        return sorted(name for name in names if name is not None)
 
     def _last_sequence(self, number: int) -> int:
         if not number:
@@ -164,7 +170,6 @@ class TrialStore:
         torn = raw[salvage.consumed :]
         if not raw:
             path.unlink()
-            self._number = number - 1
             return
         if torn:
             _keep(self._folder / file_name(number, "torn"), torn)

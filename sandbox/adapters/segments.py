@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-* Closing is the recorder's: it is asked through its own door, and only when something is
-  open; with nothing open no recorder is needed.
+* Closing is the recorder's: it is asked through its own door, and only when something
+  is open; with nothing open no recorder is needed.
 * A raw segment is removed only after its sealed form is durable and was compared with
   it, byte for byte.
 * A sealed segment never changes: the same content again is accepted, other refused.

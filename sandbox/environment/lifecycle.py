@@ -110,13 +110,20 @@ def freeze(
     """Deny all traffic, scale every Deployment to zero and remove every pod.
 
     Returns once the API server holds no pod of the namespace; each container ends
-    within moments of that. Revoking the credentials of telemetry is the caller's.
+    within moments of that. Revoking the credentials of telemetry is the caller's. An
+    environment that is gone needs no freezing.
 
     Raises:
+        IsolationError: The namespace belongs to something else.
         ClusterError: Kubernetes refused, did not answer, or pods kept coming back.
     """
     namespace = trial_namespace(trial_id)
-    cluster.apply([default_deny(trial_id)], owner=FIELD_MANAGER)
+    found = cluster.get(ObjectRef("v1", "Namespace", "", namespace))
+    if found is None:
+        return FreezeReport([], {}, [])
+    require_ours(found, trial_id)
+    if "deletionTimestamp" not in found["metadata"]:
+        cluster.apply([default_deny(trial_id)], owner=FIELD_MANAGER)
     removed = _remove_policies(cluster, namespace)
     scaled = scale_to_zero(cluster, namespace)
     deleted: list[str] = []

@@ -9,6 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -23,8 +24,9 @@ _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
 @cache
-def _text(folder: str, file: str) -> str:
-    return resources.files("manifests").joinpath(folder, file).read_text("utf-8")
+def _parsed(folder: str, file: str) -> Any:
+    text = resources.files("manifests").joinpath(folder, file).read_text("utf-8")
+    return yaml.safe_load(text)
 
 
 @cache
@@ -45,9 +47,7 @@ def fill(folder: str, file: str, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         IsolationError: The template asks for a value that is not given.
     """
-    filled = _substitute(
-        yaml.safe_load(_text(folder, file)), values, f"{folder}/{file}"
-    )
+    filled = _substitute(_parsed(folder, file), values, f"{folder}/{file}")
     if not isinstance(filled, dict):
         raise IsolationError(f"manifests/{folder}/{file} does not hold one object.")
     return filled
@@ -71,4 +71,4 @@ def _scalar(node: Any, values: Mapping[str, Any], place: str) -> Any:
             f"manifests/{place} asks for `{found[1]}`, which has no value; the file and"
             " the version of this package do not belong together."
         )
-    return values[found[1]]
+    return copy.deepcopy(values[found[1]])

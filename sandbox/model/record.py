@@ -46,10 +46,14 @@ def _to_utc(value: datetime) -> datetime:
 def _check_period(value: str) -> str:
     try:
         isodate.parse_duration(value)
-    except (isodate.ISO8601Error, ValueError, TypeError) as error:
+        # isodate also takes a sign and a time part without figures.
+        lawful = value.startswith("P") and not value.endswith("T")
+    except (isodate.ISO8601Error, ValueError, TypeError):
+        lawful = False
+    if not lawful:
         raise ValueError(
             "is not an ISO 8601 period; write for example PT30S, P10D or P3M"
-        ) from error
+        )
     return value
 
 

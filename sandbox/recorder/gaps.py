@@ -103,7 +103,8 @@ def restart_gaps(
     torn = Gap(
         producer=RECORDER,
         reason="torn-frame",
-        detail=f"{torn_bytes} bytes that were never acknowledged were cut: {damage}",
+        detail=f"the last {torn_bytes} bytes cannot be read and were set aside: "
+        f"{damage}",
         since=since,
         until=at,
     )

@@ -4,6 +4,7 @@
 |---|---|
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |
+| `environment` | a specification and a small system to start from |
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
 | `segments` | the recorder's segment files, in memory |
 | `signer` | a signer with a throwaway key |

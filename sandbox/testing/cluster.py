@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from sandbox.environment.kinds import KINDS, ref_of, title
@@ -21,7 +21,9 @@ from sandbox.testing.cluster_controllers import (
     decision_refusal,
     deployment_pods,
     finished_status,
+    given_objects,
     matches_labels,
+    namespace_content,
     policy_outcome,
     settled_status,
 )
@@ -56,7 +58,7 @@ class FakeCluster:
         self._reach = reach
         self._objects: dict[ObjectRef, KubernetesObject] = {}
         self._numbers = itertools.count(1)
-        for item in _given():
+        for item in given_objects():
             self._store(item)
 
     def apply(
@@ -162,14 +164,16 @@ class FakeCluster:
 
     def _store(self, item: KubernetesObject) -> None:
         ref, present = ref_of(item), self._objects.get(ref_of(item))
-        metadata = item["metadata"]
-        before = present["metadata"] if present else {"uid": f"uid-{self._next()}"}
+        metadata: dict[str, Any] = item["metadata"]
+        before: dict[str, Any] = {"uid": f"uid-{self._next()}", "generation": 0}
+        if present is not None:
+            before = present["metadata"]
         for key in ("uid", "resourceVersion", "generation"):
             metadata.pop(key, None)
         same_spec = present is not None and present.get("spec") == item.get("spec")
         metadata["uid"] = before["uid"]
-        metadata["generation"] = before.get("generation", 0) + (not same_spec)
-        item["status"] = self._status(item)
+        metadata["generation"] = before["generation"] + int(not same_spec)
+        item["status"] = self._status(item, present)
         if present is None or _without_version(present) != item:
             metadata["resourceVersion"] = str(self._next())
         else:
@@ -181,7 +185,7 @@ class FakeCluster:
         self, ref: ObjectRef, item: KubernetesObject, *, is_new: bool
     ) -> None:
         if ref.kind == "Namespace" and is_new:
-            for child in _namespace_content(ref.name):
+            for child in namespace_content(ref.name):
                 self._store(child)
         if ref.kind == "Deployment":
             wanted = {ref_of(pod): pod for pod in deployment_pods(item)}
@@ -193,9 +197,13 @@ class FakeCluster:
                 if pod_ref not in self._objects:
                     self._store(pod)
 
-    def _status(self, item: KubernetesObject) -> dict[str, Any]:
+    def _status(
+        self, item: KubernetesObject, present: KubernetesObject | None
+    ) -> dict[str, Any]:
         if item["kind"] != "Pod":
             return settled_status(item)
+        if present is not None:
+            return dict(present["status"])
         return finished_status(item, self._attempt, f"10.0.0.{self._next() % 250 + 1}")
 
     def _attempt(self, namespace: str, host: str, port: int) -> Outcome:
@@ -259,8 +267,8 @@ def _uid(item: KubernetesObject) -> str:
 
 
 def _owner(item: KubernetesObject) -> str | None:
-    owners = item["metadata"].get("ownerReferences") or [{}]
-    return owners[0].get("uid")
+    owners = item["metadata"].get("ownerReferences")
+    return str(owners[0]["uid"]) if owners else None
 
 
 def _held(titles: Sequence[str]) -> dict[str, str]:
@@ -269,42 +277,3 @@ def _held(titles: Sequence[str]) -> dict[str, str]:
         "status": "True",
         "message": f"finalizers hold {', '.join(titles)}",
     }
-
-
-def _namespace_content(name: str) -> Iterator[KubernetesObject]:
-    place = {"namespace": name}
-    yield {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "kube-root-ca.crt", **place},
-        "data": {},
-    }
-    yield {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "default", **place},
-    }
-
-
-def _given() -> Iterator[KubernetesObject]:
-    """What every cluster has before anyone uses it."""
-    for name in ("default", "kube-system"):
-        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    yield {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "kubernetes", "namespace": "default"},
-        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]},
-    }
-    yield {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "kubernetes",
-            "namespace": "default",
-            "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "endpoints": [{"addresses": ["192.0.2.2"]}],
-        "ports": [{"port": 6443}],
-    }
-    yield {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}

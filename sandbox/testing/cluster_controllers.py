@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
@@ -143,3 +143,43 @@ def _holds(peer: dict[str, Any], host: str) -> bool:
             address in network for network in kept
         )
     return "namespaceSelector" in peer and host.endswith(".svc.cluster.local")
+
+
+def namespace_content(name: str) -> Iterator[KubernetesObject]:
+    """Yield what Kubernetes puts into every new namespace."""
+    place = {"namespace": name}
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kube-root-ca.crt", **place},
+        "data": {},
+    }
+    yield {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", **place},
+    }
+
+
+def given_objects() -> Iterator[KubernetesObject]:
+    """Yield what every cluster has before anyone uses it."""
+    for name in ("default", "kube-system"):
+        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]},
+    }
+    yield {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "endpoints": [{"addresses": ["192.0.2.2"]}],
+        "ports": [{"port": 6443}],
+    }
+    yield {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}

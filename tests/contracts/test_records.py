@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.database import open_database
 from sandbox.adapters.records import SqlRecords
-from sandbox.errors import InputError, RecordsError
+from sandbox.errors import RecordsError
 from sandbox.model.application import Participants
 from sandbox.model.party import Actor
 from sandbox.model.record import digest_of
@@ -194,19 +193,3 @@ def test_reopened(tmp_path: Path) -> None:
     again = open_database(Settings(home=tmp_path))
     assert SqlRecords(again).get_document("ride-1", "who")["name"] == "Aiko"
     again.dispose()
-
-
-def test_system_clock() -> None:
-    """The machine's clock tells UTC and does not run backwards between two calls."""
-    first, second = SystemClock().now(), SystemClock().now()
-    assert first.tzinfo is UTC
-    assert first <= second
-
-
-def test_fixed_clock() -> None:
-    """A fixed clock stands still until it is moved, and asks for a time zone."""
-    clock = FixedClock(AT)
-    assert clock.now() == clock.now() == AT
-    assert (clock.advance(1.5) - AT).total_seconds() == 1.5
-    with pytest.raises(InputError, match="no time zone"):
-        clock.set(datetime(2026, 1, 1))  # noqa: DTZ001

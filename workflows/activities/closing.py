@@ -10,8 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from temporalio import activity
 
 from sandbox.evidence import log as evidence_log
@@ -28,8 +26,6 @@ from sandbox.model.observation import Breach, Observation
 from sandbox.model.record import digest_of
 from sandbox.model.rule import TemporaryRule
 from sandbox.model.segment import LoggedEntry
-from sandbox.monitor import observe_frames
-from sandbox.rules import compile_rules
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.messages import CloseTrial, Closing
 
@@ -40,7 +36,7 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
     application = ledger.application(trial_id)
     rule = ledger.temporary_rule(trial_id)
     entries = ledger.log.entries(trial_id)
-    observations = tuple(_observations(ledger, rule))
+    observations = tuple(ledger.observations(trial_id, tell=activity.heartbeat))
     judgement = judge_evidence(
         application.plan, _evidence(task, application, rule, entries, observations)
     )
@@ -63,16 +59,6 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
         segments=sum(entry.entry.kind == "segment" for entry in entries),
         bundle=bundles.write(ledger, trial_id),
     )
-
-
-def _observations(ledger: Ledger, rule: TemporaryRule) -> Iterator[Observation]:
-    rulebook = ledger.records.rulebook(rule.of.rulebook, rule.of.version)
-    rules = compile_rules(rulebook, rule)
-    for number, frames in ledger.frames(rule.trial_id):
-        activity.heartbeat(number)
-        yield from observe_frames(
-            frames, rules=rules, trial_id=rule.trial_id, segment=number
-        )
 
 
 def _evidence(

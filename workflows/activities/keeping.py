@@ -8,17 +8,20 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.evidence.bundle import BundleSource, write_bundle
 from sandbox.model.application import Application
+from sandbox.model.observation import Observation
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
 from sandbox.model.segment import LogEntry
+from sandbox.monitor import observe_frames
 from sandbox.ports import Clock, Log, Records, Segments, Signer
 from sandbox.recorder import Frame, decode_frames
+from sandbox.rules import CompiledRules, compile_rules
 from workflows.messages import EntryDraft, EntryPlace
 
 
@@ -68,6 +71,28 @@ class Ledger(NamedTuple):
         """Return the temporary rule of a trial."""
         document = self.records.get_document(trial_id, "temporary-rule")
         return TemporaryRule.model_validate(document)
+
+    def rules(self, trial_id: str) -> CompiledRules:
+        """Return the rulebook of a trial with its temporary rule over it."""
+        rule = self.temporary_rule(trial_id)
+        rulebook = self.records.rulebook(rule.of.rulebook, rule.of.version)
+        return compile_rules(rulebook, rule)
+
+    def observations(
+        self, trial_id: str, *, tell: Callable[[int], None] = lambda number: None
+    ) -> Iterator[Observation]:
+        """Yield what the rules say of every recorded span, segment by segment.
+
+        Args:
+            trial_id: The trial.
+            tell: Told the number of each segment before it is judged.
+        """
+        rules = self.rules(trial_id)
+        for number, frames in self.frames(trial_id):
+            tell(number)
+            yield from observe_frames(
+                frames, rules=rules, trial_id=trial_id, segment=number
+            )
 
     def frames(self, trial_id: str) -> Iterator[tuple[int, list[Frame]]]:
         """Yield (segment number, its frames) of everything recorded, in order."""

@@ -162,17 +162,7 @@ def _seal(ledger: Ledger, trial_id: str, number: int) -> None:
         rulebook_digest=ledger.temporary_rule(trial_id).of.digest,
         signer=ledger.signer,
     )
-    ledger.append(
-        EntryDraft(
-            kind="segment",
-            entry_id=f"segment/{trial_id}/{number}",
-            trial_id=trial_id,
-            body={
-                "segment": sealed.segment.model_dump(mode="json"),
-                "statement_digest": sealed.statement_digest,
-            },
-        )
-    )
+    ledger.log.append(seal.segment_entry(sealed, recorded_at=ledger.clock.now()))
     ledger.segments.put_sealed(
         trial_id, number, compressed=sealed.compressed, envelope=sealed.envelope
     )

@@ -23,7 +23,7 @@ from sandbox.model.observation import Breach, Observation
 from sandbox.model.record import canonical_json, digest_of
 from sandbox.monitor import GuardrailState, advance, observe_frames, rearm, start
 from sandbox.recorder import decode_frames
-from sandbox.rules import CompiledRules, compile_rules
+from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Ledger
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
@@ -54,7 +54,7 @@ class ObserveActivities:
         details = activity.info().heartbeat_details
         if details:
             state = MonitorState.model_validate(details[0])
-        rules = self._rules(state.trial_id)
+        rules = self._ledger.rules(state.trial_id)
         ends = time.monotonic() + state.window_s
         while time.monotonic() < ends and not activity.is_cancelled():
             state, breach = self._read_on(state, rules)
@@ -64,11 +64,6 @@ class ObserveActivities:
                 return WindowResult(state=self._look(state), breach=report)
             time.sleep(_POLL_S)
         return WindowResult(state=self._look(state))
-
-    def _rules(self, trial_id: str) -> CompiledRules:
-        rule = self._ledger.temporary_rule(trial_id)
-        rulebook = self._ledger.records.rulebook(rule.of.rulebook, rule.of.version)
-        return compile_rules(rulebook, rule)
 
     def _read_on(
         self, state: MonitorState, rules: CompiledRules

@@ -12,10 +12,8 @@ from __future__ import annotations
 from temporalio import activity
 
 from sandbox.model.finding import Finding
-from sandbox.model.observation import Observation, Span
 from sandbox.model.proposal import Consultation, RevisionProposal
 from sandbox.model.rule import RulebookRef
-from sandbox.monitor import observe_frames
 from sandbox.recorder import spans_in
 from sandbox.revision import (
     Enactment,
@@ -24,7 +22,6 @@ from sandbox.revision import (
     open_consultation,
     propose,
 )
-from sandbox.rules import compile_rules
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.messages import (
@@ -115,29 +112,20 @@ class ReviseActivities:
 
     def _grounds(self, trial_id: str) -> TrialGrounds:
         ledger = self._ledger
-        rule = ledger.temporary_rule(trial_id)
-        rulebook = ledger.records.rulebook(rule.of.rulebook, rule.of.version)
-        rules = compile_rules(rulebook, rule)
-        observations: list[Observation] = []
-        spans: list[Span] = []
-        for number, frames in ledger.frames(trial_id):
-            activity.heartbeat(number)
-            observations += observe_frames(
-                frames, rules=rules, trial_id=trial_id, segment=number
-            )
-            spans += [
-                span
-                for frame in frames
-                if frame.signal == "traces"
-                for span in spans_in(frame)
-            ]
+        spans = [
+            span
+            for _, frames in ledger.frames(trial_id)
+            for frame in frames
+            if frame.signal == "traces"
+            for span in spans_in(frame)
+        ]
         findings = ledger.records.find_documents(trial_id, "finding/")
         return TrialGrounds(
-            temporary_rule=rule,
+            temporary_rule=ledger.temporary_rule(trial_id),
             findings=tuple(
                 Finding.model_validate(findings[name]) for name in sorted(findings)
             ),
-            observations=tuple(observations),
+            observations=tuple(ledger.observations(trial_id, tell=activity.heartbeat)),
             spans=tuple(spans),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sandbox.local import checks
+from sandbox.local.doctor import checks
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.setup import Home, read_settings
 

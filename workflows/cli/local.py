@@ -31,7 +31,7 @@ def start(home: Home = None, output: Output = Format.table) -> None:
 def stop(home: Home = None) -> None:
     """Stop everything that was started from this state directory."""
     for name in down(read_settings(home), progress=tell):
-        say(f"stopped {name}")
+        say(name)
 
 
 @app.command("status")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import typer
-from sandbox.adapters.otlp import serve
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.database import open_database
+from sandbox.adapters.otlp import run as serve
 from sandbox.adapters.tokens import SqlTokens
 from workflows.cli.setup import Home, log_to_stderr, read_settings
 
@@ -26,4 +26,4 @@ def run(home: Home = None) -> None:
     settings = read_settings(home)
     log_to_stderr(settings)
     tokens = SqlTokens(open_database(settings))
-    serve(settings, tokens=tokens, clock=SystemClock())
+    serve(settings, tokens, SystemClock())

@@ -52,7 +52,6 @@ class Stage(NamedTuple):
         """Return what a trial has left behind in the cluster."""
         return residue(self.cluster, trial_id)
 
-
     def load(self, profile: str, *, host: str, seconds: float) -> LoadResult:
         """Run a load test against an address inside the cluster.
 

@@ -17,6 +17,7 @@ from sandbox.procedure import read_application
 from sandbox.rules import read_rulebook
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, Temporal, read_settings, read_text, run_async
+from workflows.cli.telling import write_report
 from workflows.client import TrialClient, connect
 from workflows.messages import SystemManifests, TrialStatus
 from workflows.worker import open_ledger
@@ -74,6 +75,15 @@ def check(
         read_text(file), regime=scheme, rulebook=rules, file=str(file)
     )
     say(f"{file}: {application.application} is complete")
+
+
+@app.command("report")
+def report(trial: TrialArgument, home: Home = None) -> None:
+    """Write the report of a closed trial anew and print its path."""
+    settings = read_settings(home)
+    ledger, _ = open_ledger(settings)
+    bundle = settings.home / "bundles" / trial
+    typer.echo(write_report(ledger, trial, bundle=bundle, timings={}))
 
 
 @app.command("manifests")

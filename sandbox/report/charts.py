@@ -1,0 +1,296 @@
+"""The charts of the report, each with the table of what it draws.
+
+Rules of this module:
+
+* Everything drawn comes from records; times are UTC.
+* Violations are never thinned out; of the rest, at most some hundreds are drawn and at
+  most two hundred listed, and the note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import altair as alt
+
+from sandbox.findings import units_of
+from sandbox.model.finding import Look
+from sandbox.model.observation import Observation
+from sandbox.model.rule import Rule
+from sandbox.report.drawing import (
+    ALARM,
+    BAND,
+    CALM,
+    DOUBT,
+    FROZEN,
+    INK,
+    MUTED,
+    WIDTH,
+    Drawing,
+    to_svg,
+)
+from sandbox.report.story import TrialStory
+
+_DRAWN, _LISTED = 1500, 200
+_RESULTS = ("satisfied", "violated", "not evaluable")
+T = TypeVar("T")
+
+
+def latency_chart(story: TrialStory, rule: Rule) -> Drawing | None:
+    """Draw the duration of every unit of a rule against its limit, freezes marked.
+
+    Returns:
+        The drawing; None where nothing was observed under the rule.
+    """
+    units = units_of(rule.rule, story.observations)
+    if not units:
+        return None
+    shown = thin(units, _DRAWN, [unit.result != "satisfied" for unit in units])
+    layers = [
+        *_freezes(story, (units[0].started_at, units[-1].started_at)),
+        _unit_points(shown),
+        *_limit_lines(shown, rule),
+    ]
+    bad = sum(unit.result == "violated" for unit in units)
+    described = (
+        f"Duration of {len(units)} units over time; {bad} of them, shown as crosses,"
+        f" violate {rule.rule}. The dashed line is the limit; shaded stretches are"
+        " those in which the environment was frozen."
+    )
+    chart = alt.layer(*layers).properties(width=WIDTH, height=240)
+    listed = thin(units, _LISTED, [unit.result != "satisfied" for unit in units])
+    return Drawing(
+        name="latency",
+        title="How long each unit took, against the limit",
+        description=described,
+        svg=to_svg(chart, name="latency", description=described),
+        columns=("Started (UTC)", "Duration", "Limit", "Result", "Span"),
+        rows=tuple(_unit_row(unit, rule) for unit in listed),
+        note=_note(len(listed), len(units), "units"),
+    )
+
+
+def confidence_chart(looks: Sequence[Look]) -> Drawing | None:
+    """Draw how the interval for a goal shrinks with every look."""
+    drawn = [look for look in looks if look.bounds is not None]
+    if not drawn:
+        return None
+    threshold = drawn[-1].threshold or 0.0
+    data = alt.Data(values=[_look_point(look) for look in drawn])
+    x = alt.X("units:Q", title="units seen", scale=alt.Scale(nice=False))
+    low = alt.Y(
+        "lower:Q",
+        title="proportion",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=[min(0.5, threshold - 0.1), 1], clamp=True),
+    )
+    layers = [
+        alt.Chart(data).mark_area(color=BAND, opacity=0.6).encode(x, low, y2="upper:Q"),
+        alt.Chart(data).mark_line(color=CALM, strokeWidth=2).encode(x, y="estimate:Q"),
+        _level(threshold, f"threshold {threshold:.0%}"),
+    ]
+    last = drawn[-1]
+    assert last.bounds is not None
+    described = (
+        f"After {drawn[0].counts.units} units the interval for {last.subject} is wide;"
+        f" after {last.counts.units} it reaches from {last.bounds.lower:.1%} to"
+        f" {last.bounds.upper:.1%}. The threshold is {threshold:.0%}."
+    )
+    name = f"confidence-{last.subject.replace('/', '-')}"
+    chart = alt.layer(*layers).properties(width=WIDTH, height=220)
+    return Drawing(
+        name=name,
+        title=f"How sure one could be of {last.subject}, look by look",
+        description=described,
+        svg=to_svg(chart, name=name, description=described),
+        columns=("Look", "Units", "In order", "Not evaluable", "Estimate", "Interval"),
+        rows=tuple(_look_row(look) for look in drawn[-_LISTED:]),
+        note=_note(min(len(drawn), _LISTED), len(drawn), "looks"),
+    )
+
+
+def guardrail_chart(story: TrialStory, looks: Sequence[Look]) -> Drawing | None:
+    """Draw the log-likelihood ratio of a guardrail against its threshold."""
+    if not looks or looks[-1].threshold is None:
+        return None
+    subject, threshold = looks[-1].subject, looks[-1].threshold
+    data = alt.Data(
+        values=[
+            {"at": _stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
+            for look in looks
+        ]
+    )
+    at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
+    llr = alt.Y("llr:Q", title="log-likelihood ratio")
+    line = alt.Chart(data).mark_line(
+        color=CALM, strokeWidth=2, interpolate="step-after"
+    )
+    points = alt.Chart(data).mark_point(
+        shape="cross", color=ALARM, filled=True, size=70, angle=45
+    )
+    layers = [
+        *_freezes(story, (looks[0].at, looks[-1].at)),
+        line.encode(at, llr),
+        points.encode(at, llr).transform_filter("datum.signal"),
+        _level(threshold, f"signal at {threshold:.2f}"),
+    ]
+    signals = sum(look.signalled for look in looks)
+    described = (
+        f"The statistic of {subject} over time. It signals at {threshold:.2f};"
+        f" {'it did' if signals else 'it never did'}. Shaded stretches are freezes,"
+        " after which the watch begins afresh."
+    )
+    name = f"guardrail-{subject.replace('/', '-')}"
+    chart = alt.layer(*layers).properties(width=WIDTH, height=200)
+    listed = thin(looks, _LISTED, [look.signalled for look in looks])
+    return Drawing(
+        name=name,
+        title=f"The guardrail {subject}, look by look",
+        description=described,
+        svg=to_svg(chart, name=name, description=described),
+        columns=("Look", "Time (UTC)", "Units", "Harmful", "LLR", "Signal"),
+        rows=tuple(_harm_row(look) for look in listed),
+        note=_note(len(listed), len(looks), "looks"),
+    )
+
+
+def thin(items: Sequence[T], most: int, keep: Sequence[bool]) -> list[T]:
+    """Return at most about `most` items: those to keep, and evenly some of the rest."""
+    rest = [index for index, kept in enumerate(keep) if not kept]
+    room = max(most - (len(items) - len(rest)), min(len(rest), most // 10))
+    stride = max(1, -(-len(rest) // room)) if room else len(rest) + 1
+    chosen = set(rest[::stride])
+    return [item for index, item in enumerate(items) if keep[index] or index in chosen]
+
+
+def limit_of(unit: Observation, rule: Rule) -> float | None:
+    """Return the time limit the rule read for a unit, in seconds; None without one."""
+    for name, parameter in rule.parameters.items():
+        value = unit.values.get(f"params.{name}")
+        if parameter.unit in ("s", "ms") and isinstance(value, int | float):
+            return float(value) / (1000 if parameter.unit == "ms" else 1)
+    return None
+
+
+def _unit_points(units: Sequence[Observation]) -> alt.Chart:
+    values = [
+        {
+            "at": _stamp(unit.started_at),
+            "s": unit.duration_s,
+            "result": unit.result.replace("_", " "),
+        }
+        for unit in units
+    ]
+    result = alt.Scale(domain=list(_RESULTS), range=[CALM, ALARM, DOUBT])
+    shapes = alt.Scale(domain=list(_RESULTS), range=["circle", "cross", "triangle"])
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_point(filled=True, size=26, opacity=0.75)
+        .encode(
+            alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc")),
+            alt.Y("s:Q", title="seconds"),
+            alt.Color("result:N", scale=result),
+            alt.Shape("result:N", scale=shapes),
+        )
+    )
+
+
+def _limit_lines(units: Sequence[Observation], rule: Rule) -> list[alt.LayerChart]:
+    limits = {limit_of(unit, rule) for unit in units} - {None}
+    return [
+        _level(value, f"limit {value:g} s") for value in sorted(v for v in limits if v)
+    ]
+
+
+def _level(value: float, words: str) -> alt.LayerChart:
+    data = alt.Data(values=[{"level": value, "words": words}])
+    rule = alt.Chart(data).mark_rule(color=INK, strokeDash=[5, 4])
+    text = alt.Chart(data).mark_text(
+        align="right", baseline="bottom", dx=-2, dy=-3, color=INK
+    )
+    return alt.layer(
+        rule.encode(y="level:Q"),
+        text.encode(y="level:Q", x=alt.value(WIDTH), text="words:N"),
+    )
+
+
+def _freezes(
+    story: TrialStory, within: tuple[datetime, datetime]
+) -> list[alt.Chart]:
+    values = [
+        {
+            "from": _stamp(pause.paused_at),
+            "to": _stamp(pause.resumed_at or max(within[1], pause.paused_at)),
+            "words": "frozen",
+        }
+        for pause in story.pauses
+    ]
+    if not values:
+        return []
+    base = alt.Chart(alt.Data(values=values))
+    start = alt.X("from:T", scale=alt.Scale(type="utc"), title="time (UTC)")
+    return [
+        base.mark_rect(color=FROZEN, opacity=0.8).encode(start, x2="to:T"),
+        base.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED).encode(
+            start, y=alt.value(0), text="words:N"
+        ),
+    ]
+
+
+def _look_point(look: Look) -> dict[str, Any]:
+    assert look.bounds is not None
+    return {
+        "units": look.counts.units,
+        "lower": look.bounds.lower,
+        "upper": look.bounds.upper,
+        "estimate": look.estimate,
+    }
+
+
+def _unit_row(unit: Observation, rule: Rule) -> tuple[str, ...]:
+    limit = limit_of(unit, rule)
+    return (
+        f"{unit.started_at:%H:%M:%S.%f}"[:-3],
+        f"{unit.duration_s:.3f} s",
+        "–" if limit is None else f"{limit:g} s",
+        unit.result.replace("_", " "),
+        unit.span_id,
+    )
+
+
+def _look_row(look: Look) -> tuple[str, ...]:
+    assert look.bounds is not None
+    return (
+        str(look.number),
+        str(look.counts.units),
+        str(look.counts.satisfied),
+        str(look.counts.not_evaluable),
+        "–" if look.estimate is None else f"{look.estimate:.2%}",
+        f"{look.bounds.lower:.2%} – {look.bounds.upper:.2%}",
+    )
+
+
+def _harm_row(look: Look) -> tuple[str, ...]:
+    return (
+        str(look.number),
+        f"{look.at:%H:%M:%S.%f}"[:-3],
+        str(look.counts.units),
+        str(look.counts.violated),
+        f"{look.llr or 0:.3f}",
+        "signal" if look.signalled else "",
+    )
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat()
+
+
+def _note(listed: int, all_: int, what: str) -> str:
+    if listed >= all_:
+        return ""
+    return (
+        f"{listed} of {all_} {what} are listed: every one out of the ordinary, and"
+        " evenly spaced ones of the rest. The evidence bundle holds all."
+    )

@@ -1,0 +1,138 @@
+"""YAML documents: every problem at once, each at its line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.errors import InputError
+from sandbox.model.application import Hypothesis, SystemNeeds, TrialPeriod
+from sandbox.model.document import examine, line_of, read_document
+from sandbox.model.rule import Parameter
+
+GOAL = """\
+goal: offers-in-time
+claim: "007"
+unit: dispatch
+estimand: {proportion: satisfied, of: dispatch/offer-time}
+threshold: .95
+alpha: 5e-2
+design: confidence-sequence
+minimum_units: 200
+missing: count-both-ways
+"""
+
+
+def problems(text, model):
+    with pytest.raises(InputError) as raised:
+        read_document(text, model, file="a.yaml", prefix="paper")
+    return {(item.code, item.line, item.field) for item in raised.value.defects}
+
+
+def test_a_sound_document_becomes_its_record():
+    """Numbers, quoted digits and nested mappings are read as YAML 1.2 means them."""
+    goal = read_document(GOAL, Hypothesis, file="a.yaml")
+    assert (goal.threshold, goal.alpha, goal.claim) == (0.95, 0.05, "007")
+
+
+def test_every_problem_is_found_at_once_with_its_line():
+    """A typo, a wrong choice, a number out of range: all in one answer."""
+    text = (
+        GOAL.replace("satisfied", "satisfed")
+        .replace(".95", "95")
+        .replace("200", "0")
+        .replace("unit:", "units:")
+    )
+    assert problems(text, Hypothesis) == {
+        ("paper/missing", 1, "unit"),
+        ("paper/unknown-key", 3, "units"),
+        ("paper/not-a-choice", 4, "estimand.proportion"),
+        ("paper/wrong-value", 5, "threshold"),
+        ("paper/wrong-value", 8, "minimum_units"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("", "empty", 1),
+        ("# only a comment\n", "empty", 1),
+        ("length: [1\n", "unreadable", 2),
+        ("length: \x01\n", "unreadable", 1),
+        ("length: PT1S\n---\nlength: PT2S\n", "unreadable", 2),
+        ("- PT1S\n", "wrong-value", 1),
+        ("length: &a PT1S\nmust_start_within: *a\n", "alias", 1),
+        ("length: PT1S\n? [a]\n: 1\nmust_start_within: PT1S\n", "bad-key", 2),
+        ("length: !!python/name:os.system x\nmust_start_within: PT1S\n", "tag", 1),
+        ("[" * 5000, "too-deep", 1),
+        ("length: PT1S\nmust_start_within: PT1S\nlength: PT2S", "duplicate-key", 3),
+    ],
+)
+def test_what_is_not_a_document_is_named_and_placed(text, code, line):
+    """Empty, torn, tagged, aliased, doubled: each has its own name and line."""
+    found = problems(text, TrialPeriod)
+    assert (f"paper/{code}", line) in {(item[0], item[1]) for item in found}
+
+
+def test_words_that_yaml_11_mistakes_stay_words():
+    """`no`, `on`, a date and a clock time are text where text is asked for."""
+    text = GOAL.replace('"007"', "no").replace("unit: dispatch", "unit: 12:30:00")
+    goal = read_document(text, Hypothesis, file="a.yaml")
+    assert (goal.claim, goal.unit) == ("no", "12:30:00")
+    text = "unit: s\nlooser: higher\nvalues: {2024-01-01: {value: 2, reference: on}}"
+    parameter = read_document(text, Parameter, file="a.yaml")
+    assert next(iter(parameter.values)).isoformat() == "2024-01-01"
+
+
+def test_a_sentence_says_what_to_write():
+    """Range, example and the nearest known key stand in the sentence."""
+    text = GOAL.replace(".95", "high").replace("alpha", "alfa")
+    with pytest.raises(InputError) as raised:
+        read_document(text, Hypothesis, file="a.yaml")
+    sentences = raised.value.diagnosis
+    assert (
+        "a.yaml:5 threshold: `threshold` must be a number between 0 and 1; "
+        "found `high`. Write for example `threshold: 0.95`" in sentences
+    )
+    assert "Did you mean `alpha`?" in sentences
+
+
+def test_a_number_is_not_taken_for_text():
+    """An amount without quotes is refused with the advice to quote it."""
+    text = "limits: {cpu: 2, memory: 1Gi, pods: 3}"
+    with pytest.raises(InputError, match=r"`cpu` must be text; found `2`.*quotes"):
+        read_document(text, SystemNeeds, file="a.yaml")
+
+
+def test_the_line_of_an_unknown_field_is_that_of_its_nearest_holder():
+    """A defect about something missing is placed where it belongs."""
+    lines = {"": 1, "plan": 4, "plan.goals": 6}
+    assert line_of("plan.goals.0.threshold", lines) == 6
+    assert line_of("exit", lines) == 1
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(text):
+    """Whatever stands in a file, the answer is a record or defects with places."""
+    reading = examine(text, TrialPeriod, file="a.yaml")
+    assert (reading.record is None) == bool(reading.defects)
+    assert all(item.line and item.line >= 1 for item in reading.defects)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_shape_of_data_breaks_the_sentences(data):
+    """Any data in any place of a goal is answered in words, never by a crash."""
+    written = repr(data).replace("'", '"')
+    text = GOAL.replace("{proportion: satisfied, of: dispatch/offer-time}", written)
+    reading = examine(text, Hypothesis, file="a.yaml")
+    assert all(item.sentence() for item in reading.defects)

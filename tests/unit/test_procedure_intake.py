@@ -1,0 +1,197 @@
+"""Intake: an application is complete, or every defect comes back at once."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+import yaml
+
+from sandbox.errors import InputError
+from sandbox.model.application import Application
+from sandbox.model.document import read_document
+from sandbox.model.regime import Regime
+from sandbox.procedure import check_application, read_application
+from sandbox.rules import read_rulebook
+
+PAPERS = files("experiments.ride_dispatch")
+DIGEST = "sha256:" + "a" * 64
+
+
+def text(name):
+    return (PAPERS / name).read_text()
+
+
+REGIME = read_document(text("regime.yaml"), Regime, file="regime.yaml")
+RULEBOOK = read_rulebook(text("rulebook.yaml"), file="rulebook.yaml")
+
+
+def document():
+    return yaml.safe_load(text("application.yaml").replace("${image.hotrod}", DIGEST))
+
+
+def read(data):
+    return read_application(
+        yaml.safe_dump(data), regime=REGIME, rulebook=RULEBOOK, file="a.yaml"
+    )
+
+
+def defects(data):
+    with pytest.raises(InputError) as raised:
+        read(data)
+    return raised.value.defects
+
+
+def codes(data):
+    return {item.code.removeprefix("application/") for item in defects(data)}
+
+
+def test_the_corrected_application_of_the_experiment_is_complete():
+    """Filed as it stands, with the digest filled in, nothing is missing."""
+    assert read(document()).application == "ride-dispatch"
+
+
+def test_the_first_application_is_returned_with_all_its_defects():
+    """Schema and procedure speak together, each with its line."""
+    with pytest.raises(InputError) as raised:
+        read_application(
+            text("application.first.yaml"),
+            regime=REGIME,
+            rulebook=RULEBOOK,
+            file="application.first.yaml",
+        )
+    found = {item.code.removeprefix("application/") for item in raised.value.defects}
+    assert found == {
+        "rule-not-named",
+        "exit-plan-missing",
+        "hypothesis-missing",
+        "period-too-long",
+        "harm-rule-unknown",
+        "image-not-pinned",
+    }
+    lines = [item.line for item in raised.value.defects]
+    assert lines == sorted(lines)
+    assert all(item.remedy and item.file for item in raised.value.defects)
+
+
+def test_what_the_first_application_lacks_is_found_in_the_record_too():
+    """The check behind the door finds the same without the text."""
+    first = read_document(
+        text("application.first.yaml").replace("${image.hotrod}", DIGEST),
+        Application,
+        file="f",
+    )
+    found = check_application(first, regime=REGIME, rulebook=RULEBOOK, file="f")
+    assert {item.code for item in found} >= {
+        "application/rule-not-named",
+        "application/exit-plan-missing",
+        "application/hypothesis-missing",
+    }
+    assert {item.file for item in found} == {"f"}
+
+
+def change(path, value):
+    data = document()
+    *holders, last = path
+    place = data
+    for part in holders:
+        place = place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+WAIVER, MODIFICATION = ("collides_with", 0), ("collides_with", 1)
+GOAL, HARM = ("plan", "goals", 0), ("plan", "harms", 0)
+NEEDS = ("system", "needs")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        (("regime",), "japan", "unknown-regime"),
+        (("rulebook",), "maritime", "unknown-rulebook"),
+        (("exit",), None, "exit-plan-missing"),
+        (("safeguards",), None, "safeguards-missing"),
+        (("collides_with",), None, "rule-not-named"),
+        ((*WAIVER, "rule"), "dispatch/human-confirmations", "rule-not-named"),
+        ((*WAIVER, "rule"), "dispatch/no-personal-data-in-spans", "red-line"),
+        ((*WAIVER, "set"), {"x": 1}, "waiver-sets-values"),
+        ((*WAIVER, "rule"), "dispatch/offer-time", "rule-named-twice"),
+        ((*MODIFICATION, "compensates"), [], "waiver-without-compensation"),
+        ((*MODIFICATION, "compensates"), ["a/b"], "compensates-no-waiver"),
+        ((*MODIFICATION, "set"), {}, "modification-without-value"),
+        ((*MODIFICATION, "set"), {"max_offer": 1}, "unknown-parameter"),
+        ((*MODIFICATION, "set"), {"max_offer_s": 2.0}, "compensation-not-tighter"),
+        (("period", "length"), "PT10M1S", "period-too-long"),
+        (("period", "length"), "PT0S", "no-time"),
+        (("plan", "settling_time"), "PT0S", "no-time"),
+        (("plan", "goals"), [], "hypothesis-missing"),
+        (("plan", "harms"), [], "harm-missing"),
+        (("plan", "order_of_analysis"), [], "order-of-analysis"),
+        (("plan", "order_of_analysis"), ["offers-in-time"] * 2, "order-of-analysis"),
+        ((*GOAL, "estimand", "of"), "dispatch/speed", "goal-rule-unknown"),
+        ((*HARM, "of"), "dispatch/speed", "harm-rule-unknown"),
+        ((*HARM, "of"), "dispatch/human-confirmation", "judged-by-waived-rule"),
+        (("system", "images"), {}, "image-missing"),
+        (("system", "images", "hotrod"), "hotrod:latest", "image-not-pinned"),
+        ((*NEEDS, "limits", "cpu"), "0", "limit-not-a-quantity"),
+        ((*NEEDS, "limits", "memory"), "lots", "limit-not-a-quantity"),
+        ((*NEEDS, "limits"), None, "missing"),
+        (("system", "telemetry", "services"), [], "telemetry-missing"),
+        (("confidential",), ["secrets"], "confidential-unknown"),
+        (("innovation", "novelty"), "  ", "blank"),
+        (("participants", "consent"), "", "blank"),
+        (
+            (*NEEDS, "egress"),
+            [{"cidr": "0.0.0.0/0", "port": 443, "why": "updates"}],
+            "egress-too-wide",
+        ),
+        (
+            (*NEEDS, "egress"),
+            [{"cidr": "10.0.0.1/8", "port": 443, "why": "updates"}],
+            "egress-not-a-network",
+        ),
+    ],
+)
+def test_each_defect_has_its_name(path, value, code):
+    """One thing made wrong in a complete application is found, under a stable code."""
+    assert code in codes(change(path, value))
+
+
+def test_a_repeated_goal_or_harm_is_named():
+    """Two goals of one name could not be told apart in the findings."""
+    data = document()
+    data["plan"]["goals"] *= 2
+    data["plan"]["harms"] *= 2
+    assert codes(data) >= {"goal-repeated", "harm-repeated"}
+
+
+def test_schema_and_procedure_are_reported_together():
+    """A typo of a key and an unpinned image do not hide a missing exit plan."""
+    data = change(("exit",), None)
+    data["inovation"] = "x"
+    data["system"]["images"]["hotrod"] = "latest"
+    assert codes(data) == {"exit-plan-missing", "unknown-key", "image-not-pinned"}
+
+
+def test_a_red_line_names_the_provision():
+    """The applicant can look up why."""
+    data = change((*WAIVER, "rule"), "dispatch/no-personal-data-in-spans")
+    red = next(item for item in defects(data) if item.code == "application/red-line")
+    assert "Art. 5(1)(c)" in red.sentence()
+
+
+def test_what_the_regime_asks_for_may_not_be_empty():
+    """The regime can require more than the schema, once per field."""
+    regime = REGIME.model_copy(update={"requires": ("confidential", "exit")})
+    data = change(("confidential",), [])
+    del data["exit"]
+    application = read_document(yaml.safe_dump(data), Application, file="a")
+    found = check_application(application, regime=regime, rulebook=RULEBOOK)
+    assert [(item.code, item.field) for item in found] == [
+        ("application/exit-plan-missing", "exit"),
+        ("application/required-by-regime", "confidential"),
+    ]
