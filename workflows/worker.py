@@ -180,12 +180,17 @@ def _worker(
         activity_executor=ThreadPoolExecutor(threads, thread_name_prefix=queue),
         max_concurrent_activities=threads,
         max_cached_workflows=serving.max_cached_workflows,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(
-                "sandbox", "cel_expr_python", "numpy", "scipy"
-            )
-        ),
+        workflow_runner=runner(),
         graceful_shutdown_timeout=_GRACE,
+    )
+
+
+def runner() -> SandboxedWorkflowRunner:
+    """Return what runs workflow code: deterministic parts only, records passed in."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(
+            "sandbox", "cel_expr_python", "numpy", "scipy"
+        )
     )
 
 

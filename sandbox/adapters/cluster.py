@@ -24,7 +24,7 @@ from sandbox.adapters.kubernetes_api import (
     KubernetesApi,
     Request,
 )
-from sandbox.environment.kinds import KINDS, Resource, ref_of, title
+from sandbox.environment.kinds import KINDS, Resource, ref_of, right_line, title
 from sandbox.errors import ClusterError
 from sandbox.ports import Applied, KubernetesObject, ObjectRef
 
@@ -206,7 +206,7 @@ class KubernetesCluster:
         status = self._api.call(request).json()["status"]
         rules = status.get("resourceRules") or []
         urls = status.get("nonResourceRules") or []
-        rights = {_right(rule) for rule in rules if not _is_everyones(rule)}
+        rights = {right_line(rule) for rule in rules if not _is_everyones(rule)}
         return sorted(rights | {line for rule in urls for line in _url_rights(rule)})
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:
@@ -310,14 +310,6 @@ def _joined(refusals: Sequence[ClusterError]) -> ClusterError:
 
 def _is_everyones(rule: dict[str, Any]) -> bool:
     return set(rule.get("resources") or []) <= _REVIEWS and rule["verbs"] == ["create"]
-
-
-def _right(rule: dict[str, Any]) -> str:
-    verbs = ",".join(sorted(rule["verbs"]))
-    groups = ",".join(rule.get("apiGroups") or [""]) or "core"
-    names = ",".join(rule.get("resourceNames") or [])
-    resources = ",".join(sorted(rule.get("resources") or []))
-    return f"{verbs} {groups}/{resources}" + (f" named {names}" if names else "")
 
 
 def _url_rights(rule: dict[str, Any]) -> list[str]:

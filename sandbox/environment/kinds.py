@@ -6,7 +6,8 @@ by discovery. Shapes follow the Kubernetes API conventions (resource paths).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sandbox.ports import KubernetesObject, ObjectRef
 
@@ -91,3 +92,12 @@ def title(ref: ObjectRef) -> str:
     """Return the name of an object as people write it: `Pod trial-x/probe`."""
     place = f"{ref.namespace}/" if ref.namespace else ""
     return f"{ref.kind} {place}{ref.name}"
+
+
+def right_line(rule: Mapping[str, Any]) -> str:
+    """Return one RBAC rule as a line: `get,list core/pods`."""
+    verbs = ",".join(sorted(rule["verbs"]))
+    groups = ",".join(rule.get("apiGroups") or [""]) or "core"
+    names = ",".join(rule.get("resourceNames") or [])
+    resources = ",".join(sorted(rule.get("resources") or []))
+    return f"{verbs} {groups}/{resources}" + (f" named {names}" if names else "")

@@ -74,10 +74,10 @@ def read_hashes(steps: Any, what: str) -> list[bytes]:
 
 
 def present(path: Path) -> set[str]:
-    """Return the names of all files below a folder.
+    """Return the names of all files below a folder, and of empty folders with a slash.
 
     Raises:
-        EvidenceError: There is a link or an empty folder.
+        EvidenceError: There is a link.
     """
     found: set[str] = set()
     for item in path.rglob("*"):
@@ -87,7 +87,7 @@ def present(path: Path) -> set[str]:
         if not item.is_dir():
             found.add(name)
         elif not any(item.iterdir()):
-            raise EvidenceError(f"{name} is an empty folder; it does not belong here")
+            found.add(f"{name}/")
     return found
 
 

@@ -144,7 +144,8 @@ class _Check:
     def _read_manifest(self) -> str:
         data = self._read("manifest.json")
         envelope = self._read("manifest.dsse.json")
-        payload = open_envelope(envelope, [self._key], what="manifest.dsse.json")
+        what = "manifest.dsse.json (checked with the key of keys.json)"
+        payload = open_envelope(envelope, [self._key], what=what)
         said = read_statement(
             payload, predicate_type=MANIFEST_PREDICATE, what="manifest.dsse.json"
         )
@@ -158,9 +159,10 @@ class _Check:
     def _files_ok(self) -> str:
         listed = {item["name"]: item for item in self._manifest["files"]}
         there = present(self._path) - set(_SIGNED)
-        for name in sorted(there ^ set(listed)):
-            where = "is missing" if name in listed else "does not belong here"
-            raise EvidenceError(f"{name} {where}")
+        for name in sorted(set(listed) - there):
+            raise EvidenceError(f"{name} is missing")
+        for name in sorted(there - set(listed)):
+            raise EvidenceError(f"{name} does not belong here")
         for name in _FILES:
             if name not in listed:
                 raise EvidenceError(f"{name} is not listed in manifest.json")

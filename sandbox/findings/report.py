@@ -85,9 +85,10 @@ def _kept(condition: Condition, course: TrialCourse) -> ConditionKept:
     most = condition.caps.get("requests_per_minute")
     if most is not None and course.observations:
         seen = busiest_minute(_busiest_rule(course.observations))
+        kept = None if seen <= most and len(condition.caps) > 1 else seen <= most
         return ConditionKept(
             condition=condition.id,
-            kept=seen <= most,
+            kept=kept,
             evidence=f"At most {seen} units began within one minute; the cap is"
             f" {most:g}.",
         )

@@ -21,6 +21,9 @@ from sandbox.model.application import Harm, Hypothesis
 from sandbox.model.finding import Verdict
 from sandbox.model.observation import Observation
 
+_SPACE = "\u00a0"
+"""No line break between a number and its sign."""
+
 VERDICT_WORDS: dict[Verdict, str] = {
     "met": "Met",
     "not_met": "Not met",
@@ -32,17 +35,22 @@ VERDICT_WORDS: dict[Verdict, str] = {
 
 def percent(value: float) -> str:
     """Return a proportion as per cent with one decimal."""
-    return f"{value * 100:.1f} %"
+    return f"{value * 100:.1f}{_SPACE}%"
+
+
+def chance(value: float) -> str:
+    """Return a chance that was chosen, such as 95 %, without needless decimals."""
+    return f"{round(value * 100, 6):g}{_SPACE}%"
 
 
 def percent_down(value: float) -> str:
     """Return a lower limit as per cent, rounded down."""
-    return f"{math.floor(value * 1000 + 1e-9) / 10:.1f} %"
+    return f"{math.floor(value * 1000 + 1e-9) / 10:.1f}{_SPACE}%"
 
 
 def percent_up(value: float) -> str:
     """Return an upper limit as per cent, rounded up."""
-    return f"{math.ceil(value * 1000 - 1e-9) / 10:.1f} %"
+    return f"{math.ceil(value * 1000 - 1e-9) / 10:.1f}{_SPACE}%"
 
 
 def goal_statement(goal: Hypothesis, found: GoalJudgement) -> str:
@@ -55,10 +63,10 @@ def goal_statement(goal: Hypothesis, found: GoalJudgement) -> str:
         f"{VERDICT_WORDS[found.verdict]}: {named} of {evaluable} units ({goal.unit})"
         f" {goal.estimand.proportion} {goal.estimand.of}"
         + (f", {percent(found.estimate)}." if found.estimate is not None else "."),
-        f"With {percent(1 - goal.alpha)} confidence, whenever one looks, the proportion"
+        f"With {chance(1 - goal.alpha)} confidence, whenever one looks, the proportion"
         f" lies between {percent_down(found.bounds.lower)} and"
         f" {percent_up(found.bounds.upper)}; the threshold is"
-        f" {percent(goal.threshold)}.",
+        f" {chance(goal.threshold)}.",
         found.reason,
         _missing_sentence(named, counts.not_evaluable, counts.units),
     ]
@@ -71,10 +79,10 @@ def harm_statement(harm: Harm, found: HarmJudgement) -> str:
     evaluable = counts.satisfied + counts.violated
     parts = [
         f"{VERDICT_WORDS[found.verdict]}: {counts.violated} of {evaluable} units"
-        f" violated {harm.of}; at the normal rate of {percent(harm.baseline_rate)}"
+        f" violated {harm.of}; at the normal rate of {chance(harm.baseline_rate)}"
         f" about {evaluable * harm.baseline_rate:.1f} would.",
         _signal_sentence(harm, found),
-        f"With {percent(1 - harm.signal.alpha)} confidence the rate over the whole"
+        f"With {chance(1 - harm.signal.alpha)} confidence the rate over the whole"
         f" trial lies between {percent_down(found.bounds.lower)} and"
         f" {percent_up(found.bounds.upper)}.",
         found.reason,
@@ -100,7 +108,7 @@ def limits_of(
         f" {last:%Y-%m-%d %H:%M:%S} UTC.",
         f"Heavier use: at most {busiest_minute(units)} units began within one minute.",
         f"Rare events: one that strikes fewer than 1 in {math.ceil(1 / rare)} units had"
-        " more than a 5 % chance to stay unseen.",
+        " more than a 5\u00a0% chance to stay unseen.",
     ]
     if len(strata) > 1:
         said.append(_strata_sentence(strata))
@@ -118,15 +126,15 @@ def _missing_sentence(named: int, missing: int, units: int) -> str:
 
 
 def _signal_sentence(harm: Harm, found: HarmJudgement) -> str:
-    chance = f"the chance of a false signal was at most {percent(harm.signal.alpha)}"
+    odds = f"the chance of a false signal was at most {chance(harm.signal.alpha)}"
     signals = found.live or found.replayed
     if not signals:
-        return f"The guardrail gave no signal; {chance} per period of watching."
+        return f"The guardrail gave no signal; {odds} per period of watching."
     first = signals[0]
     sentence = (
         f"The guardrail signalled with {first.events} events among {first.units} units,"
         f" where {first.expected:.1f} were expected (log-likelihood ratio"
-        f" {first.llr:.2f} against {first.threshold:.2f}; {chance} per period of"
+        f" {first.llr:.2f} against {first.threshold:.2f}; {odds} per period of"
         " watching)."
     )
     if not found.replayed:

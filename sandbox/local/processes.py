@@ -27,9 +27,9 @@ from sandbox.model.record import Record
 from sandbox.settings import Settings
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-# A Popen that is forgotten while its child runs warns at collection; these are kept
-# so that children of this very process are reaped when they are asked about.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+# Children of this very process stay in the kernel's table until they are reaped, which
+# happens when they are asked about. Those of a process that has ended are init's.
+_children: set[int] = set()
 
 
 class Tracked(Record):
@@ -93,24 +93,23 @@ def spawn(
     extra = [f"{key}={value}" for key, value in (env or {}).items()]
     command = [*prefix, *(["env", *extra] if extra else []), *argv]
     log = layout.log / f"{name}.log"
-    child = _start(name, command, log)
+    pid = _start(name, command, log)
     tracked = Tracked(
         name=name,
-        pid=child.pid,
-        started_ticks=started_ticks(child.pid) or 0,
+        pid=pid,
+        started_ticks=started_ticks(pid) or 0,
         boot=_BOOT.read_text().strip(),
         command=tuple(argv),
         log=log,
     )
-    _children[child.pid] = child
     _record(layout.run / f"{name}.json", tracked)
     return tracked
 
 
-def _start(name: str, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(name: str, command: Sequence[str], log: Path) -> int:
     try:
         with log.open("wb") as output:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -122,6 +121,10 @@ def _start(name: str, command: Sequence[str], log: Path) -> subprocess.Popen[byt
             f"{name} cannot be started: {command[0]}: {error.strerror}; "
             "`sandbox doctor` says what this machine lacks"
         ) from error
+    # It is meant to outlive this object, which otherwise warns when it is collected.
+    child.returncode = 0
+    _children.add(child.pid)
+    return child.pid
 
 
 def _record(path: Path, tracked: Tracked) -> None:
@@ -149,11 +152,19 @@ def find_tracked(settings: Settings, name: str) -> Tracked | None:
 
 def alive(tracked: Tracked) -> bool:
     """Return whether this very process still runs."""
-    child = _children.get(tracked.pid)
-    if child is not None and child.poll() is not None:
-        del _children[tracked.pid]
+    _reap(tracked.pid)
     same_boot = tracked.boot == _BOOT.read_text().strip()
     return same_boot and started_ticks(tracked.pid) == tracked.started_ticks
+
+
+def _reap(pid: int) -> None:
+    if pid not in _children:
+        return
+    try:
+        ended, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        ended = pid
+    _children.difference_update({ended})
 
 
 def is_alive(settings: Settings, name: str) -> bool:

@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 import altair as alt
@@ -19,22 +18,20 @@ from sandbox.findings import units_of
 from sandbox.model.finding import Look
 from sandbox.model.observation import Observation
 from sandbox.model.rule import Rule
-from sandbox.report.drawing import (
-    ALARM,
-    BAND,
-    CALM,
-    DOUBT,
-    FROZEN,
-    INK,
-    MUTED,
-    WIDTH,
-    Drawing,
-    to_svg,
+from sandbox.report.drawing import ALARM, BAND, CALM, WIDTH, Drawing, to_svg
+from sandbox.report.layers import (
+    Layer,
+    freezes,
+    inline,
+    level_line,
+    limit_lines,
+    limit_of,
+    stamp,
+    unit_points,
 )
 from sandbox.report.story import TrialStory
 
 _DRAWN, _LISTED = 1500, 200
-_RESULTS = ("satisfied", "violated", "not evaluable")
 T = TypeVar("T")
 
 
@@ -48,10 +45,10 @@ def latency_chart(story: TrialStory, rule: Rule) -> Drawing | None:
     if not units:
         return None
     shown = thin(units, _DRAWN, [unit.result != "satisfied" for unit in units])
-    layers = [
-        *_freezes(story, (units[0].started_at, units[-1].started_at)),
-        _unit_points(shown),
-        *_limit_lines(shown, rule),
+    layers: list[Layer] = [
+        *freezes(story.pauses, (units[0].started_at, units[-1].started_at)),
+        unit_points(shown),
+        *limit_lines(shown, rule),
     ]
     bad = sum(unit.result == "violated" for unit in units)
     described = (
@@ -78,18 +75,18 @@ def confidence_chart(looks: Sequence[Look]) -> Drawing | None:
     if not drawn:
         return None
     threshold = drawn[-1].threshold or 0.0
-    data = alt.Data(values=[_look_point(look) for look in drawn])
+    data = inline([_look_point(look) for look in drawn])
     x = alt.X("units:Q", title="units seen", scale=alt.Scale(nice=False))
     low = alt.Y(
         "lower:Q",
         title="proportion",
         axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=[min(0.5, threshold - 0.1), 1], clamp=True),
+        scale=alt.Scale(domain=_window(threshold), clamp=True),
     )
-    layers = [
+    layers: list[Layer] = [
         alt.Chart(data).mark_area(color=BAND, opacity=0.6).encode(x, low, y2="upper:Q"),
         alt.Chart(data).mark_line(color=CALM, strokeWidth=2).encode(x, y="estimate:Q"),
-        _level(threshold, f"threshold {threshold:.0%}"),
+        level_line(threshold, f"threshold {threshold:.0%}"),
     ]
     last = drawn[-1]
     assert last.bounds is not None
@@ -116,25 +113,28 @@ def guardrail_chart(story: TrialStory, looks: Sequence[Look]) -> Drawing | None:
     if not looks or looks[-1].threshold is None:
         return None
     subject, threshold = looks[-1].subject, looks[-1].threshold
-    data = alt.Data(
+    data = inline(
         values=[
-            {"at": _stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
+            {"at": stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
             for look in looks
         ]
     )
     at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
-    llr = alt.Y("llr:Q", title="log-likelihood ratio")
+    top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
+    llr = alt.Y(
+        "llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top])
+    )
     line = alt.Chart(data).mark_line(
         color=CALM, strokeWidth=2, interpolate="step-after"
     )
     points = alt.Chart(data).mark_point(
         shape="cross", color=ALARM, filled=True, size=70, angle=45
     )
-    layers = [
-        *_freezes(story, (looks[0].at, looks[-1].at)),
+    layers: list[Layer] = [
+        *freezes(story.pauses, (looks[0].at, looks[-1].at)),
         line.encode(at, llr),
         points.encode(at, llr).transform_filter("datum.signal"),
-        _level(threshold, f"signal at {threshold:.2f}"),
+        level_line(threshold, f"signal at {threshold:.2f}"),
     ]
     signals = sum(look.signalled for look in looks)
     described = (
@@ -165,78 +165,11 @@ def thin(items: Sequence[T], most: int, keep: Sequence[bool]) -> list[T]:
     return [item for index, item in enumerate(items) if keep[index] or index in chosen]
 
 
-def limit_of(unit: Observation, rule: Rule) -> float | None:
-    """Return the time limit the rule read for a unit, in seconds; None without one."""
-    for name, parameter in rule.parameters.items():
-        value = unit.values.get(f"params.{name}")
-        if parameter.unit in ("s", "ms") and isinstance(value, int | float):
-            return float(value) / (1000 if parameter.unit == "ms" else 1)
-    return None
-
-
-def _unit_points(units: Sequence[Observation]) -> alt.Chart:
-    values = [
-        {
-            "at": _stamp(unit.started_at),
-            "s": unit.duration_s,
-            "result": unit.result.replace("_", " "),
-        }
-        for unit in units
-    ]
-    result = alt.Scale(domain=list(_RESULTS), range=[CALM, ALARM, DOUBT])
-    shapes = alt.Scale(domain=list(_RESULTS), range=["circle", "cross", "triangle"])
-    return (
-        alt.Chart(alt.Data(values=values))
-        .mark_point(filled=True, size=26, opacity=0.75)
-        .encode(
-            alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc")),
-            alt.Y("s:Q", title="seconds"),
-            alt.Color("result:N", scale=result),
-            alt.Shape("result:N", scale=shapes),
-        )
-    )
-
-
-def _limit_lines(units: Sequence[Observation], rule: Rule) -> list[alt.LayerChart]:
-    limits = {limit_of(unit, rule) for unit in units} - {None}
-    return [
-        _level(value, f"limit {value:g} s") for value in sorted(v for v in limits if v)
-    ]
-
-
-def _level(value: float, words: str) -> alt.LayerChart:
-    data = alt.Data(values=[{"level": value, "words": words}])
-    rule = alt.Chart(data).mark_rule(color=INK, strokeDash=[5, 4])
-    text = alt.Chart(data).mark_text(
-        align="right", baseline="bottom", dx=-2, dy=-3, color=INK
-    )
-    return alt.layer(
-        rule.encode(y="level:Q"),
-        text.encode(y="level:Q", x=alt.value(WIDTH), text="words:N"),
-    )
-
-
-def _freezes(
-    story: TrialStory, within: tuple[datetime, datetime]
-) -> list[alt.Chart]:
-    values = [
-        {
-            "from": _stamp(pause.paused_at),
-            "to": _stamp(pause.resumed_at or max(within[1], pause.paused_at)),
-            "words": "frozen",
-        }
-        for pause in story.pauses
-    ]
-    if not values:
-        return []
-    base = alt.Chart(alt.Data(values=values))
-    start = alt.X("from:T", scale=alt.Scale(type="utc"), title="time (UTC)")
-    return [
-        base.mark_rect(color=FROZEN, opacity=0.8).encode(start, x2="to:T"),
-        base.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED).encode(
-            start, y=alt.value(0), text="words:N"
-        ),
-    ]
+def _window(threshold: float) -> list[float]:
+    """Proportions worth seeing: from far on the wrong side to the end of the right."""
+    if threshold >= 0.5:
+        return [max(0.0, 1 - 4 * (1 - threshold)), 1.0]
+    return [0.0, min(1.0, 4 * threshold)]
 
 
 def _look_point(look: Look) -> dict[str, Any]:
@@ -281,10 +214,6 @@ def _harm_row(look: Look) -> tuple[str, ...]:
         f"{look.llr or 0:.3f}",
         "signal" if look.signalled else "",
     )
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat()
 
 
 def _note(listed: int, all_: int, what: str) -> str:

@@ -35,6 +35,10 @@ _NAMES = {
     FROZEN: "frozen",
 }
 WIDTH = 680
+_INNER_ROLES = re.compile(
+    r' (?:role="graphics-[^"]*"|aria-roledescription="[^"]*"|aria-label="[^"]*")'
+)
+"""The image is described as a whole; a name for each of a thousand dots is noise."""
 
 
 class Drawing(NamedTuple):
@@ -67,6 +71,7 @@ def to_svg(chart: alt.TopLevelMixin, *, name: str, description: str) -> str:
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     svg = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{name}-\2"', svg)
+    svg = _INNER_ROLES.sub("", svg)
     label = escape(description, quote=True)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 

@@ -148,7 +148,8 @@ def expression_problem(text: str, parameters: set[str]) -> tuple[str, str] | Non
         if name not in known[root]:
             near = difflib.get_close_matches(name, known[root], n=1)
             names = ", ".join(sorted(known[root])) or "none"
-            remedy = f"Did you mean `{near[0]}`?" if near else f"`{root}` has: {names}"
+            meant = f"Did you mean `{root}.{near[0]}`?" if near else ""
+            remedy = meant or f"`{root}` has: {names}"
             return f"`{text}` asks for `{root}.{name}`, which does not exist", remedy
     return None
 

@@ -18,6 +18,7 @@ from sandbox.environment.kinds import KINDS, ref_of, title
 from sandbox.errors import ClusterError
 from sandbox.ports import Applied, KubernetesObject, ObjectRef
 from sandbox.testing.cluster_controllers import (
+    bound_rights,
     decision_refusal,
     deployment_pods,
     finished_status,
@@ -50,7 +51,7 @@ class FakeCluster:
         self.writes: list[Write] = []
         """Every change so far, oldest first."""
         self.rights_of: dict[tuple[str, str], list[str]] = {}
-        """(namespace, service account) → its rights; none where not given."""
+        """(namespace, account) → rights beside those of the roles bound to it."""
         self.printed: dict[tuple[str, str, str], str] = {}
         """(namespace, pod, container) → what it printed."""
         self.refuse: Callable[[KubernetesObject], str] = lambda item: ""
@@ -123,7 +124,13 @@ class FakeCluster:
 
     def rights(self, namespace: str, service_account: str) -> list[str]:
         """See `Cluster.rights`."""
-        return sorted(self.rights_of.get((namespace, service_account), []))
+        rbac = "rbac.authorization.k8s.io/v1"
+        bound = bound_rights(
+            self.find(rbac, "RoleBinding", namespace=namespace),
+            self.find(rbac, "Role", namespace=namespace),
+            service_account,
+        )
+        return sorted({*bound, *self.rights_of.get((namespace, service_account), [])})
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:
         """See `Cluster.namespaced_kinds`."""
@@ -153,7 +160,7 @@ class FakeCluster:
             home = self._objects.get(ObjectRef("v1", "Namespace", "", ref.namespace))
             if home is None:
                 return 404, f"{title(ref)}: namespace {ref.namespace} not found"
-            if "deletionTimestamp" in home["metadata"]:
+            if ref not in self._objects and "deletionTimestamp" in home["metadata"]:
                 return 403, f"{title(ref)}: namespace is being terminated"
         present = self._objects.get(ref, {})
         if present.get("immutable") and present.get("data") != item.get("data"):
@@ -179,7 +186,11 @@ class FakeCluster:
         else:
             metadata["resourceVersion"] = before["resourceVersion"]
         self._objects[ref] = item
-        self._follow_up(ref, item, is_new=present is None)
+        if "deletionTimestamp" in before:
+            metadata["deletionTimestamp"] = before["deletionTimestamp"]
+            self._remove(ref)
+        else:
+            self._follow_up(ref, item, is_new=present is None)
 
     def _follow_up(
         self, ref: ObjectRef, item: KubernetesObject, *, is_new: bool
@@ -227,6 +238,9 @@ class FakeCluster:
             item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             return
         del self._objects[ref]
+        home = ObjectRef("v1", "Namespace", "", ref.namespace)
+        if "deletionTimestamp" in self._objects.get(home, {}).get("metadata", {}):
+            self._remove(home)
         owned = [r for r, o in self._objects.items() if _owner(o) == _uid(item)]
         for child in owned:
             del self._objects[child]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
+from sandbox.environment.kinds import right_line
 from sandbox.ports import KubernetesObject
 
 Outcome = Literal["reached", "blocked", "error"]
@@ -183,3 +184,19 @@ def given_objects() -> Iterator[KubernetesObject]:
         "ports": [{"port": 6443}],
     }
     yield {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
+
+
+def bound_rights(
+    bindings: Sequence[KubernetesObject],
+    roles: Sequence[KubernetesObject],
+    account: str,
+) -> list[str]:
+    """Return what a service account may do by the roles bound to it."""
+    granted = {
+        binding["roleRef"]["name"]
+        for binding in bindings
+        for subject in binding.get("subjects", [])
+        if (subject["kind"], subject["name"]) == ("ServiceAccount", account)
+    }
+    named = [role for role in roles if role["metadata"]["name"] in granted]
+    return [right_line(rule) for role in named for rule in role["rules"]]

@@ -1,4 +1,4 @@
-"""One suite for every kind of segments; the real ones are written by a real recorder."""
+"""One suite for all segments; the real ones are written by a real recorder."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_apply_twice(cluster: FakeCluster) -> None:
     """Applying the same environment again changes no object."""
     first = apply_environment(cluster, SPEC, recorder_token="t")
     assert apply_environment(cluster, SPEC, recorder_token="t") == first
-    assert len(first) > 20
+    assert len(first) == 20
 
 
 def test_refusal_leaves_nothing(cluster: FakeCluster) -> None:
@@ -253,7 +253,7 @@ class Interrupted(FakeCluster):
         return super().delete(ref, uid=uid, grace_s=grace_s)
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(5))
 def test_freeze_half_way(after: int) -> None:
     """A freeze cut off anywhere is complete once it is tried again."""
     cluster = Interrupted()

@@ -176,7 +176,7 @@ def test_the_encoding_that_is_signed_is_that_of_the_specification() -> None:
 
 
 def test_envelopes_verify_in_an_independent_library() -> None:
-    """The library securesystemslib accepts the envelope with the same key and key id."""
+    """The library securesystemslib accepts the envelope with the same key."""
     payload, envelope = signed_statement()
     key = SSlibKey(
         hashlib.sha256(SIGNER.public_key).hexdigest(),

@@ -89,7 +89,7 @@ def test_a_sealed_segment_says_what_is_in_it() -> None:
 
 
 def test_the_statement_holds_the_segment_and_both_digests() -> None:
-    """The envelope opens with the key to the same words; the entry carries its digest."""
+    """The envelope opens to the same words; the entry carries its digest."""
     sealed = seal_segment(
         b"".join(FRAMES),
         trial_id="t",

@@ -31,7 +31,7 @@ def _go(tmp_path, monkeypatch):
     """Puts a stand-in Go on PATH that does what its body says."""
     folder = tmp_path / "path"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
     def put(body, version="9.9.9"):
         program = folder / "go"

@@ -1,0 +1,195 @@
+"""Durability inside the recorder: failing disks, waiting requests, revoked tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.adapters import otlp_reception
+from sandbox.adapters.otlp_reception import Reception, Refused
+from sandbox.adapters.otlp_store import Received, TrialStore
+from sandbox.errors import RecorderError
+from sandbox.ports import Producer
+from sandbox.recorder import RollingPolicy, decode_frames, gaps_in
+from sandbox.testing.clock import FixedClock
+from sandbox.testing.records import FakeTokens
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+TRIAL = "ride-1"
+HOTROD = Producer(TRIAL, "hotrod")
+
+
+def store_in(root: Path) -> TrialStore:
+    policy = RollingPolicy(seconds=600, size_bytes=1 << 20)
+    return TrialStore(root, TRIAL, policy=policy, clock=FixedClock())
+
+
+def received(payload: bytes) -> Received:
+    return Received("traces", "hotrod", payload, AT)
+
+
+def payloads(root: Path) -> list[bytes]:
+    """Return what is in the trial's segments, without the recorder's own notes."""
+    frames = []
+    for item in sorted((root / TRIAL).iterdir()):
+        found, consumed = decode_frames(item.read_bytes())
+        assert consumed == item.stat().st_size
+        frames += found
+    assert [item.sequence for item in frames] == list(range(1, len(frames) + 1))
+    return [frame.payload for frame in frames if frame.producer == "hotrod"]
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    real = getattr(os, name)
+
+    def failing(*arguments: object) -> object:
+        monkeypatch.setattr(os, name, real)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, name, failing)
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "write"])
+def test_a_failed_append_is_undone_and_the_next_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What was not acknowledged is not kept; numbers go on without a hole."""
+    store = store_in(tmp_path)
+    store.append([received(b"")])
+    fail_once(monkeypatch, call)
+    with pytest.raises(RecorderError, match="No space left") as hit:
+        store.append([received(b"\x12\x00")])
+    assert hit.value.retryable
+    store.append([received(b"\x1a\x00")])
+    assert payloads(tmp_path) == [b"", b"\x1a\x00"]
+
+
+def test_a_half_written_frame_is_cut_when_the_disk_fills_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short write followed by an error leaves no torn frame in the middle."""
+    store = store_in(tmp_path)
+    store.append([received(b"")])
+    real = os.write
+
+    def short(handle: int, data: memoryview) -> int:
+        fail_once(monkeypatch, "write")
+        return real(handle, data[:10])
+
+    monkeypatch.setattr(os, "write", short)
+    with pytest.raises(RecorderError):
+        store.append([received(b"\x12\x00")])
+    monkeypatch.setattr(os, "write", real)
+    store.append([received(b"\x1a\x00")])
+    assert payloads(tmp_path) == [b"", b"\x1a\x00"]
+
+
+def test_an_empty_file_left_by_a_crash_is_no_segment(tmp_path: Path) -> None:
+    """A crash right after creation leaves nothing to close; its number is used."""
+    (tmp_path / TRIAL).mkdir()
+    (tmp_path / TRIAL / "000001.open").touch()
+    store = store_in(tmp_path)
+    store.recover()
+    assert list((tmp_path / TRIAL).iterdir()) == []
+    store.append([received(b"")])
+    assert [item.name for item in (tmp_path / TRIAL).iterdir()] == ["000001.open"]
+
+
+def test_a_file_of_which_nothing_can_be_read_becomes_a_gap(tmp_path: Path) -> None:
+    """The segment then holds the recorder's notes alone, and the bytes lie beside."""
+    (tmp_path / TRIAL).mkdir()
+    (tmp_path / TRIAL / "000001.open").write_bytes(b"\xff" * 200)
+    store_in(tmp_path).recover()
+    frames, _ = decode_frames((tmp_path / TRIAL / "000001.closed").read_bytes())
+    assert [gap.reason for gap in gaps_in(frames)] == ["torn-frame", "recorder-down"]
+    assert (tmp_path / TRIAL / "000001.torn").read_bytes() == b"\xff" * 200
+
+
+def reception_in(root: Path, tokens: FakeTokens) -> Reception:
+    return Reception(
+        root, tokens=tokens, clock=FixedClock(), make_store=lambda _: store_in(root)
+    )
+
+
+async def test_requests_that_wait_share_one_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Group commit: fifty at once need far fewer than fifty syncs, all are kept."""
+    real, syncs = os.fdatasync, []
+
+    def counting(handle: int) -> None:
+        syncs.append(handle)
+        real(handle)
+
+    monkeypatch.setattr(os, "fdatasync", counting)
+    reception = reception_in(tmp_path, FakeTokens())
+    answers = await asyncio.gather(
+        *(reception.record(HOTROD, "traces", b"") for _ in range(50))
+    )
+    assert answers == [None] * 50
+    assert len(payloads(tmp_path)) == 50
+    assert len(syncs) <= 5
+    await reception.close()
+
+
+async def test_more_than_may_wait_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit a request is refused at once and not recorded."""
+    monkeypatch.setattr(otlp_reception, "MAX_PENDING_BYTES", 3)
+    reception = reception_in(tmp_path, FakeTokens())
+    body = b"\x12\x00"
+    answers = await asyncio.gather(
+        *(reception.record(HOTROD, "traces", body) for _ in range(3))
+    )
+    assert [answer and answer.reason for answer in answers] == [
+        None,
+        "overloaded",
+        "overloaded",
+    ]
+    assert payloads(tmp_path) == [body]
+    await reception.close()
+
+
+async def test_a_failure_nobody_foresaw_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender never waits for ever: it is told to send again."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TrialStore, "append", broken)
+    reception = reception_in(tmp_path, FakeTokens())
+    answer = await asyncio.wait_for(reception.record(HOTROD, "traces", b""), 5)
+    assert answer is not None
+    assert answer.reason == "unavailable"
+
+
+async def test_a_revoked_token_is_refused_within_half_a_second(tmp_path: Path) -> None:
+    """An answer about a token is believed for half a second and no longer."""
+    tokens = FakeTokens()
+    tokens.issue(TRIAL, "hotrod", "token")
+    reception = reception_in(tmp_path, tokens)
+    assert await reception.identify("Bearer token") == HOTROD
+    tokens.revoke(TRIAL)
+    await asyncio.sleep(0.55)
+    refused = await reception.identify("Bearer token")
+    assert isinstance(refused, Refused)
+    assert refused.reason == "unauthenticated"
+
+
+async def test_nobody_can_send_in_the_recorders_name(tmp_path: Path) -> None:
+    """Names that are reserved or do not fit a frame are refused."""
+    tokens = FakeTokens()
+    tokens.issue(TRIAL, "@recorder", "one")
+    tokens.issue(TRIAL, "x" * 65, "two")
+    reception = reception_in(tmp_path, tokens)
+    for token in ("one", "two"):
+        assert isinstance(await reception.identify(f"Bearer {token}"), Refused)

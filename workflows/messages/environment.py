@@ -1,0 +1,85 @@
+"""The environment of one trial: wishes, reports, tasks."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sandbox.model.record import Digest, Instant, Record, TrialId
+from sandbox.model.trial import EnvironmentState
+
+
+class ProofSummary(Record):
+    """The isolation proof in figures."""
+
+    digest: Digest
+    holds: bool
+    attempts: int
+    allowed_reached: int
+    denied_blocked: int
+    controls_passed: int
+    failures: tuple[str, ...] = ()
+
+
+class EnvironmentReport(Record):
+    """Signal: the environment reached a state (or failed to)."""
+
+    generation: int
+    state: EnvironmentState
+    namespace: str
+    detail: str = ""
+    seconds: float = 0.0
+    """How long it took."""
+    finished_at: Instant | None = None
+    proof: ProofSummary | None = None
+
+
+class EnvironmentInput(Record):
+    """The environment of one trial."""
+
+    trial_id: TrialId
+    generation: int
+    state: EnvironmentState = "absent"
+    desired: EnvironmentState = "ready"
+    manifests: str = "system"
+    """Name of the document with the system's manifests."""
+
+
+class DesiredState(Record):
+    """Signal: bring the environment into a state; the highest generation wins."""
+
+    generation: int
+    state: Literal["ready", "frozen", "gone"]
+    manifests: str = ""
+    """Document with another version of the system; empty keeps the present one."""
+
+
+class FreezeNow(Record):
+    """Signal: freeze at once, whatever else is under way."""
+
+    reason: str
+    breach_id: str = ""
+
+
+class EnvironmentTask(Record):
+    """Activity input: one trial's environment."""
+
+    trial_id: TrialId
+    generation: int
+    manifests: str = "system"
+    breach_id: str = ""
+
+
+class EnvironmentOutcome(Record):
+    """Activity result: what was reached and how long it took."""
+
+    namespace: str
+    seconds: float
+    finished_at: Instant
+    detail: str = ""
+    proof: ProofSummary | None = None
+
+
+class SystemManifests(Record):
+    """The system under trial as a document: Kubernetes objects as written."""
+
+    objects: list[dict[str, Any]]

@@ -1,0 +1,110 @@
+"""From findings to the next version of a rulebook."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sandbox.model.party import Actor
+from sandbox.model.proposal import Consultation
+from sandbox.model.record import Digest, Identifier, Instant, Record, TrialId
+from sandbox.model.regime import Regime
+from sandbox.model.rule import RulebookRef
+
+
+class RevisionInput(Record):
+    """One revision of one rulebook, on the findings of some trials."""
+
+    rulebook: Identifier
+    number: int
+    trials: tuple[TrialId, ...]
+    regime: Regime
+    by: Actor
+
+
+class ProposalSummary(Record):
+    """A drafted proposal by reference."""
+
+    proposal: str
+    version: int
+    """Version of the rulebook it amends."""
+    digest: Digest
+    amendments: int
+
+
+class DraftedProposal(Record):
+    """A drafted proposal, open for comment."""
+
+    summary: ProposalSummary
+    consultation: Consultation
+
+
+class FileComment(Record):
+    """Update: comment on the proposal while the consultation is open."""
+
+    comment_id: str
+    text: str
+    by: Actor
+
+
+class DisposeComment(Record):
+    """Update: say what became of a comment, and why."""
+
+    decision_id: str
+    comment_id: str
+    outcome: Literal["accepted", "accepted-in-part", "not-accepted", "noted"]
+    reason: str
+    by: Actor
+
+
+class Adopt(Record):
+    """Update: adopt the proposal; refused while the law does not allow it yet."""
+
+    decision_id: str
+    reason: str
+    by: Actor
+
+
+class RevisionStatus(Record):
+    """Query: where the revision stands."""
+
+    state: Literal["drafting", "consulting", "deciding", "adopted"]
+    proposal: ProposalSummary | None = None
+    opens_at: Instant | None = None
+    closes_at: Instant | None = None
+    comments: int = 0
+    undisposed: tuple[str, ...] = ()
+    adopted: RulebookRef | None = None
+
+
+class DraftProposal(Record):
+    """Activity: draft a proposal from the findings of trials."""
+
+    revision: RevisionInput
+    at: Instant
+
+
+class AdoptProposal(Record):
+    """Activity: publish the next version of the rulebook."""
+
+    revision: RevisionInput
+    adopt: Adopt
+    version: int
+    """Version of the rulebook the proposal amends."""
+    consultation: Consultation
+    at: Instant
+
+
+class AdoptionResult(Record):
+    """What was adopted, and which running trials keep their version."""
+
+    before: RulebookRef
+    after: RulebookRef
+    running: tuple[TrialId, ...] = ()
+
+
+class KeepConsultation(Record):
+    """Activity: keep the comments and dispositions so far as a document."""
+
+    rulebook: Identifier
+    number: int
+    consultation: dict[str, Any]
