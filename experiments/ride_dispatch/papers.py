@@ -46,7 +46,7 @@ def read_papers(run: int, *, images: dict[str, str]) -> Papers:
     """Read every document for the run of this number.
 
     Args:
-        run: 1 for the first run in a state directory; later runs get names of their own.
+        run: 1 for the first run in a state directory; later runs get other names.
         images: Image name → digest, as built here.
 
     Raises:

@@ -87,9 +87,11 @@ def summary(result: dict[str, Any]) -> str:
         f"{proof['denied_blocked']} ways out blocked, "
         f"{proof['allowed_reached']} needed ways open, "
         f"{proof['controls_passed']} controls passed",
-        f"  guardrail     signalled harm, frozen {guardrail['frozen_after_s']} s later, "
+        "  guardrail     signalled harm, frozen "
+        f"{guardrail['frozen_after_s']} s later, "
         + ("resumed after review" if guardrail["resumed"] else "not resumed"),
-        f"  evidence      {evidence['spans']} spans in {evidence['segments']} segments; "
+        f"  evidence      {evidence['spans']} spans in "
+        f"{evidence['segments']} segments; "
         + ("the bundle verifies" if evidence["verified"] else "DOES NOT VERIFY"),
         f"  findings      {verdicts}",
         f"  rulebook      {rulebook['before']} → {rulebook['after']}",

@@ -24,6 +24,8 @@ from sandbox.model.regime import Regime
 from sandbox.model.rule import TemporaryRule
 from sandbox.model.trial import Pause
 
+_RATE = "requests_per_minute"
+
 
 class TrialCourse(NamedTuple):
     """How the trial went, apart from its findings."""
@@ -82,15 +84,16 @@ def _kept(condition: Condition, course: TrialCourse) -> ConditionKept:
         return ConditionKept(
             condition=condition.id, kept=True, evidence=course.checked[condition.id]
         )
-    most = condition.caps.get("requests_per_minute")
+    most = condition.caps.get(_RATE)
     if most is not None and course.observations:
         seen = busiest_minute(_busiest_rule(course.observations))
-        kept = None if seen <= most and len(condition.caps) > 1 else seen <= most
+        others = ", ".join(name for name in condition.caps if name != _RATE)
+        kept = None if seen <= most and others else seen <= most
         return ConditionKept(
             condition=condition.id,
             kept=kept,
             evidence=f"At most {seen} units began within one minute; the cap is"
-            f" {most:g}.",
+            f" {most:g}." + (f" Of {others} a person has to say." if others else ""),
         )
     return ConditionKept(
         condition=condition.id,

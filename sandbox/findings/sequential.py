@@ -40,7 +40,8 @@ _TUNED_AT_ALPHA = 0.05
 """Error chance at which the mixture is tightest; any value is valid, this is usual."""
 _LEAST_WEIGHT = 1e-3
 """Prior units of the mixture when `t_opt` is too small to ask for any."""
-_EDGE = 1e-12
+_EDGE = 1e-9
+"""Nearest to 0 and 1 at which the mixture is evaluated; it loses digits beyond."""
 
 
 def bernoulli_log_mixture(*, successes: int, n: int, p: float, t_opt: float) -> float:

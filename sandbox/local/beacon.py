@@ -12,7 +12,11 @@ Run as `python -m sandbox.local.beacon ADDRESS PORT NAME`.
 from __future__ import annotations
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+
+READY = "listening"
+"""What a beacon writes once it accepts connections."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -30,16 +34,25 @@ class _Answer(BaseHTTPRequestHandler):
         """Keep the log empty: probes come often and say nothing."""
 
 
-def listener(address: str, port: int, name: str) -> ThreadingHTTPServer:
+class _Listener(ThreadingTCPServer):
+    # The server of http.server asks DNS for its own name first, which takes seconds
+    # where no DNS answers.
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+def listener(address: str, port: int, name: str) -> ThreadingTCPServer:
     """Return a server that answers `beacon NAME`, bound but not yet serving."""
     answer = type("Answer", (_Answer,), {"words": f"beacon {name}\n".encode()})
-    return ThreadingHTTPServer((address, port), answer)
+    return _Listener((address, port), answer)
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is ended; say so once connections are accepted."""
     address, port, name = sys.argv[1:]
     with listener(address, int(port), name) as server:
+        sys.stdout.write(f"{READY}\n")
+        sys.stdout.flush()
         server.serve_forever()
 
 

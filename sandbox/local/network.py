@@ -33,13 +33,14 @@ _QUEUE = 100
 # of the label's bytes; counted from their start, as connlabel(8) does, that bit is 28.
 _PASSED = ["-m", "connlabel", "--label", "28"]
 
+# Before priority 0: there br_netfilter takes packets away from the bridge's own hooks.
 _ONLY_IPV4 = """table bridge sandbox {
   chain forward {
-    type filter hook forward priority 0; policy accept;
+    type filter hook forward priority -200; policy accept;
     ether type != { ip, arp } drop
   }
   chain input {
-    type filter hook input priority 0; policy accept;
+    type filter hook input priority -200; policy accept;
     ether type != { ip, arp } drop
   }
 }

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from kubernetes import client
 
 from sandbox.errors import LocalError
 from sandbox.local import cgroups, control_plane
+from sandbox.local.beacon import READY
 from sandbox.local.cluster import (
     api_is_ready,
     apply_objects,
@@ -244,7 +246,13 @@ def _start_beacons(start: _Start) -> None:
     }
     for name, (address, port) in _beacons(start.plan).items():
         argv = [sys.executable, "-I", str(_BEACON), address, str(port), name]
-        spawn(start.settings, f"beacon-{name}", argv, prefix=prefixes[name])
+        process = f"beacon-{name}"
+        tracked = spawn(start.settings, process, argv, prefix=prefixes[name])
+        _wait(start, process, partial(_says_ready, tracked))
+
+
+def _says_ready(tracked: Tracked) -> bool:
+    return tracked.log.read_text().startswith(READY)
 
 
 def _wait(

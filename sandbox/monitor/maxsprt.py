@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from sandbox.errors import JudgementError
 
@@ -146,8 +146,9 @@ def false_signal_chance(
     bounds = _bounds(last_unit, units, min_events)
 
     def step(size: float, cells: int) -> Floats:
-        counts = np.arange(cells)
-        return np.asarray(stats.binom.pmf(counts, int(size), baseline_rate))
+        counts = np.arange(1, cells)
+        odds = np.maximum(size - counts + 1, 0) * baseline_rate / (1 - baseline_rate)
+        return _law(size * math.log1p(-baseline_rate), odds / counts)
 
     return _crossing_chance(bounds, min_events, step)
 
@@ -173,9 +174,16 @@ def _poisson_chance(threshold: float, horizon: float, min_events: int) -> float:
     bounds = _bounds(last_time, horizon, min_events)
 
     def step(size: float, cells: int) -> Floats:
-        return np.asarray(stats.poisson.pmf(np.arange(cells), size))
+        return _law(-size, size / np.arange(1, cells))
 
     return _crossing_chance(bounds, min_events, step)
+
+
+def _law(log_none: float, ratios: Floats) -> Floats:
+    """Chances of 0, 1, 2 … events from the log chance of none and successive ratios."""
+    with np.errstate(divide="ignore"):
+        logs = np.concatenate(([0.0], np.cumsum(np.log(ratios))))
+    return np.asarray(np.exp(log_none + logs))
 
 
 def _last_signalling_time(events: int, threshold: float) -> float:

@@ -121,9 +121,7 @@ def guardrail_chart(story: TrialStory, looks: Sequence[Look]) -> Drawing | None:
     )
     at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
     top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
-    llr = alt.Y(
-        "llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top])
-    )
+    llr = alt.Y("llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top]))
     line = alt.Chart(data).mark_line(
         color=CALM, strokeWidth=2, interpolate="step-after"
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox.findings.wording import VERDICT_WORDS
-from sandbox.model.finding import Finding
+from sandbox.model.finding import Finding, Look
 from sandbox.model.proposal import Consultation
 from sandbox.model.rule import Rule
 from sandbox.model.trial import IsolationProof
@@ -114,15 +114,27 @@ def facts(story: TrialStory) -> list[Fact]:
 def drawings(story: TrialStory) -> list[Drawing]:
     """Return every chart the story has data for."""
     found = [latency_chart(story, rule) for rule in _timed_rules(story)]
-    by_subject: dict[tuple[str, str], list[Any]] = {}
-    for look in story.looks:
-        by_subject.setdefault((look.purpose, look.subject), []).append(look)
-    for (purpose, _), looks in by_subject.items():
-        if purpose == "goal":
+    for looks in _last_series(story.looks):
+        if looks[0].purpose == "goal":
             found.append(confidence_chart(looks))
         else:
             found.append(guardrail_chart(story, looks))
     return [drawing for drawing in found if drawing is not None]
+
+
+def _last_series(looks: Sequence[Look]) -> list[list[Look]]:
+    """The looks at each subject, from the last that is numbered 1 on.
+
+    A trial is looked at while it runs and judged anew at its end; the later series
+    rests on all of the evidence.
+    """
+    by_subject: dict[tuple[str, str], list[Look]] = {}
+    for look in looks:
+        series = by_subject.setdefault((look.purpose, look.subject), [])
+        if look.number == 1:
+            series.clear()
+        series.append(look)
+    return list(by_subject.values())
 
 
 def _timed_rules(story: TrialStory) -> list[Rule]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
@@ -25,11 +30,13 @@ from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.records import SqlRecords
+from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.environment import apply_platform
 from sandbox.local import down, up
 from sandbox.model.party import Actor
 from sandbox.model.trial import RecorderEndpoint
+from sandbox.recorder import encode_frame
 from sandbox.settings import Settings
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.segments import FakeSegments
@@ -38,6 +45,7 @@ from workflows.activities.keeping import Ledger, publish_rulebook
 from workflows.activities.site import Site
 from workflows.client import TrialClient, connect
 from workflows.messages import BeginTrial, CastOpinion
+from workflows.options import QUEUES, Queue
 from workflows.worker import WORKFLOWS, Adapters, Serving, runner, workers
 
 APPROVER = Actor(name="Ren Sato", role="approver", represents="transport")
@@ -56,6 +64,17 @@ def temporal() -> Iterator[str]:
     yield servers.temporal_address
     down(settings, progress=lambda stage, text: None)
     shutil.rmtree(home)
+
+
+class HousePlan(NamedTuple):
+    """How the installation of a test differs from the usual one."""
+
+    length: str = "PT2M"
+    """How long the trial is asked to last."""
+    queues: tuple[Queue, ...] = QUEUES
+    max_cached_workflows: int = 100
+    on_disk: bool = False
+    """Whether segments are files that another process can read."""
 
 
 class House(NamedTuple):
@@ -94,6 +113,19 @@ class House(NamedTuple):
         """Return the kinds of the trial's log entries, in order."""
         entries = self.adapters.ledger.log.entries(self.papers.trial_id)
         return [item.entry.kind for item in entries]
+
+    @property
+    def approver(self) -> Actor:
+        """Who decides."""
+        return APPROVER
+
+    def dispatches(self, durations: list[float], *, first: int = 0) -> bytes:
+        """Return one recorded frame with a dispatch span per duration."""
+        return dispatches(durations, first=first)
+
+    def record(self, durations: list[float], *, first: int = 0) -> None:
+        """Record one request per duration (seconds), as the recorder would."""
+        self.segments.receive(self.papers.trial_id, dispatches(durations, first=first))
 
     async def file(self) -> None:
         """File the complete application."""
@@ -142,37 +174,67 @@ class House(NamedTuple):
         assert (await self.trial.begin(begin)).accepted
 
 
+def dispatches(durations: list[float], *, first: int = 0) -> bytes:
+    """Return one recorded frame with a dispatch span per duration, ended just now."""
+    now = time.time_ns()
+    spans = [
+        Span(
+            trace_id=(first + number + 1).to_bytes(16, "big"),
+            span_id=(first + number + 1).to_bytes(8, "big"),
+            name="/dispatch",
+            kind=Span.SpanKind.SPAN_KIND_SERVER,
+            start_time_unix_nano=now - int(seconds * 1e9) + number,
+            end_time_unix_nano=now + number,
+        )
+        for number, seconds in enumerate(durations)
+    ]
+    request = ExportTraceServiceRequest(
+        resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])]
+    )
+    return encode_frame(
+        request.SerializeToString(),
+        signal="traces",
+        producer="system",
+        sequence=first + 1,
+        received_at=SystemClock().now(),
+    )
+
+
 @pytest.fixture
 async def house(
     temporal: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[House]:
     """A running installation; its histories are replayed afterwards."""
+    plan = HousePlan(**getattr(request, "param", {}))
     client = await connect(temporal, namespace="durable")
     prefix = f"t{uuid.uuid4().hex[:8]}"
-    adapters = _adapters(tmp_path)
-    papers = _papers(getattr(request, "param", {}))
+    adapters = _adapters(tmp_path, plan)
+    papers = _papers(plan)
     publish_rulebook(adapters.ledger, papers.rulebook)
     trial = TrialClient(client, papers.trial_id, prefix=prefix)
+    serving = Serving(prefix, plan.queues, plan.max_cached_workflows)
     async with AsyncExitStack() as stack:
-        for worker in workers(client, adapters, Serving(prefix=prefix)):
+        for worker in workers(client, adapters, serving):
             await stack.enter_async_context(worker)
         yield House(client, adapters, papers, trial, prefix)
     await _replay_all(client, papers.trial_id)
 
 
-def _papers(changes: dict[str, str]) -> Papers:
+def _papers(plan: HousePlan) -> Papers:
     papers = read_papers(uuid.uuid4().int % 10**9 + 2, images={"hotrod": _DIGEST})
-    period = papers.application.period.model_copy(update=changes)
+    period = papers.application.period.model_copy(update={"length": plan.length})
     application = papers.application.model_copy(update={"period": period})
-    return papers._replace(application=application)
+    regime = papers.regime.model_copy(update={"minimum_consultation": "PT6S"})
+    return papers._replace(application=application, regime=regime)
 
 
-def _adapters(home: Path) -> Adapters:
-    engine = open_database(Settings(home=home))
+def _adapters(home: Path, plan: HousePlan) -> Adapters:
+    settings = Settings(home=home)
+    engine = open_database(settings)
     ledger = Ledger(
         log=SqlLog(engine),
         records=SqlRecords(engine),
-        segments=FakeSegments(),
+        segments=LocalSegments.of(settings) if plan.on_disk else FakeSegments(),
         signer=ThrowawaySigner(),
         clock=SystemClock(),
     )

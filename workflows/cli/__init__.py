@@ -2,46 +2,58 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done,
 1 not done (the reason is said), 2 bad input (every problem is said).
+
+Only the noun that was asked for is loaded: a recorder needs no Kubernetes client, and
+`--help` needs nothing at all.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
 from sandbox.errors import InputError, SandboxError
-from workflows.cli import (
-    doctor,
-    evidence,
-    experiment,
-    local,
-    recorder,
-    rule,
-    trial,
-    worker,
-)
 from workflows.cli.output import say
 
-app = typer.Typer(
-    name="sandbox",
-    help="Regulatory sandboxes that run: trials under temporary rules, proven "
-    "isolation, evidence that verifies, and rules that are revised.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for noun in (local, experiment, trial, rule, evidence, worker, recorder):
-    app.add_typer(noun.app)
-app.command("doctor", help=doctor.HELP)(doctor.run)
+NOUNS = {
+    "local": "Temporal and one Kubernetes node on this machine.",
+    "experiment": "Whole trials, run end to end.",
+    "trial": "Cases and their state.",
+    "rule": "Rulebooks and what is in force.",
+    "evidence": "What was recorded, and its proof.",
+    "worker": "Runs workflows and activities.",
+    "recorder": "Receives OTLP and makes it durable.",
+    "doctor": "What this machine can do, and what it lacks.",
+}
+"""Noun → its help; the module of the same name holds its verbs as `app`."""
 
-__all__ = ["app", "main"]
+__all__ = ["NOUNS", "application", "main"]
+
+
+def application(nouns: Sequence[str]) -> typer.Typer:
+    """Return the command with the verbs of these nouns; the others are only named."""
+    app = typer.Typer(
+        name="sandbox",
+        help="Regulatory sandboxes that run: trials under temporary rules, proven "
+        "isolation, evidence that verifies, and rules that are revised.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name, help_text in NOUNS.items():
+        loaded = name in nouns
+        noun = import_module(f"workflows.cli.{name}").app if loaded else typer.Typer()
+        app.add_typer(noun, name=name, help=help_text)
+    return app
 
 
 def main() -> None:
     """Run the command and leave with its exit code."""
-    code = _run()
+    code = _run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
     # Temporal's runtime may abort an orderly interpreter shutdown after success; all
@@ -49,9 +61,9 @@ def main() -> None:
     os._exit(code)
 
 
-def _run() -> int:
+def _run(arguments: Sequence[str]) -> int:
     try:
-        app()
+        application(arguments[:1])(arguments)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except InputError as error:

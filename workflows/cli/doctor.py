@@ -8,9 +8,10 @@ from sandbox.local.doctor import checks
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.setup import Home, read_settings
 
-HELP = "Say what this machine lacks for running trials, check by check."
+app = typer.Typer()
 
 
+@app.callback(invoke_without_command=True)
 def run(home: Home = None, output: Output = Format.table) -> None:
     """Print every check with its stable id; exit 1 if one that is needed fails."""
     found = checks(read_settings(home))

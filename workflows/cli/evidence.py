@@ -13,9 +13,7 @@ from workflows.cli.output import Format, Output, emit
 from workflows.cli.setup import Home, read_settings
 from workflows.worker import open_ledger
 
-app = typer.Typer(
-    name="evidence", help="What was recorded, and its proof.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("verify")

@@ -21,9 +21,7 @@ from workflows.cli.progress import Progress
 from workflows.cli.setup import Context, Home, Temporal, read_settings, run_async
 from workflows.cli.staging import Stage, Wish, set_stage
 
-app = typer.Typer(
-    name="experiment", help="Whole trials, run end to end.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 GROUP = "sandbox.experiments"
 

@@ -8,11 +8,7 @@ from sandbox.local import down, status, up
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, read_settings
 
-app = typer.Typer(
-    name="local",
-    help="Temporal and one Kubernetes node on this machine.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 def tell(stage: str, text: str) -> None:

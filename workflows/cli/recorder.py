@@ -10,14 +10,12 @@ from sandbox.adapters.otlp import run as serve
 from sandbox.adapters.tokens import SqlTokens
 from workflows.cli.setup import Home, log_to_stderr, read_settings
 
-app = typer.Typer(
-    name="recorder", help="Receives OTLP and makes it durable.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def _noun() -> None:
-    """Receives OTLP and makes it durable."""
+    """Keep `run` a verb of its own; one command alone would become the noun."""
 
 
 @app.command("run")

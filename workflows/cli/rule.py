@@ -14,9 +14,7 @@ from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.setup import Home, read_settings, read_text
 from workflows.worker import open_ledger
 
-app = typer.Typer(
-    name="rule", help="Rulebooks and what is in force.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("check")

@@ -22,7 +22,7 @@ from workflows.client import TrialClient, connect
 from workflows.messages import SystemManifests, TrialStatus
 from workflows.worker import open_ledger
 
-app = typer.Typer(name="trial", help="Cases and their state.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 TrialArgument = Annotated[str, typer.Argument(help="Name of the trial.")]
 

@@ -15,14 +15,12 @@ from workflows.cli.setup import (
 )
 from workflows.worker import serve
 
-app = typer.Typer(
-    name="worker", help="Runs workflows and activities.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def _noun() -> None:
-    """Runs workflows and activities."""
+    """Keep `run` a verb of its own; one command alone would become the noun."""
 
 
 @app.command("run")

@@ -1,0 +1,693 @@
+"""Each isolation promise attacked on a real node, each attack with its control.
+
+An attack counts only beside a control that succeeds: the same attempt from where it is
+allowed, or the same object without the one field under attack.
+"""
+
+import copy
+import socket
+import time
+
+import kubernetes.config
+import pytest
+
+from sandbox.adapters.clock import SystemClock
+from sandbox.adapters.kubernetes_api import KubernetesApi, Request
+from sandbox.environment import (
+    apply_environment,
+    deploy_system,
+    prove_isolation,
+    standard_targets,
+    tear_down,
+)
+from sandbox.environment.attempts import attempts_of
+from sandbox.environment.waiting import wait_until
+from sandbox.errors import ClusterError
+from sandbox.model.application import EgressNeed, IngressNeed, Limits, SystemNeeds
+from sandbox.model.trial import ProofTarget, RecorderEndpoint
+from sandbox.ports import ObjectRef
+from sandbox.testing.environment import environment_spec, system_manifests
+
+TRIAL = "attacked"
+NAMESPACE = f"trial-{TRIAL}"
+CONTROL = "sandbox-control"
+LIMITS = Limits(cpu="4", memory="1Gi", pods=8)
+WAY_IN = IngressNeed.model_validate(
+    {"from": "load-source", "to": "front", "port": 8080}
+)
+
+
+@pytest.fixture(name="recorder_port", scope="module")
+def _recorder_port(servers):
+    """A listener where the recorder would be."""
+    with socket.create_server((servers.host_address, 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(name="make_spec", scope="module")
+def _make_spec(servers, recorder_port):
+    def make(trial_id, **changes):
+        usual = {
+            "images": {"agnhost": servers.images["agnhost"]},
+            "needs": SystemNeeds(ingress=(WAY_IN,), limits=LIMITS),
+            "recorder": RecorderEndpoint(
+                host=servers.host_address,
+                http_port=recorder_port,
+                grpc_port=recorder_port + 1,
+            ),
+            "load_source": f"{servers.host_address}/32",
+        }
+        return environment_spec(trial_id, **{**usual, **changes})
+
+    return make
+
+
+@pytest.fixture(name="trial", scope="module")
+def _trial(cluster, make_spec):
+    """An environment that was proven, without a system."""
+    spec = make_spec(TRIAL)
+    apply_environment(cluster, spec, recorder_token="t")
+    proof = prove(cluster, spec, {})
+    assert proof.holds, proof.failures
+    yield spec
+    tear_down(cluster, TRIAL, wait_s=60)
+
+
+@pytest.fixture(name="api", scope="module")
+def _api(servers):
+    """Requests the port does not offer: subresources, and other people's."""
+    client = kubernetes.config.new_client_from_config(
+        config_file=str(servers.kubeconfig), context=servers.context
+    )
+    yield KubernetesApi(client, pause=time.sleep)
+    client.rest_client.pool_manager.clear()
+
+
+def prove(cluster, spec, beacons):
+    targets = standard_targets(cluster, spec, beacons=beacons)
+    return prove_isolation(cluster, spec, targets=targets, clock=SystemClock())
+
+
+def pod(spec, name, namespace, *command):
+    """Return a pod that admission accepts."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {
+            "restartPolicy": "Never",
+            "priorityClassName": "regulatory-sandbox-trial",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65534,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": name,
+                    "image": f"localhost/agnhost@{spec.images['agnhost']}",
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/agnhost", *command],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "resources": {
+                        "requests": {"cpu": "1m", "memory": "16Mi"},
+                        "limits": {"cpu": "500m", "memory": "64Mi"},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def ref(item):
+    metadata = item["metadata"]
+    return ObjectRef("v1", "Pod", metadata["namespace"], metadata["name"])
+
+
+def ended(cluster, item):
+    """Return the pod once its container has ended."""
+    seen = {}
+
+    def running():
+        seen.update(cluster.get(ref(item)))
+        statuses = seen.get("status", {}).get("containerStatuses", [])
+        return [] if any("terminated" in s["state"] for s in statuses) else [str(seen)]
+
+    assert wait_until(running, wait_s=60, pause=time.sleep) == []
+    return seen
+
+
+def outcomes(cluster, spec, namespace, addresses):
+    """Return what came of connecting to each address as a pod's very first act."""
+    pods = [
+        pod(
+            spec,
+            f"try-{number}",
+            namespace,
+            "connect",
+            f"{host}:{port}",
+            "--timeout=2s",
+        )
+        for number, (host, port) in enumerate(addresses)
+    ]
+    try:
+        cluster.apply(pods, owner="attacker")
+        found = [ended(cluster, item) for item in pods]
+    finally:
+        for item in pods:
+            cluster.delete(ref(item), grace_s=0)
+    return [first_outcome(item) for item in found]
+
+
+def first_outcome(item):
+    name = item["spec"]["containers"][0]["name"]
+    target = ProofTarget(name=name, host="x", port=1, expect="blocked")
+    (attempt,) = attempts_of(
+        item, [target], origin="trial", seen_at=SystemClock().now()
+    )
+    return attempt.outcome
+
+
+def test_proof(cluster, trial, servers):
+    """A real environment is proven, every control included, with no rights."""
+    proof = prove(cluster, trial, servers.beacons)
+    assert proof.failures == ()
+    assert proof.holds and proof.policy_enforced
+    assert proof.workload_rights == ()
+    assert len([a for a in proof.attempts if a.origin == "trial"]) == 8
+    controls = [a for a in proof.attempts if a.origin == "control"]
+    assert {a.outcome for a in controls} == {"reached"} and len(controls) == 6
+
+
+def test_proof_of_an_open_environment(cluster, make_spec, servers):
+    """Without its policies the proof of the same environment fails at every address."""
+    spec = make_spec("opened")
+    try:
+        apply_environment(cluster, spec, recorder_token="t")
+        for policy in cluster.find(
+            "networking.k8s.io/v1", "NetworkPolicy", namespace=spec.namespace
+        ):
+            name = policy["metadata"]["name"]
+            cluster.delete(
+                ObjectRef("networking.k8s.io/v1", "NetworkPolicy", spec.namespace, name)
+            )
+        proof = prove(cluster, spec, servers.beacons)
+        assert not proof.holds
+        assert len(proof.failures) == 6
+    finally:
+        tear_down(cluster, "opened", wait_s=60)
+
+
+def test_first_packet(cluster, trial, servers):
+    """No pod gets a forbidden connection through with its first instruction."""
+    outside = tuple(servers.beacons["outside"])
+    inside = [
+        outcome
+        for _ in range(3)
+        for outcome in outcomes(cluster, trial, NAMESPACE, [outside] * 8)
+    ]
+    control = outcomes(cluster, trial, CONTROL, [outside] * 8)
+    assert inside == ["blocked"] * 24
+    assert control == ["reached"] * 8
+
+
+def test_granted_way_out(cluster, make_spec, trial, servers):
+    """A granted address is reached at its port, and nothing beside it."""
+    outside = tuple(servers.beacons["outside"])
+    need = EgressNeed(cidr=f"{outside[0]}/32", port=outside[1], why="to be tried")
+    spec = make_spec("granted", needs=SystemNeeds(egress=(need,), limits=LIMITS))
+    addresses = [outside, (servers.node_address, 10250)]
+    try:
+        apply_environment(cluster, spec, recorder_token="t")
+        seen = outcomes(cluster, spec, spec.namespace, addresses)
+    finally:
+        tear_down(cluster, "granted", wait_s=60)
+    assert seen == ["reached", "blocked"]
+    assert outcomes(cluster, trial, NAMESPACE, addresses) == ["blocked", "blocked"]
+    assert outcomes(cluster, trial, CONTROL, addresses) == ["reached", "reached"]
+
+
+def test_way_in(cluster, trial, servers):
+    """The load source gets in at the declared port; a neighbour does not, nor anyone
+    at another port.
+    """
+    manifests = system_manifests("agnhost", "netexec", "--http-port=8080")
+    second = copy.deepcopy(
+        manifests[0]["spec"]["template"]["spec"]["containers"][0]
+    ) | {"name": "second", "args": ["netexec", "--http-port=9090", "--udp-port=8082"]}
+    manifests[0]["spec"]["template"]["spec"]["containers"].append(second)
+    for container in manifests[0]["spec"]["template"]["spec"]["containers"]:
+        container["command"] = ["/agnhost"]
+        container["resources"] = {"limits": {"cpu": "500m", "memory": "64Mi"}}
+    deploy_system(cluster, trial, manifests, wait_s=60)
+    (front,) = cluster.find("v1", "Pod", namespace=NAMESPACE, labels="app=front")
+    address = front["status"]["podIP"]
+    try:
+        eventually_open(address, 8080)
+        assert not is_open(address, 9090)
+        both = [(address, 8080), (address, 9090)]
+        assert outcomes(cluster, trial, CONTROL, both) == ["blocked", "blocked"]
+        assert outcomes(cluster, trial, NAMESPACE, both) == ["reached", "reached"]
+    finally:
+        place = ObjectRef("apps/v1", "Deployment", NAMESPACE, "front")
+        cluster.delete(place)
+        cluster.delete(ref(front), grace_s=0)
+
+
+def eventually_open(address, port):
+    assert (
+        wait_until(
+            lambda: [] if is_open(address, port) else ["closed"],
+            wait_s=20,
+            pause=time.sleep,
+        )
+        == []
+    )
+
+
+def is_open(address, port):
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def container(item):
+    spec = item["spec"]
+    return (spec["template"]["spec"] if "template" in spec else spec)["containers"][0]
+
+
+def set_pod(**fields):
+    def change(item):
+        item["spec"].update(fields)
+
+    return change
+
+
+def set_container(**fields):
+    def change(item):
+        container(item).update(fields)
+
+    return change
+
+
+def set_security(**fields):
+    def change(item):
+        container(item)["securityContext"].update(fields)
+
+    return change
+
+
+def extra_container(key, **fields):
+    def change(item):
+        item["spec"][key] = [{**container(item), "name": "extra", **fields}]
+
+    return change
+
+
+FOREIGN = "localhost/agnhost@sha256:" + "0" * 64
+TOKEN = {"serviceAccountToken": {"path": "t", "expirationSeconds": 600}}
+POD_ATTACKS = {
+    "image by tag": (set_container(image="localhost/agnhost:1"), "not pinned"),
+    "image of nobody's choice": (set_container(image=FOREIGN), "not pinned"),
+    "init container": (extra_container("initContainers", image=FOREIGN), "not pinned"),
+    "image volume": (
+        set_pod(volumes=[{"name": "v", "image": {"reference": FOREIGN}}]),
+        "not pinned",
+    ),
+    "runtime class": (set_pod(runtimeClassName="runc"), "runtime class|RuntimeClass"),
+    "writable root": (set_security(readOnlyRootFilesystem=False), "root file system"),
+    "root": (set_security(runAsNonRoot=False), "root|runAsNonRoot"),
+    "privileged": (set_security(privileged=True), "privileged"),
+    "escalation": (set_security(allowPrivilegeEscalation=True), "Escalation"),
+    "capability": (
+        set_security(capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+        "capabilities",
+    ),
+    "host network": (set_pod(hostNetwork=True), "hostNetwork|host namespaces"),
+    "host processes": (set_pod(hostPID=True), "hostPID|host namespaces"),
+    "host path": (
+        set_pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        "hostPath",
+    ),
+    "host port": (
+        set_container(ports=[{"containerPort": 80, "hostPort": 80}]),
+        "hostPort",
+    ),
+    "node of its choice": (set_pod(nodeName="local"), "nodeName"),
+    "scheduler": (set_pod(schedulerName="mine"), "schedulerName"),
+    "system priority": (
+        set_pod(priorityClassName="system-node-critical"),
+        "priority|PriorityClass",
+    ),
+    "no priority": (set_pod(priorityClassName=""), "priority|quota"),
+    "token": (set_pod(automountServiceAccountToken=True), "token"),
+    "projected token": (
+        set_pod(volumes=[{"name": "v", "projected": {"sources": [TOKEN]}}]),
+        "credential",
+    ),
+    "unbounded emptyDir": (
+        set_pod(volumes=[{"name": "v", "emptyDir": {}}]),
+        "sizeLimit",
+    ),
+    "hosts of its own": (
+        set_pod(hostAliases=[{"ip": "192.0.2.1", "hostnames": ["x"]}]),
+        "hostAliases",
+    ),
+    "resolver": (
+        set_pod(dnsPolicy="None", dnsConfig={"nameservers": ["192.0.2.1"]}),
+        "resolver",
+    ),
+    "node's resolver": (set_pod(dnsPolicy="Default"), "resolver"),
+    "toleration": (set_pod(tolerations=[{"operator": "Exists"}]), "tolerat"),
+    "long end": (set_pod(terminationGracePeriodSeconds=600), "outlive"),
+    "finalizer": (
+        lambda item: item["metadata"].update(finalizers=["example.org/never"]),
+        "finalizer",
+    ),
+}
+
+
+def refusal(cluster, item):
+    """Return why an object is refused; a dry run, so that nothing stays."""
+    try:
+        cluster.apply([item], owner="attacker", dry_run=True)
+    except ClusterError as error:
+        assert not error.retryable
+        return error.diagnosis
+    return ""
+
+
+@pytest.mark.parametrize("attack", POD_ATTACKS)
+def test_pod_admission(cluster, trial, attack):
+    """A pod is admitted without the field under attack, and refused with it."""
+    change, _ = POD_ATTACKS[attack]
+    good = pod(trial, "admitted", NAMESPACE, "pause")
+    bad = copy.deepcopy(good)
+    change(bad)
+    assert refusal(cluster, good) == ""
+    said = refusal(cluster, bad)
+    assert any(word in said for word in POD_ATTACKS[attack][1].split("|")), said
+
+
+def test_template_admission(cluster, trial):
+    """A Deployment whose pods would be refused is refused itself, with the reason."""
+    template = pod(trial, "x", NAMESPACE, "pause")
+    template["spec"].pop("restartPolicy")
+    good = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": NAMESPACE},
+        "spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {
+                "metadata": {"labels": {"app": "x"}},
+                "spec": template["spec"],
+            },
+        },
+    }
+    assert refusal(cluster, good) == ""
+    for field, word in (("resources", "limit"), ("image", "not pinned")):
+        bad = copy.deepcopy(good)
+        container(bad)[field] = {} if field == "resources" else FOREIGN
+        assert word in refusal(cluster, bad)
+
+
+SERVICE_ATTACKS = {
+    "node port": ({"type": "NodePort"}, "NodePort"),
+    "load balancer": ({"type": "LoadBalancer"}, "LoadBalancer"),
+    "external name": (
+        {"type": "ExternalName", "externalName": "example.org"},
+        "ExternalName",
+    ),
+    "external address": ({"externalIPs": ["192.0.2.1"]}, "external"),
+    "no selector": ({"selector": None}, "selector"),
+}
+
+
+@pytest.mark.parametrize("attack", SERVICE_ATTACKS)
+def test_service_admission(cluster, trial, attack):
+    """A Service that leads out of the trial, or in past its policies, is refused."""
+    good = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s", "namespace": NAMESPACE},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]},
+    }
+    fields, word = SERVICE_ATTACKS[attack]
+    bad = copy.deepcopy(good)
+    bad["spec"].update(fields)
+    bad["spec"] = {key: value for key, value in bad["spec"].items() if value}
+    assert refusal(cluster, good) == ""
+    assert word in refusal(cluster, bad)
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def role(**rule):
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "Role",
+        "metadata": {"name": "trial-operator", "namespace": NAMESPACE},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], **rule}],
+    }
+
+
+def binding(subject, kind="Role"):
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "b", "namespace": NAMESPACE},
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": "view"},
+        "subjects": [subject],
+    }
+
+
+PERSON = {"apiGroup": RBAC, "kind": "User", "name": "somebody"}
+RIGHTS_ATTACKS = {
+    "wildcard verb": (role(verbs=["*"]), "wildcards"),
+    "escalation": (role(verbs=["escalate"]), "wildcards"),
+    "secrets": (role(resources=["secrets"]), "secrets"),
+    "exec": (role(resources=["pods/exec"], verbs=["create"]), "exec"),
+    "cluster role": (binding(PERSON, "ClusterRole"), "ClusterRole"),
+    "workload account": (
+        binding({"kind": "ServiceAccount", "name": "workload", "namespace": NAMESPACE}),
+        "service accounts",
+    ),
+    "everyone": (
+        binding({"apiGroup": RBAC, "kind": "Group", "name": "system:authenticated"}),
+        "service accounts and system groups",
+    ),
+    "token secret": (
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "t",
+                "namespace": NAMESPACE,
+                "annotations": {"kubernetes.io/service-account.name": "workload"},
+            },
+            "type": "kubernetes.io/service-account-token",
+        },
+        "token of the API server",
+    ),
+    "slice by hand": (
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "e", "namespace": NAMESPACE},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["198.51.100.1"]}],
+            "ports": [],
+        },
+        "endpoints written by hand",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", RIGHTS_ATTACKS)
+def test_rights_admission(cluster, trial, attack):
+    """Nobody brings rights, tokens or addresses into a trial, the enforcer included;
+    the same objects in another namespace are no matter of ours.
+    """
+    item, word = RIGHTS_ATTACKS[attack]
+    assert word in refusal(cluster, item)
+    elsewhere = copy.deepcopy(item)
+    elsewhere["metadata"]["namespace"] = "default"
+    assert refusal(cluster, elsewhere) == ""
+
+
+def test_no_token_is_issued(api, trial):
+    """The API server issues no token for the workload; elsewhere it does."""
+
+    def request(namespace, account):
+        return Request(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token",
+            f"get a token for {account} in {namespace}",
+            body={
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"audiences": ["x"]},
+            },
+        )
+
+    with pytest.raises(ClusterError, match="no token of the API server"):
+        api.call(request(NAMESPACE, "workload"))
+    assert api.call(request(CONTROL, "default")).status == 201
+
+
+def test_ephemeral_container(api, cluster, trial):
+    """An ephemeral container brings no image the decision does not allow."""
+    item = pod(trial, "host", NAMESPACE, "pause")
+    cluster.apply([item], owner="attacker")
+    debugger = {
+        key: value
+        for key, value in container(item).items()
+        if key in ("image", "securityContext", "command", "imagePullPolicy")
+    }
+
+    def added(image):
+        body = {
+            "spec": {
+                "ephemeralContainers": [{**debugger, "name": "debug", "image": image}]
+            }
+        }
+        return Request(
+            "PATCH",
+            f"/api/v1/namespaces/{NAMESPACE}/pods/host/ephemeralcontainers",
+            "debug a pod",
+            query=(("dryRun", "All"),),
+            body=body,
+            content_type="application/strategic-merge-patch+json",
+        )
+
+    try:
+        with pytest.raises(ClusterError, match="not pinned"):
+            api.call(added(FOREIGN))
+        assert api.call(added(container(item)["image"])).status == 200
+    finally:
+        cluster.delete(ref(item), grace_s=0)
+
+
+def as_member(group, path, method="GET"):
+    """Return a request of a person whose only group this is."""
+    who = (("Impersonate-User", "somebody"), ("Impersonate-Group", group))
+    return Request(method, path, f"{method} {path}", headers=who)
+
+
+@pytest.mark.parametrize(
+    "group", [f"regulatory-sandbox:operator:{TRIAL}", "regulatory-sandbox:authority"]
+)
+def test_people_look_and_no_more(api, trial, group):
+    """Operator and authority see the pods, not the secrets, and delete nothing."""
+    base = f"/api/v1/namespaces/{NAMESPACE}"
+    assert api.call(as_member(group, f"{base}/pods")).status == 200
+    for method, path in (
+        ("GET", f"{base}/secrets"),
+        ("GET", f"{base}/secrets/recorder-token"),
+        ("DELETE", f"{base}/resourcequotas/system"),
+        ("GET", f"/api/v1/namespaces/{CONTROL}/pods"),
+    ):
+        with pytest.raises(ClusterError) as caught:
+            api.call(as_member(group, path, method))
+        assert caught.value.status == 403
+
+
+def test_limits_are_not_for_tenants(api, cluster, trial):
+    """Even someone with every right in RBAC terms does not change a trial's limits,
+    unless they may enforce it.
+    """
+    grant = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "attack-policies"},
+        "rules": [
+            {
+                "apiGroups": ["networking.k8s.io"],
+                "resources": ["networkpolicies"],
+                "verbs": ["get", "delete"],
+            }
+        ],
+    }
+    bound = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "attack-policies"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "attack-policies"},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "attackers"}],
+    }
+    policies = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"
+    path = f"{policies}/default-deny"
+    delete = as_member("attackers", path, "DELETE")
+    dry_delete = delete._replace(query=(("dryRun", "All"),))
+    try:
+        cluster.apply([grant, bound], owner="attacker")
+        eventually_allowed(api, as_member("attackers", path))
+        with pytest.raises(ClusterError, match="changed by its enforcer only"):
+            api.call(dry_delete)
+        grant["rules"].append(
+            {
+                "apiGroups": ["regulatory-sandbox"],
+                "resources": ["environments"],
+                "verbs": ["enforce"],
+            }
+        )
+        cluster.apply([grant], owner="attacker")
+        eventually_allowed(api, dry_delete)
+    finally:
+        for kind in ("ClusterRoleBinding", "ClusterRole"):
+            cluster.delete(ObjectRef(f"{RBAC}/v1", kind, "", "attack-policies"))
+
+
+def eventually_allowed(api, request):
+    def refused():
+        try:
+            api.call(request)
+        except ClusterError as error:
+            return [error.diagnosis]
+        return []
+
+    assert wait_until(refused, wait_s=20, pause=time.sleep) == []
+
+
+def test_quota(cluster, make_spec):
+    """A system gets its number of pods, and not one more."""
+    needs = SystemNeeds(limits=Limits(cpu="2", memory="256Mi", pods=2))
+    spec = make_spec("counted", needs=needs)
+    try:
+        apply_environment(cluster, spec, recorder_token="t")
+        assert prove(cluster, spec, {}).holds
+        pods = [
+            pod(spec, f"p-{number}", spec.namespace, "pause") for number in range(3)
+        ]
+        cluster.apply(pods[:2], owner="attacker")
+        with pytest.raises(ClusterError, match="exceeded quota") as caught:
+            cluster.apply(pods[2:], owner="attacker")
+        assert caught.value.status == 403
+    finally:
+        tear_down(cluster, "counted", wait_s=60)
+
+
+def test_no_token_in_the_pod(cluster, trial):
+    """Kubernetes adds no volume to a pod of the trial; elsewhere it adds a token."""
+    item = pod(trial, "plain", NAMESPACE, "pause")
+    other = pod(trial, "plain", CONTROL, "pause")
+    other["spec"].pop("automountServiceAccountToken")
+    try:
+        cluster.apply([item, other], owner="attacker")
+        inside, outside = cluster.get(ref(item)), cluster.get(ref(other))
+        assert "volumes" not in inside["spec"]
+        assert any("projected" in v for v in outside["spec"]["volumes"])
+    finally:
+        cluster.delete(ref(item), grace_s=0)
+        cluster.delete(ref(other), grace_s=0)
