@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -55,6 +56,7 @@ class RevisionWorkflow:
         self._lock = asyncio.Lock()
         self._proposal: ProposalSummary | None = None
         self._consultation: Consultation | None = None
+        self._closed = False
         self._adopted: AdoptionResult | None = None
 
     @workflow.run
@@ -65,6 +67,9 @@ class RevisionWorkflow:
         self._proposal = drafted.summary
         self._consultation = drafted.consultation
         await self._keep()
+        left = drafted.consultation.open.end - workflow.now()
+        await workflow.sleep(max(left, timedelta()))
+        self._closed = True
         await workflow.wait_condition(lambda: self._adopted is not None)
         await workflow.wait_condition(workflow.all_handlers_finished)
         await self._tell_running_trials()
@@ -120,8 +125,9 @@ class RevisionWorkflow:
         consultation = self._consultation
         if consultation is None:
             return RevisionStatus(state="drafting", proposal=self._proposal)
-        closed = workflow.now() >= consultation.open.end
-        state = "adopted" if self._adopted else "deciding" if closed else "consulting"
+        state = "deciding" if self._closed else "consulting"
+        if self._adopted is not None:
+            state = "adopted"
         return RevisionStatus.model_validate(
             {
                 "state": state,

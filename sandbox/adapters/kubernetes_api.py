@@ -105,7 +105,8 @@ class KubernetesApi:
             auth_settings=["BearerToken"],
         )
         response = self._client.call_api(*serialized, _request_timeout=_TIMEOUT_S)
-        return Answer(response.status, response.headers, response.read() or b"")
+        body = response.read()  # type: ignore[no-untyped-call]
+        return Answer(response.status, response.headers, body or b"")
 
 
 def _backoff(attempt: int) -> float:

@@ -17,7 +17,11 @@ from typing import Any
 import urllib3
 from kubernetes import client, utils
 
-_NOT_YET = (403, 404, 409, 429, 500, 503, 504)
+from sandbox.errors import LocalError
+
+# 422 among them: until the API server's own address ranges are loaded, which /readyz
+# does not wait for, it calls the address of a service invalid.
+_NOT_YET = {403, 404, 409, 422, 429, 500, 503, 504}
 _TIMEOUT = (1, 5)
 
 
@@ -56,7 +60,7 @@ def apply_objects(api: client.ApiClient, objects: Sequence[dict[str, Any]]) -> b
         Whether all exist now; False asks the caller to try again.
 
     Raises:
-        kubernetes.client.ApiException: One was refused for good.
+        LocalError: One was refused for good.
     """
     complete = True
     for one in objects:
@@ -64,8 +68,11 @@ def apply_objects(api: client.ApiClient, objects: Sequence[dict[str, Any]]) -> b
             utils.create_from_dict(api, one)  # type: ignore[no-untyped-call]
         except utils.FailToCreateError as error:
             statuses = {cause.status for cause in error.api_exceptions}
-            if not statuses <= set(_NOT_YET):
-                raise error.api_exceptions[0] from error
+            if not statuses <= _NOT_YET:
+                raise LocalError(
+                    f"the API server refuses {one['kind']} "
+                    f"{one['metadata']['name']} of the node's own: {error}"
+                ) from error
             complete = complete and statuses == {409}
         except urllib3.exceptions.HTTPError:
             complete = False

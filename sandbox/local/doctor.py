@@ -23,9 +23,9 @@ from sandbox.local import cgroups
 from sandbox.local.binaries import find_binary, sources
 from sandbox.local.commands import attempt
 from sandbox.local.control_plane import SYSTEM_PATH
+from sandbox.local.ending import SERVERS
 from sandbox.local.layout import layout_of
 from sandbox.local.network import fallback_works, has_queue_expression
-from sandbox.local.node import SERVERS
 from sandbox.local.processes import alive, find_tracked
 from sandbox.local.templates import load
 from sandbox.local.temporal import NAME as TEMPORAL

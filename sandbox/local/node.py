@@ -36,13 +36,13 @@ from sandbox.local.cluster import (
 from sandbox.local.commands import attempt
 from sandbox.local.control_plane import NODE_NAME, SYSTEM_PATH, NodePlan
 from sandbox.local.enclosure import hold, inside, server_prefix
+from sandbox.local.ending import node_processes
 from sandbox.local.images import import_archive, reference, write_archive
 from sandbox.local.layout import Layout, Progress, layout_of
 from sandbox.local.network import (
     METADATA_ADDRESS,
     connect,
     queue_to_agent,
-    release,
     take_slot,
 )
 from sandbox.local.pki import (
@@ -56,10 +56,8 @@ from sandbox.local.processes import (
     Tracked,
     alive,
     find_tracked,
-    forget,
     last_lines,
     spawn,
-    tracked_processes,
 )
 from sandbox.local.templates import render_objects
 from sandbox.model.record import Record
@@ -68,20 +66,6 @@ from sandbox.settings import Settings
 OUTSIDE_PORT = 8480
 METADATA_PORT = 80
 _BEACON = Path(__file__).with_name("beacon.py")
-SERVERS = (
-    "node",
-    "etcd",
-    "containerd",
-    "kube-apiserver",
-    "kubelet",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kube-proxy",
-    "kube-network-policies",
-    "beacon-metadata",
-    "beacon-outside",
-)
-"""Names of the node's processes, in start order."""
 
 
 class NodeFacts(Record):
@@ -298,41 +282,3 @@ def _facts(start: _Start, digests: Mapping[str, str]) -> NodeFacts:
         beacons=_beacons(start.plan),
         timings=dict(start.timings),
     )
-
-
-def node_processes(settings: Settings) -> list[Tracked]:
-    """Return the recorded processes of the node, in start order."""
-    return [item for item in tracked_processes(settings) if item.name in SERVERS]
-
-
-def has_leftovers(layout: Layout) -> bool:
-    """Return whether a node runs, or left anything behind."""
-    return layout.node.exists() or cgroups.exists(layout.instance)
-
-
-def stop_node(settings: Settings) -> list[str]:
-    """End the node with everything it started, and remove its files.
-
-    One step ends every server, shim and pod at once, so no order between them can go
-    wrong; network, mounts and pinned namespaces end with the last process.
-
-    Returns:
-        What there was to clean; empty if nothing.
-
-    Raises:
-        LocalError: A process survives SIGKILL.
-    """
-    layout = layout_of(settings)
-    done = []
-    count = cgroups.kill(layout.instance)
-    if count:
-        done.append(f"ended {count} processes of the Kubernetes node")
-    for tracked in node_processes(settings):
-        forget(settings, tracked)
-    done += [f"removed the link {name}" for name in release(layout.instance)]
-    if cgroups.remove(layout.instance):
-        done.append(f"removed the control group {layout.instance}")
-    if layout.node.exists():
-        shutil.rmtree(layout.node)
-        done.append(f"removed {layout.node}")
-    return done

@@ -23,16 +23,10 @@ from pydantic import ValidationError
 
 from sandbox.errors import LocalError
 from sandbox.local.binaries import node_binaries, resolve_binaries, temporal_binaries
+from sandbox.local.ending import SERVERS, has_leftovers, node_processes, stop_node
 from sandbox.local.images import reference
 from sandbox.local.layout import Layout, Progress, layout_of
-from sandbox.local.node import (
-    SERVERS,
-    NodeFacts,
-    has_leftovers,
-    node_processes,
-    start_node,
-    stop_node,
-)
+from sandbox.local.node import NodeFacts, start_node
 from sandbox.local.pki import CONTEXT
 from sandbox.local.processes import (
     ProcessStatus,

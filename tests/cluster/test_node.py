@@ -25,8 +25,8 @@ from sandbox.local import (
 )
 from sandbox.local.binaries import find_binary, node_binaries, pinned_version
 from sandbox.local.enclosure import inside
+from sandbox.local.ending import SERVERS
 from sandbox.local.layout import Layout
-from sandbox.local.node import SERVERS
 from sandbox.ports import ObjectRef
 
 _NAMESPACE = "node-test"

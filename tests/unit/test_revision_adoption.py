@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.party import Actor
 from sandbox.model.proposal import Comment, Consultation, Disposition, RevisionProposal
@@ -250,8 +251,9 @@ def test_a_difference_from_the_draft_needs_a_reason_and_is_published() -> None:
             consultation=closed(),
             enactment=enactment(amendments=changed),
         )
-    assert [item.code for item in caught.value.defects] == ["amendment/reason"] * 3  #
-    type: ignore[attr-defined] _, adoption = adopt(
+    found = [item.code for item in caught.value.defects]
+    assert found == ["amendment/reason"] * 3
+    _, adoption = adopt(
         draft,
         rulebook=BOOK,
         consultation=closed(),
@@ -269,7 +271,7 @@ def test_a_difference_from_the_draft_needs_a_reason_and_is_published() -> None:
 def codes(*amendments: Amendment) -> list[str]:
     with pytest.raises(InputError) as caught:
         apply_amendments(BOOK, amendments)
-    return [item.code for item in caught.value.defects]  # type: ignore[attr-defined]
+    return [item.code for item in caught.value.defects]
 
 
 def test_amendments_that_do_not_fit_are_all_named() -> None:

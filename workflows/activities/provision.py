@@ -140,6 +140,21 @@ class ProvisionActivities:
         return token
 
     def _prove(self, spec: EnvironmentSpec, task: EnvironmentTask) -> ProofSummary:
+        proof = self._try_to_prove(spec, task, number=1)
+        if not proof.holds and not _reached_forbidden(proof):
+            # Something that must be reached was not, in time; nothing got out. A busy
+            # machine looks like this, so it is tried once more; both are on record.
+            proof = self._try_to_prove(spec, task, number=2)
+        if not proof.holds:
+            raise IsolationError(
+                f"trial {task.trial_id}: the isolation could not be proven: "
+                + "; ".join(proof.failures)
+            )
+        return summarise(proof)
+
+    def _try_to_prove(
+        self, spec: EnvironmentSpec, task: EnvironmentTask, *, number: int
+    ) -> IsolationProof:
         proof = prove_isolation(
             self._cluster,
             spec,
@@ -147,15 +162,11 @@ class ProvisionActivities:
             clock=self._ledger.clock,
             pause=_heartbeating,
         )
-        entry_id = f"proof/{task.trial_id}/{task.generation}/{activity.info().attempt}"
+        run = f"{task.generation}/{activity.info().attempt}/{number}"
+        entry_id = f"proof/{task.trial_id}/{run}"
         self._ledger.write("isolation-proof", entry_id, task.trial_id, proof)
         self._ledger.records.put_document(task.trial_id, "isolation-proof", proof)
-        if not proof.holds:
-            raise IsolationError(
-                f"trial {task.trial_id}: the isolation could not be proven: "
-                + "; ".join(proof.failures)
-            )
-        return summarise(proof)
+        return proof
 
     def _outcome(
         self,
@@ -191,6 +202,15 @@ class ProvisionActivities:
             )
         )
         return outcome
+
+
+def _reached_forbidden(proof: IsolationProof) -> bool:
+    return any(
+        item.origin == "trial"
+        and item.target.expect == "blocked"
+        and item.outcome != "blocked"
+        for item in proof.attempts
+    )
 
 
 def summarise(proof: IsolationProof) -> ProofSummary:

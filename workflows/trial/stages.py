@@ -47,6 +47,11 @@ async def until(condition: Callable[[], bool], deadline: datetime | None) -> boo
     return True
 
 
+def is_long() -> bool:
+    """Return whether the history asks for a continue-as-new."""
+    return workflow.info().is_continue_as_new_suggested()
+
+
 class Stages:
     """Lives through one state of the case at a time."""
 
@@ -101,7 +106,8 @@ class Stages:
 
     async def _await_beginning(self) -> None:
         begun = await until(
-            lambda: self._journal.stands != "approved", self._state.must_start_by
+            lambda: self._journal.stands != "approved" or is_long(),
+            self._state.must_start_by,
         )
         if not begun:
             await self._journal.step("expire", "the trial was not begun in time")
@@ -129,11 +135,12 @@ class Stages:
         )
 
     async def _run_trial(self) -> None:
-        await until(
+        in_time = await until(
             lambda: bool(
                 self._journal.open_breach
                 or self._state.stop_requested
                 or self._journal.is_environment_lost
+                or is_long()
             ),
             self._state.expires_at,
         )
@@ -143,7 +150,8 @@ class Stages:
         elif self._journal.is_environment_lost:
             await self._journal.step("stop", "the environment failed and was removed")
         elif breach is None:
-            await self._journal.step("expire", "the temporary rule has ended")
+            if not in_time:
+                await self._journal.step("expire", "the temporary rule has ended")
         elif breach.action == "stop":
             await self._journal.step(
                 "stop", f"guardrail {breach.guardrail} signalled harm"
