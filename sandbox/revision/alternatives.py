@@ -10,10 +10,60 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sandbox.model.proposal import Alternative
-from sandbox.model.rule import Rulebook
+from sandbox.model.rule import Mechanism, Rulebook
 from sandbox.rules import rule_named
+
+
+class _Way(NamedTuple):
+    """A mechanism in general words; `{goals}` and `{rules}` are those at hand."""
+
+    mechanism: Mechanism
+    description: str
+    reasons: str
+
+
+_WAYS = (
+    _Way(
+        "regulation",
+        "Repeal {rules} without an exception's conditions.",
+        "Simplest to read. Goes beyond what was tried: no unit was seen that was bound"
+        " neither by the rule nor by what compensated for it.",
+    ),
+    _Way(
+        "corporate-governance",
+        "Let operators show by their own records that {goals} are kept, open to"
+        " inspection at any time.",
+        "Fits operators of different size; rests on the operator's own measurement,"
+        " which the trial did not test.",
+    ),
+    _Way(
+        "infrastructure",
+        "Require the recorder and guardrail of the trial of every operator, so that a"
+        " breach stops the service by itself.",
+        "Keeps the protection the trial had; costs each operator the running of it.",
+    ),
+    _Way(
+        "market",
+        "Certify systems that meet {goals}, or publish each operator's figures, and let"
+        " customers choose.",
+        "Leaves room for better systems; customers carry the risk until figures are"
+        " known.",
+    ),
+    _Way(
+        "social-norm",
+        "Guidance on how {rules} is read for automatic systems, agreed with operators"
+        " and the public.",
+        "Quick and easy to correct; binds nobody.",
+    ),
+)
+_NO_CHANGE = Alternative(
+    mechanism="no-change",
+    description="Keep the rules; run further trials.",
+    reasons="Right if what the findings do not show weighs more than what they do.",
+)
 
 
 def alternatives(
@@ -26,51 +76,17 @@ def alternatives(
         rules: The rules that overlays were tried on.
         is_change: Whether amendments are proposed; *no change* is an alternative then.
     """
-    named = [rule_named(rulebook, rule) for rule in rules]
-    goals = ", ".join(dict.fromkeys(rule.goal for rule in named)) or "the goals"
-    listed = ", ".join(rules) or "the rules"
-    found = [
+    goals = dict.fromkeys(rule_named(rulebook, rule).goal for rule in rules)
+    words = {
+        "goals": ", ".join(goals) or "the goals",
+        "rules": ", ".join(rules) or "the rules",
+    }
+    found = tuple(
         Alternative(
-            mechanism="regulation",
-            description=f"Repeal {listed} without an exception's conditions.",
-            reasons="Simplest to read. Goes beyond what was tried: no unit was seen"
-            " that neither kept the rule nor what compensated for it by duty.",
-        ),
-        Alternative(
-            mechanism="corporate-governance",
-            description=f"Let operators show by their own records that {goals} are"
-            " kept, open to inspection at any time.",
-            reasons="Fits operators of different size; rests on the operator's own"
-            " measurement, which the trial did not test.",
-        ),
-        Alternative(
-            mechanism="infrastructure",
-            description="Require the recorder and guardrail of the trial of every"
-            " operator, so that a breach stops the service by itself.",
-            reasons="Keeps the protection the trial had; costs each operator the"
-            " running of it.",
-        ),
-        Alternative(
-            mechanism="market",
-            description=f"Certify systems that meet {goals}, or publish each operator's"
-            " figures, and let customers choose.",
-            reasons="Leaves room for better systems; customers carry the risk until"
-            " figures are known.",
-        ),
-        Alternative(
-            mechanism="social-norm",
-            description=f"Guidance on how {listed} is read for automatic systems,"
-            " agreed with operators and the public.",
-            reasons="Quick and easy to correct; binds nobody.",
-        ),
-    ]
-    if is_change:
-        found.append(
-            Alternative(
-                mechanism="no-change",
-                description="Keep the rules; run further trials.",
-                reasons="Right if what the findings do not show weighs more than what"
-                " they do.",
-            )
+            mechanism=way.mechanism,
+            description=way.description.format(**words),
+            reasons=way.reasons,
         )
-    return tuple(found)
+        for way in _WAYS
+    )
+    return (*found, _NO_CHANGE) if is_change else found

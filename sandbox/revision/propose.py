@@ -80,10 +80,12 @@ def propose(
     entry = Entry(in_force_from, f"proposal {proposal}")
     amendments: list[Amendment] = []
     reasons: list[str] = []
-    for rule, tried in _by_rule(rulebook, trials):
+    by_rule = _by_rule(trials)
+    for name, tried in by_rule.items():
         doubts = [doubt for item in tried for doubt in _doubts(item)]
         reasons += doubts
         if not doubts:
+            rule = rule_named(rulebook, name)
             amendments.append(_amendment(rulebook, rule, tried, entry))
             reasons += [line for item in tried for line in _support_reasons(item)]
     return RevisionProposal(
@@ -93,9 +95,7 @@ def propose(
         reasons=tuple(dict.fromkeys(reasons)) or ("No overlay was tried.",),
         grounds=_all_grounds(trials),
         support=_support(rulebook, trials, at.date()),
-        alternatives=alternatives(
-            rulebook, _relevant_rules(trials), is_change=bool(amendments)
-        ),
+        alternatives=alternatives(rulebook, list(by_rule), is_change=bool(amendments)),
         redline=redline_rows(rulebook, amendments, at.date()),
         proposed_at=at,
     )
@@ -119,10 +119,8 @@ def _check_versions(rulebook: Rulebook, trials: Sequence[TrialGrounds]) -> None:
             )
 
 
-def _by_rule(
-    rulebook: Rulebook, trials: Sequence[TrialGrounds]
-) -> Iterator[tuple[Rule, list[_Tried]]]:
-    """Yield each rule that an overlay of its own was tried on.
+def _by_rule(trials: Sequence[TrialGrounds]) -> dict[str, list[_Tried]]:
+    """Return each rule that an overlay of its own was tried on.
 
     A modification that served only as compensation for a waiver is not one: it is part
     of that waiver's exception.
@@ -130,17 +128,12 @@ def _by_rule(
     found: dict[str, list[_Tried]] = {}
     for trial in trials:
         overlays = trial.temporary_rule.overlays
-        serving = {
-            name
-            for item in overlays
-            if item.kind == "waiver"
-            for name in item.compensates
-        }
+        waivers = [item for item in overlays if item.kind == "waiver"]
+        serving = {name for item in waivers for name in item.compensates}
         for waiver in overlays:
             if waiver.kind == "waiver" or waiver.exception_to not in serving:
                 found.setdefault(waiver.exception_to, []).append(_Tried(waiver, trial))
-    for name, tried in found.items():
-        yield rule_named(rulebook, name), tried
+    return found
 
 
 def _goals(item: _Tried) -> list[Finding]:
@@ -237,11 +230,6 @@ def _strictest(rule: Rule, tried: Sequence[_Tried]) -> dict[str, float]:
             pick = min if higher_is_looser else max
             values[name] = pick(value, values.get(name, value))
     return values
-
-
-def _relevant_rules(trials: Sequence[TrialGrounds]) -> list[str]:
-    overlays = [item for trial in trials for item in trial.temporary_rule.overlays]
-    return list(dict.fromkeys(item.exception_to for item in overlays))
 
 
 def _all_grounds(trials: Sequence[TrialGrounds]) -> tuple[str, ...]:
