@@ -30,6 +30,7 @@ class Course:
     refused: Answer | None = None
     ready: TrialStatus | None = None
     loads: list[LoadResult] = field(default_factory=list)
+    resident_bytes: int = 0
     paused: TrialStatus | None = None
     resumed: TrialStatus | None = None
     closed: TrialStatus | None = None
@@ -67,6 +68,7 @@ def tell(stage: Stage, course: Course) -> dict[str, Any]:
         "findings": [_finding(item) for item in _of(entries, "finding")],
         **_revision(stage, course),
         "residue": {"objects": len(stage.residue(trial_id))},
+        "memory": {"resident_mib": round(course.resident_bytes / 2**20)},
         "report": str(report),
     }
 

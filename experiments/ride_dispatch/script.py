@@ -74,6 +74,7 @@ async def run(stage: Stage) -> dict[str, Any]:
         course.ready = await _reach(play, "running")
     with progress.stage("traffic within the limits"):
         course.loads.append(await _load(play, "steady", seconds=_STEADY_S))
+        course.resident_bytes = stage.resident_bytes()
     with progress.stage("slower version, guardrail"):
         await _roll_out(play, "slower", play.papers.slow_system)
         course.paused = await _pause_under_load(play)
@@ -222,19 +223,7 @@ async def _revise(play: Rehearsal) -> Any:
         comment_id = play.decision_id(paper.comment_id)
         _expect(await revision.comment(paper.text, by=paper.by, comment_id=comment_id))
     await revision.until(lambda status: status.state == "deciding")
-    for paper in papers.comments.comments:
-        answer = paper.disposition
-        _expect(
-            await revision.dispose(
-                Disposition(
-                    comment_id=play.decision_id(paper.comment_id),
-                    outcome=answer.outcome,
-                    reason=answer.reason,
-                    by=answer.by,
-                    at=play.stage.ledger.clock.now(),
-                )
-            )
-        )
+    await _answer_comments(play, revision)
     adopted = await revision.adopt(
         "The evidence supports it, and every comment is answered.",
         by=_OWNER,
@@ -242,6 +231,19 @@ async def _revise(play: Rehearsal) -> Any:
     )
     _expect(adopted)
     return early, await revision.finish()
+
+
+async def _answer_comments(play: Rehearsal, revision: RevisionClient) -> None:
+    for paper in play.papers.comments.comments:
+        answer = paper.disposition
+        disposition = Disposition(
+            comment_id=play.decision_id(paper.comment_id),
+            outcome=answer.outcome,
+            reason=answer.reason,
+            by=answer.by,
+            at=play.stage.ledger.clock.now(),
+        )
+        _expect(await revision.dispose(disposition))
 
 
 async def _reach(play: Rehearsal, state: CaseState) -> Any:

@@ -113,25 +113,9 @@ def guardrail_chart(story: TrialStory, looks: Sequence[Look]) -> Drawing | None:
     if not looks or looks[-1].threshold is None:
         return None
     subject, threshold = looks[-1].subject, looks[-1].threshold
-    data = inline(
-        values=[
-            {"at": stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
-            for look in looks
-        ]
-    )
-    at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
-    top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
-    llr = alt.Y("llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top]))
-    line = alt.Chart(data).mark_line(
-        color=CALM, strokeWidth=2, interpolate="step-after"
-    )
-    points = alt.Chart(data).mark_point(
-        shape="cross", color=ALARM, filled=True, size=70, angle=45
-    )
     layers: list[Layer] = [
         *freezes(story.pauses, (looks[0].at, looks[-1].at)),
-        line.encode(at, llr),
-        points.encode(at, llr).transform_filter("datum.signal"),
+        *_statistic(looks, threshold),
         level_line(threshold, f"signal at {threshold:.2f}"),
     ]
     signals = sum(look.signalled for look in looks)
@@ -161,6 +145,29 @@ def thin(items: Sequence[T], most: int, keep: Sequence[bool]) -> list[T]:
     stride = max(1, -(-len(rest) // room)) if room else len(rest) + 1
     chosen = set(rest[::stride])
     return [item for index, item in enumerate(items) if keep[index] or index in chosen]
+
+
+def _statistic(looks: Sequence[Look], threshold: float) -> list[Layer]:
+    """The statistic as steps, with a cross where it has signalled."""
+    data = inline(
+        [
+            {"at": stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
+            for look in looks
+        ]
+    )
+    top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
+    at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
+    llr = alt.Y("llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top]))
+    steps = alt.Chart(data).mark_line(
+        color=CALM, strokeWidth=2, interpolate="step-after"
+    )
+    crosses = alt.Chart(data).mark_point(
+        shape="cross", color=ALARM, filled=True, size=70, angle=45
+    )
+    return [
+        steps.encode(at, llr),
+        crosses.encode(at, llr).transform_filter("datum.signal"),
+    ]
 
 
 def _window(threshold: float) -> list[float]:

@@ -34,7 +34,7 @@ _WAYS = (
     ),
     _Way(
         "corporate-governance",
-        "Let operators show by their own records that {goals} are kept, open to"
+        "Let operators show by their own records that they serve {goals}, open to"
         " inspection at any time.",
         "Fits operators of different size; rests on the operator's own measurement,"
         " which the trial did not test.",
@@ -47,8 +47,8 @@ _WAYS = (
     ),
     _Way(
         "market",
-        "Certify systems that meet {goals}, or publish each operator's figures, and let"
-        " customers choose.",
+        "Certify systems that serve {goals}, or publish each operator's figures, and"
+        " let customers choose.",
         "Leaves room for better systems; customers carry the risk until figures are"
         " known.",
     ),

@@ -8,6 +8,8 @@ Rules of this module:
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio import activity
 
 from sandbox.errors import RecordsError
@@ -15,7 +17,6 @@ from sandbox.evidence import log as evidence_log
 from sandbox.evidence import seal
 from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
-from sandbox.model.trial import EnvironmentSpec
 from sandbox.procedure import add_period, check_application
 from sandbox.rules import compose, reference
 from workflows.activities.boundary import activity_method
@@ -187,25 +188,23 @@ def _prepare(ledger: Ledger, site: Site, prepare: PrepareTrial) -> PreparedTrial
     rule_digest = records.put_document(trial_id, "temporary-rule", rule)
     ledger.write("temporary-rule", rule.temporary_rule, trial_id, rule)
     spec = site.environment(application, rule=rule, rule_digest=rule_digest)
-    spec = EnvironmentSpec.model_validate(
-        {
-            **spec.model_dump(by_alias=True),
-            "isolation_class": prepare.decision.isolation_class,
-        }
-    )
+    isolation_class = prepare.decision.isolation_class
+    spec = spec.model_copy(update={"isolation_class": isolation_class})
     records.put_document(trial_id, "environment", spec)
-    gates = {"act": "begin", "gates": prepare.gates, "until": until.isoformat()}
-    ledger.append(
-        EntryDraft(
-            kind="environment",
-            entry_id=f"begin/{trial_id}",
-            trial_id=trial_id,
-            body=gates,
-        )
-    )
+    _record_beginning(ledger, prepare, until)
     return PreparedTrial(
         plan_digest=plan_digest,
         temporary_rule_digest=rule_digest,
         rulebook=reference(rulebook),
         expires_at=until,
     )
+
+
+def _record_beginning(ledger: Ledger, prepare: PrepareTrial, until: datetime) -> None:
+    draft = EntryDraft(
+        kind="environment",
+        entry_id=f"begin/{prepare.trial_id}",
+        trial_id=prepare.trial_id,
+        body={"act": "begin", "gates": prepare.gates, "until": until.isoformat()},
+    )
+    ledger.append(draft)

@@ -22,7 +22,7 @@ from temporalio.client import Client
 from sandbox.adapters.load import run_load
 from sandbox.environment import apply_platform, residue
 from sandbox.errors import LocalError
-from sandbox.local import LocalServers, down, is_alive, last_lines, spawn, up
+from sandbox.local import LocalServers, down, is_alive, last_lines, spawn, status, up
 from sandbox.model.load import LoadResult
 from sandbox.ports import Cluster
 from sandbox.settings import Settings
@@ -51,6 +51,11 @@ class Stage(NamedTuple):
     def residue(self, trial_id: str) -> list[str]:
         """Return what a trial has left behind in the cluster."""
         return residue(self.cluster, trial_id)
+
+    def resident_bytes(self) -> int:
+        """Return the resident memory of every process started, pods left out."""
+        found = status(self.settings)
+        return sum(item.resident_bytes or 0 for item in found if item.alive)
 
     def load(self, profile: str, *, host: str, seconds: float) -> LoadResult:
         """Run a load test against an address inside the cluster.

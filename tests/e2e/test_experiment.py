@@ -1,0 +1,102 @@
+"""The whole loop, as a person starts it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def test_the_case_goes_through_the_whole_loop(result):
+    """From a returned application to version 2 of the rulebook."""
+    assert result["trial"]["state"] == "closed"
+    assert result["application"]["defects_first"] >= 2
+    assert result["decision"]["outcome"] == "approved_with_conditions"
+    assert result["decision"]["refused_attempts"] >= 1
+    assert result["proposal"]["adopted_too_early"] is False
+    assert result["proposal"]["amendments"]
+    name, _, before = result["rulebook"]["before"].partition("@")
+    assert result["rulebook"]["after"] == f"{name}@{int(before) + 1}"
+
+
+def test_the_isolation_was_proven_with_controls(result):
+    """Every forbidden way was blocked, every control passed, every needed way open."""
+    proof = result["environment"]["proof"]
+    assert proof["denied_blocked"] == proof["controls_passed"] == 6
+    assert proof["allowed_reached"] == 2
+    assert proof["attempts"] == 14
+
+
+def test_the_guardrail_froze_the_trial_and_a_review_resumed_it(result):
+    """Harm was signalled by a look, the environment was frozen, the trial went on."""
+    guardrail = result["guardrail"]
+    assert guardrail["looks"] > 3
+    assert guardrail["signalled_at"]
+    assert 0 < guardrail["frozen_after_s"] < 10
+    assert guardrail["resumed"]
+
+
+def test_nothing_is_left_behind(result, sandbox):
+    """No object of the trial is in the cluster any more."""
+    assert result["residue"]["objects"] == 0
+
+
+def test_the_same_seed_gives_the_same_verdicts(runs):
+    """Two runs differ in their times, not in what they find."""
+    first, second = (
+        [(item["subject"], item["verdict"]) for item in run["findings"]] for run in runs
+    )
+    assert first == second
+    assert dict(first)["slow-offers"] == "harm"
+
+
+def test_the_bundle_verifies_and_any_changed_byte_is_found(result, sandbox, tmp_path):
+    """Verification passes; after a change it fails and names the file."""
+    bundle = Path(result["evidence"]["bundle"])
+    assert sandbox("evidence", "verify", str(bundle)).returncode == 0
+    chance = random.Random(11)
+    files = sorted(path for path in bundle.rglob("*") if path.is_file())
+    for number, original in enumerate(files):
+        copy = tmp_path / str(number)
+        shutil.copytree(bundle, copy)
+        changed = copy / original.relative_to(bundle)
+        data = bytearray(changed.read_bytes())
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        changed.write_bytes(data)
+        ended = sandbox("evidence", "verify", str(copy), check=False)
+        assert ended.returncode == 1, original
+        assert "FAIL" in ended.stdout + ended.stderr
+
+
+def test_the_report_is_one_file_without_scripts(result):
+    """It needs nothing else, runs nothing, and holds every chart as a picture."""
+    page = Path(result["report"]).read_text()
+    assert "<script" not in page
+    assert page.count("<svg") >= 3
+    assert not [mark for mark in ('src="http', "url(http", "@import") if mark in page]
+    assert result["trial"]["id"] in page
+
+
+def test_what_the_readme_shows_can_be_done(result, sandbox):
+    """Cases, log, rules and manifests are listed in every form."""
+    trial = result["trial"]["id"]
+    names = sandbox("trial", "list", "-o", "name").stdout.split()
+    assert trial in names
+    status = json.loads(sandbox("trial", "get", trial, "-o", "json").stdout)
+    assert status["state"] == "closed"
+    entries = json.loads(
+        sandbox("evidence", "log", "--trial", trial, "-o", "json").stdout
+    )
+    kinds = {entry["kind"] for entry in entries}
+    assert {"plan", "isolation-proof", "breach", "segment", "finding"} <= kinds
+    rules = sandbox("rule", "list", "-o", "name").stdout.split()
+    assert result["rulebook"]["after"] in rules
+    assert "NetworkPolicy" in sandbox("trial", "manifests", trial).stdout
+    assert "not-shown" not in sandbox("evidence", "log").stdout
+    found = json.loads(sandbox("doctor", "-o", "json", check=False).stdout)
+    assert {"machine.root", "temporal.server"} <= {item["id"] for item in found}
