@@ -33,9 +33,9 @@ from workflows.messages import (
 _APPROVER = Actor(name="Ren Sato", role="approver", represents="transport")
 _OWNER = Actor(name="Mei Tanaka", role="rule-owner", represents="transport")
 _PLATFORM = Actor(name="Platform team", role="platform-operator")
-_STEADY_S = 30.0
-_SLOW_S = 30.0
-_PATIENCE_S = 120.0
+_STEADY_S = 20.0
+_SLOW_S = 25.0
+_PATIENCE_S = 180.0
 
 
 class Rehearsal(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sandbox.findings.tally import busiest_minute
+from sandbox.findings.tally import busiest_minute, units_of
 from sandbox.model.application import Application
 from sandbox.model.decision import Condition
 from sandbox.model.finding import ConditionKept, ExitReport, Finding
@@ -85,8 +85,9 @@ def _kept(condition: Condition, course: TrialCourse) -> ConditionKept:
             condition=condition.id, kept=True, evidence=course.checked[condition.id]
         )
     most = condition.caps.get(_RATE)
-    if most is not None and course.observations:
-        seen = busiest_minute(_busiest_rule(course.observations))
+    requests = _requests(course)
+    if most is not None and requests:
+        seen = busiest_minute(requests)
         others = ", ".join(name for name in condition.caps if name != _RATE)
         kept = None if seen <= most and others else seen <= most
         return ConditionKept(
@@ -102,14 +103,16 @@ def _kept(condition: Condition, course: TrialCourse) -> ConditionKept:
     )
 
 
-def _busiest_rule(observations: Sequence[Observation]) -> list[Observation]:
-    """Units of the rule that saw most of them, each span once, in order."""
-    by_rule: dict[str, dict[tuple[str, str], Observation]] = {}
-    for item in observations:
-        key = (item.trace_id, item.span_id)
-        by_rule.setdefault(item.rule, {}).setdefault(key, item)
-    most = max(by_rule.values(), key=len)
-    return sorted(most.values(), key=lambda item: item.started_at)
+def _requests(course: TrialCourse) -> list[Observation]:
+    """Units of the rule the plan speaks of, of the one that saw most, in order.
+
+    A rule the plan does not speak of may be about something else than a request, for
+    example about every span of every service.
+    """
+    plan = course.application.plan
+    rules = {goal.estimand.of for goal in plan.goals} | {h.of for h in plan.harms}
+    units = (units_of(rule, course.observations) for rule in rules)
+    return max(units, key=len, default=[])
 
 
 def _uncertain(findings: Sequence[Finding]) -> tuple[str, ...]:

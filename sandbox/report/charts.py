@@ -18,7 +18,7 @@ from sandbox.findings import units_of
 from sandbox.model.finding import Look
 from sandbox.model.observation import Observation
 from sandbox.model.rule import Rule
-from sandbox.report.drawing import ALARM, BAND, CALM, WIDTH, Drawing, to_svg
+from sandbox.report.drawing import ALARM, BAND, CALM, CLOCK, WIDTH, Drawing, to_svg
 from sandbox.report.layers import (
     Layer,
     freezes,
@@ -156,7 +156,7 @@ def _statistic(looks: Sequence[Look], threshold: float) -> list[Layer]:
         ]
     )
     top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
-    at = alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc"))
+    at = alt.X("at:T", axis=CLOCK, scale=alt.Scale(type="utc"))
     llr = alt.Y("llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top]))
     steps = alt.Chart(data).mark_line(
         color=CALM, strokeWidth=2, interpolate="step-after"

@@ -34,6 +34,12 @@ _NAMES = {
     BAND: "band",
     FROZEN: "frozen",
 }
+CLOCK = alt.Axis(
+    title="time (UTC)",
+    formatType="utc",
+    format={"hours": "%H:%M", "minutes": "%H:%M", "seconds": ":%S"},
+)
+"""Axis of time; the library's own writes hours without saying which half of the day."""
 WIDTH = 680
 _INNER_ROLES = re.compile(
     r' (?:role="graphics-[^"]*"|aria-roledescription="[^"]*"|aria-label="[^"]*")'

@@ -17,7 +17,16 @@ import altair as alt
 from sandbox.model.observation import Observation
 from sandbox.model.rule import Rule
 from sandbox.model.trial import Pause
-from sandbox.report.drawing import ALARM, CALM, DOUBT, FROZEN, INK, MUTED, WIDTH
+from sandbox.report.drawing import (
+    ALARM,
+    CALM,
+    CLOCK,
+    DOUBT,
+    FROZEN,
+    INK,
+    MUTED,
+    WIDTH,
+)
 
 Layer = Any
 """A chart that can be laid over another; Altair has no one type for it."""
@@ -42,7 +51,7 @@ def freezes(pauses: Sequence[Pause], within: tuple[datetime, datetime]) -> list[
     if not values:
         return []
     base = alt.Chart(inline(values))
-    start = alt.X("from:T", scale=alt.Scale(type="utc"), title="time (UTC)")
+    start = alt.X("from:T", axis=CLOCK, scale=alt.Scale(type="utc"))
     return [
         base.mark_rect(color=FROZEN, opacity=0.8).encode(start, x2="to:T"),
         base.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED).encode(
@@ -67,7 +76,7 @@ def unit_points(units: Sequence[Observation]) -> Layer:
         alt.Chart(inline(values))
         .mark_point(filled=True, size=26, opacity=0.75)
         .encode(
-            alt.X("at:T", title="time (UTC)", scale=alt.Scale(type="utc")),
+            alt.X("at:T", axis=CLOCK, scale=alt.Scale(type="utc")),
             alt.Y("s:Q", title="seconds"),
             alt.Color("result:N", scale=result),
             alt.Shape("result:N", scale=shapes),

@@ -20,7 +20,19 @@ REF = RulebookRef(rulebook="transport", version=3, digest=DIGEST)
 
 def application() -> Application:
     text = {name: "…" for name in ("novelty", "public_benefit", "readiness")}
-    plan = {"goals": [], "order_of_analysis": [], "settling_time": "PT1S"}
+    harm = {
+        "harm": "h",
+        "of": "r",
+        "baseline_rate": 0.1,
+        "signal": {"design": "maxsprt", "alpha": 0.01},
+        "action": "pause",
+    }
+    plan = {
+        "goals": [],
+        "harms": [harm],
+        "order_of_analysis": [],
+        "settling_time": "PT1S",
+    }
     limits = {"cpu": "1", "memory": "64Mi", "pods": 2}
     return Application.model_validate(
         {

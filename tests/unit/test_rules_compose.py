@@ -73,7 +73,7 @@ def test_an_approval_becomes_an_overlay_on_exactly_one_version():
     assert modification.set == {"max_offer_s": 1.5}
     (guardrail,) = rule.guardrails
     assert (guardrail.watches, guardrail.action) == ("dispatch/offer-time", "pause")
-    assert guardrail.harm.baseline_rate == 0.005
+    assert guardrail.harm.baseline_rate == 0.02
     assert rule.conditions == DECISION.conditions
     assert rule.plan_digest == DIGEST
     assert compile_rules(BOOK, rule)
