@@ -93,9 +93,8 @@ async def run(stage: Stage) -> dict[str, Any]:
 
 
 async def _open(stage: Stage) -> Rehearsal:
-    images = stage.servers.images if stage.servers else stage.settings.images
     number = 1 + len(stage.ledger.records.cases())
-    papers = read_papers(number, images=images)
+    papers = read_papers(number, images=stage.images)
     publish_rulebook(stage.ledger, papers.rulebook)
     return Rehearsal(stage, papers, TrialClient(stage.client, papers.trial_id))
 

@@ -1,7 +1,8 @@
-"""The experiment on real servers, twice with one seed, in one state directory.
+"""The experiment on real servers, twice with one seed.
 
-The servers stay up between the runs, so that the commands of the README can be tried on
-what the first left; afterwards they are stopped.
+The first run starts the servers and leaves them up, so that commands can be tried on
+what it left. The second has a state directory of its own and uses those servers as
+somebody else's: Temporal by its address, the cluster by the name of its context.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 from sandbox.settings import Settings
 
+_RUN = ("experiment", "run", "ride-dispatch", "--seed", "7", "-o", "json")
 _COMMAND = (sys.executable, "-m", "workflows.cli")
 Sandbox = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -41,9 +43,17 @@ def home() -> Iterator[Path]:
 def sandbox(home: Path) -> Iterator[Sandbox]:
     """The `sandbox` command on that directory."""
 
-    def call(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: str, check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        given = {"SANDBOX_HOME": str(home), **variables}
         ended = subprocess.run(
-            ["env", f"SANDBOX_HOME={home}", *_COMMAND, *arguments],
+            [
+                "env",
+                *(f"{name}={value}" for name, value in given.items()),
+                *_COMMAND,
+                *arguments,
+            ],
             capture_output=True,
             text=True,
             timeout=1500,
@@ -57,10 +67,28 @@ def sandbox(home: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def runs(sandbox: Sandbox) -> list[dict[str, Any]]:
+def runs(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     """Results of two runs with the same seed."""
-    command = ("experiment", "run", "ride-dispatch", "--seed", "7", "--keep")
-    return [json.loads(sandbox(*command, "-o", "json").stdout) for _ in range(2)]
+    first = json.loads(sandbox(*_RUN, "--keep").stdout)
+    servers = json.loads(sandbox("local", "up", "-o", "json").stdout)
+    host = servers["host_address"]
+    second = sandbox(
+        *_RUN,
+        *("--temporal", servers["temporal_address"]),
+        *("--context", servers["context"]),
+        SANDBOX_HOME=str(tmp_path_factory.mktemp("second")),
+        SANDBOX_KUBECONFIG=servers["kubeconfig"],
+        SANDBOX_TEMPORAL_NAMESPACE="second",
+        SANDBOX_IMAGES=json.dumps(servers["images"]),
+        SANDBOX_LOAD_SOURCE=f"{host}/32",
+        SANDBOX_RECORDER_HOST=host,
+        SANDBOX_RECORDER_HTTP_PORT="24318",
+        SANDBOX_RECORDER_GRPC_PORT="24317",
+        SANDBOX_RECORDER_ADMIN_PORT="34318",
+    )
+    return [first, json.loads(second.stdout)]
 
 
 @pytest.fixture(scope="session")

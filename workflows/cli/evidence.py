@@ -51,6 +51,13 @@ def show_log(
     emit(rows, output, name="entry")
 
 
+@app.command("key")
+def show_key(home: Home = None) -> None:
+    """Print the public key of the log, to be handed over on another way."""
+    ledger, _ = open_ledger(read_settings(home))
+    typer.echo(ledger.signer.public_key.hex())
+
+
 @app.command("bundle")
 def bundle(
     trial: Annotated[str, typer.Argument(help="Name of the trial.")],

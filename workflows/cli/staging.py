@@ -15,7 +15,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from json import dumps
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from temporalio.client import Client
 
@@ -40,7 +42,8 @@ class Stage(NamedTuple):
     """A running installation, as an experiment sees it."""
 
     settings: Settings
-    servers: LocalServers | None
+    images: dict[str, str]
+    """Image name → digest, as the cluster holds them."""
     client: Client
     ledger: Ledger
     cluster: Cluster
@@ -58,12 +61,12 @@ class Stage(NamedTuple):
         return sum(item.resident_bytes or 0 for item in found if item.alive)
 
     def load(self, profile: str, *, host: str, seconds: float) -> LoadResult:
-        """Run a load test against an address inside the cluster.
+        """Run a load test against an address that the cluster gave to a service.
 
         Raises:
             LoadError: The generator did not run as asked.
         """
-        allow = [self.servers.service_range] if self.servers else []
+        allow = [urlsplit(host).hostname or ""]
         number = len(list(self.settings.home.glob("log/load-*.log"))) + 1
         return run_load(
             profile,
@@ -103,7 +106,7 @@ async def set_stage(
                 await asyncio.to_thread(down, settings, progress=_quietly(progress))
 
 
-def _servers(settings: Settings, progress: Progress) -> LocalServers | None:
+def _servers(settings: Settings, progress: Progress) -> LocalServers:
     return up(
         settings,
         progress=_quietly(progress),
@@ -114,14 +117,14 @@ def _servers(settings: Settings, progress: Progress) -> LocalServers | None:
 
 async def _open(
     settings: Settings,
-    servers: LocalServers | None,
+    servers: LocalServers,
     wish: Wish,
     progress: Progress,
 ) -> Stage:
     ledger, _ = open_ledger(settings)
     cluster = open_cluster(settings, servers)
     await asyncio.to_thread(apply_platform, cluster)
-    address = settings.temporal or (servers.temporal_address if servers else "")
+    address = settings.temporal or servers.temporal_address
     client = await connect(address, namespace=settings.temporal_namespace)
     progress.wait("recorder")
     _start(settings, servers, "recorder")
@@ -132,7 +135,7 @@ async def _open(
     await schedule_reaper(client, every=_REAPER_EVERY)
     return Stage(
         settings=settings,
-        servers=servers,
+        images=settings.images if settings.context else servers.images,
         client=client,
         ledger=ledger,
         cluster=cluster,
@@ -142,16 +145,16 @@ async def _open(
     )
 
 
-def _start(settings: Settings, servers: LocalServers | None, name: str) -> None:
+def _start(settings: Settings, servers: LocalServers, name: str) -> None:
     if is_alive(settings, name):
         return
+    chosen = settings.model_dump(mode="json", exclude_defaults=True)
     env = {
-        f"SANDBOX_{field.upper()}": str(value)
-        for field, value in settings.model_dump(exclude_defaults=True).items()
-        if value is not None
+        f"SANDBOX_{field.upper()}": value if isinstance(value, str) else dumps(value)
+        for field, value in chosen.items()
     }
     env["SANDBOX_HOME"] = str(settings.home)
-    if servers is not None and not settings.context:
+    if not settings.context:
         env["SANDBOX_RECORDER_HOST"] = servers.host_address
     argv = [sys.executable, "-m", "workflows.cli", name, "run"]
     spawn(settings, name, argv, env=env)
