@@ -49,6 +49,7 @@ TABLE: dict[str, Options] = {
     "prepare_trial": Options("ledger", 30),
     "close_trial": Options("ledger", 300, heartbeat=30),
     "draft_proposal": Options("ledger", 300, heartbeat=30),
+    "open_consultation": Options("ledger", 20),
     "keep_consultation": Options("ledger", 20),
     "adopt_proposal": Options("ledger", 60),
     "write_bundles": Options("ledger", 120, heartbeat=30),

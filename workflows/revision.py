@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
         EntryDraft,
         FileComment,
         KeepConsultation,
+        OpenConsultation,
         ProposalSummary,
         RevisionInput,
         RevisionStatus,
@@ -63,11 +64,12 @@ class RevisionWorkflow:
     async def run(self, start: RevisionInput) -> RevisionStatus:
         """Draft, consult, and wait for the adoption."""
         draft = DraftProposal(revision=start, at=workflow.now())
-        drafted = await perform(ReviseActivities.draft_proposal, draft)
-        self._proposal = drafted.summary
-        self._consultation = drafted.consultation
+        self._proposal = await perform(ReviseActivities.draft_proposal, draft)
+        opening = OpenConsultation(revision=start, at=workflow.now())
+        consultation = await perform(ReviseActivities.open_consultation, opening)
+        self._consultation = consultation
         await self._keep()
-        left = drafted.consultation.open.end - workflow.now()
+        left = consultation.open.end - workflow.now()
         await workflow.sleep(max(left, timedelta()))
         self._closed = True
         await workflow.wait_condition(lambda: self._adopted is not None)

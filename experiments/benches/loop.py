@@ -62,15 +62,18 @@ def _run() -> dict[str, Any]:
     cache = Settings().home / "servers"
     cache.mkdir(parents=True, exist_ok=True)
     (home / "servers").symlink_to(cache)
-    command = [sys.executable, "-m", "workflows.cli", "experiment", "run"]
-    options = ["ride-dispatch", "-o", "json", "--home", str(home)]
+    sandbox = [sys.executable, "-m", "workflows.cli"]
+    run = [*sandbox, "experiment", "run", "ride-dispatch", "-o", "json"]
+    there = ["--home", str(home)]
     try:
         ended = subprocess.run(
-            [*command, *options], stdout=subprocess.PIPE, check=True, timeout=900
+            [*run, *there], stdout=subprocess.PIPE, check=True, timeout=900
         )
         found: dict[str, Any] = json.loads(ended.stdout)
         return found
     finally:
+        # Also when the run was killed: what it started is known only from its home.
+        subprocess.run([*sandbox, "local", "down", *there], check=True)
         shutil.rmtree(home, ignore_errors=True)
 
 

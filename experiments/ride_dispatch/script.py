@@ -87,7 +87,8 @@ async def run(stage: Stage) -> dict[str, Any]:
         course.loads.append(await _load_until_expiry(play))
         course.closed = await _reach(play, "closed")
     with progress.stage("consultation and adoption"):
-        course.revision = await _revise(play)
+        async with asyncio.timeout(_PATIENCE_S):
+            course.revision = await _revise(play)
     with progress.stage("verification and report"):
         return await asyncio.to_thread(tell, stage, course)
 

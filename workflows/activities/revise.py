@@ -27,9 +27,9 @@ from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.messages import (
     AdoptionResult,
     AdoptProposal,
-    DraftedProposal,
     DraftProposal,
     KeepConsultation,
+    OpenConsultation,
     ProposalSummary,
     RevisionInput,
 )
@@ -45,8 +45,8 @@ class ReviseActivities:
         self._bundles = bundles
 
     @activity_method
-    def draft_proposal(self, draft: DraftProposal) -> DraftedProposal:
-        """Draft amendments from the findings of trials, and open them for comment."""
+    def draft_proposal(self, draft: DraftProposal) -> ProposalSummary:
+        """Draft amendments from the findings of trials."""
         revision, ledger = draft.revision, self._ledger
         rulebook = ledger.records.rulebook(revision.rulebook)
         proposal = propose(
@@ -60,16 +60,22 @@ class ReviseActivities:
         entry_id = f"{owner}/proposal/{revision.number}"
         ledger.write("proposal", entry_id, owner, proposal)
         digest = ledger.records.put_document(owner, "proposal", proposal)
-        return DraftedProposal(
-            summary=ProposalSummary(
-                proposal=proposal.proposal,
-                version=proposal.amends.version,
-                digest=digest,
-                amendments=len(proposal.amendments),
-            ),
-            consultation=open_consultation(
-                proposal, regime=revision.regime, at=draft.at
-            ),
+        return ProposalSummary(
+            proposal=proposal.proposal,
+            version=proposal.amends.version,
+            digest=digest,
+            amendments=len(proposal.amendments),
+        )
+
+    @activity_method
+    def open_consultation(self, opening: OpenConsultation) -> Consultation:
+        """Open the drafted proposal for comment, for the time the regime asks for."""
+        revision = opening.revision
+        found = self._ledger.records.get_document(_owner(revision), "proposal")
+        return open_consultation(
+            RevisionProposal.model_validate(found),
+            regime=revision.regime,
+            at=opening.at,
         )
 
     @activity_method

@@ -31,11 +31,11 @@ class ProposalSummary(Record):
     amendments: int
 
 
-class DraftedProposal(Record):
-    """A drafted proposal, open for comment."""
+class OpenConsultation(Record):
+    """Activity: open a drafted proposal for comment, from now on."""
 
-    summary: ProposalSummary
-    consultation: Consultation
+    revision: RevisionInput
+    at: Instant
 
 
 class FileComment(Record):
