@@ -120,13 +120,14 @@ class Stages:
             )
         environment = self._state.environment
         if environment is not None and environment.state == "ready":
-            self._journal.change(started_at=workflow.now())
-            await self._journal.step("start", "the environment is ready and proven")
+            # The watch begins before the trial does: nothing may run unwatched.
             window = self._state.regime.monitoring_window
             seconds = (self._journal.after(window) - workflow.now()).total_seconds()
             await start_monitor(
                 MonitorState(trial_id=self._state.trial_id, window_s=seconds)
             )
+            self._journal.change(started_at=workflow.now())
+            await self._journal.step("start", "the environment is ready and proven")
             return
         detail = environment.detail if environment else "no environment in time"
         self._journal.change(failure=detail)
