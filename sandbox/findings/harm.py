@@ -21,8 +21,8 @@ from sandbox.findings.tally import Tally, look_points, tallies, units_of
 from sandbox.model.application import Harm
 from sandbox.model.finding import Bounds, Counts, Look, Verdict
 from sandbox.model.observation import Breach, Observation
-from sandbox.model.rule import Guardrail, HarmLimit
 from sandbox.monitor import GuardrailState, advance, rearm, start
+from sandbox.rules import guardrail_of
 
 
 class HarmJudgement(NamedTuple):
@@ -38,22 +38,6 @@ class HarmJudgement(NamedTuple):
     units: tuple[Observation, ...]
     live: tuple[Breach, ...]
     replayed: tuple[Breach, ...]
-
-
-def guardrail_of(harm: Harm) -> Guardrail:
-    """Return the guardrail by which a plan's harm is watched."""
-    return Guardrail(
-        id=harm.harm,
-        watches=harm.of,
-        harm=HarmLimit(
-            baseline_rate=harm.baseline_rate,
-            design=harm.signal.design,
-            alpha=harm.signal.alpha,
-            min_events=harm.signal.min_events,
-            horizon=harm.signal.horizon,
-        ),
-        action=harm.action,
-    )
 
 
 def judge_harm(harm: Harm, evidence: TrialEvidence) -> HarmJudgement:

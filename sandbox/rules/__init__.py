@@ -9,7 +9,7 @@
 | `mentions` | which fields does an expression read? |
 """
 
-from sandbox.rules.compose import compose
+from sandbox.rules.compose import compose, guardrail_of
 from sandbox.rules.expression import CompiledRules, RuleOutcome, compile_rules
 from sandbox.rules.rulebook import (
     check_rulebook,
@@ -28,6 +28,7 @@ __all__ = [
     "compile_rules",
     "compose",
     "expression_problem",
+    "guardrail_of",
     "parameters_in_force",
     "read_rulebook",
     "reference",

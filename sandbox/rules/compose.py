@@ -59,7 +59,7 @@ def compose(
         scope=_scope(application, decision),
         overlays=_overlays(application),
         conditions=decision.conditions,
-        guardrails=tuple(_guardrail(harm) for harm in application.plan.harms),
+        guardrails=tuple(guardrail_of(harm) for harm in application.plan.harms),
         plan_digest=plan_digest,
     )
 
@@ -142,7 +142,8 @@ def _overlays(application: Application) -> tuple[Waiver, ...]:
     )
 
 
-def _guardrail(harm: Harm) -> Guardrail:
+def guardrail_of(harm: Harm) -> Guardrail:
+    """Return the guardrail by which a harm of the plan is watched."""
     return Guardrail(
         id=harm.harm,
         watches=harm.of,

@@ -240,7 +240,7 @@ class Stages:
     async def _review(self, stage: str, opened_at: datetime) -> ReviewResult:
         number = self._state.reviews + 1
         review_id = f"review/{self._state.trial_id}/{stage}/{number}"
-        self._journal.change(reviews=number, review_id=review_id)
+        self._journal.change(reviews=number)
         start = ReviewInput.model_validate(
             {
                 "trial_id": self._state.trial_id,
@@ -251,6 +251,9 @@ class Stages:
                 "opened_at": opened_at,
             }
         )
-        return await workflow.execute_child_workflow(
+        review = await workflow.start_child_workflow(
             ReviewWorkflow.run, start, id=review_id
         )
+        # Named only now: whoever reads the name may call on it at once.
+        self._journal.change(review_id=review_id)
+        return await review
