@@ -104,6 +104,14 @@ def dispatch(address):
         return json.load(answer)
 
 
+def answers(address):
+    """Whether a dispatch is answered; a Service takes a moment to reach its pods."""
+    try:
+        return bool(dispatch(address)["Driver"])
+    except OSError:
+        return False
+
+
 def eventually(claim):
     left = wait_until(
         lambda: [] if claim() else ["not yet"], wait_s=30, pause=time.sleep
@@ -150,7 +158,7 @@ def test_life(cluster, servers, recorder, make_spec, manifests):
         apply_environment(cluster, spec, recorder_token="first")
         assert proven(cluster, spec, servers).holds
         deploy_system(cluster, spec, manifests, wait_s=90)
-        assert dispatch(frontend(cluster, spec))["Driver"]
+        eventually(lambda: answers(frontend(cluster, spec)))
         eventually(lambda: ("/v1/traces", "Bearer first") in recorder.seen)
 
         stream = Stream(frontend(cluster, spec))
@@ -171,7 +179,7 @@ def test_life(cluster, servers, recorder, make_spec, manifests):
         apply_environment(cluster, spec, recorder_token="second")
         assert proven(cluster, spec, servers).holds
         thaw(cluster, spec, manifests, wait_s=90)
-        assert dispatch(frontend(cluster, spec))["Driver"]
+        eventually(lambda: answers(frontend(cluster, spec)))
         eventually(lambda: ("/v1/traces", "Bearer second") in recorder.seen)
         assert ("/v1/traces", "Bearer first") not in recorder.seen[heard:]
         assert len(residue(cluster, "lived")) > 20

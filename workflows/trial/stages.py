@@ -175,6 +175,7 @@ class Stages:
         if not decided or not review.done():
             review.cancel()
             await asyncio.gather(review, return_exceptions=True)
+            self._journal.change(review_id="")
             act: Act = "stop" if self._state.stop_requested else "expire"
             await self._journal.step(
                 act, self._state.stop_requested or "ended while paused"
