@@ -44,6 +44,15 @@ class Requests:
     def __init__(self, profile: LoadProfile, *, seed: int, user: int) -> None:
         self._profile = profile
         self._random = random.Random(f"{seed}/{user}")
+        self._offset = random.Random(f"{seed}/{user}/offset").random()
+
+    @property
+    def offset_s(self) -> float:
+        """Seconds this user waits before the first request, within one pace.
+
+        Users that all ask at the same instants are a wave, not a day's traffic.
+        """
+        return self._offset * self._profile.pace_s
 
     def __iter__(self) -> Requests:
         return self

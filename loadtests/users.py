@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 from locust import constant_pacing, task
@@ -25,6 +26,10 @@ class Customer(FastHttpUser):
         number = next(self.numbers)
         self.requests = Requests(self.profile, seed=options.load_seed, user=number)
         self._pace = constant_pacing(self.profile.pace_s)
+
+    def on_start(self) -> None:
+        """Arrive at a moment of one's own."""
+        time.sleep(self.requests.offset_s)
 
     def wait_time(self) -> float:
         """Return the seconds until the next request is due."""

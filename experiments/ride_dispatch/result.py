@@ -119,7 +119,8 @@ def _environment(ready: TrialStatus | None) -> dict[str, Any]:
     assert proof is not None
     return {
         "namespace": ready.environment.namespace,
-        "ready_s": ready.environment.seconds,
+        "ready_s": proof.proven_s,
+        "system_ready_s": ready.environment.seconds,
         "proof": {
             "attempts": proof.attempts,
             "allowed_reached": proof.allowed_reached,

@@ -119,6 +119,8 @@ class ProvisionActivities:
         token = self._new_token(spec)
         apply_environment(self._cluster, spec, recorder_token=token)
         proof = self._prove(spec, task)
+        proven_s = (self._ledger.clock.now() - started_at).total_seconds()
+        proof = proof.model_copy(update={"proven_s": round(proven_s, 3)})
         start_system(
             self._cluster, spec, manifests, wait_s=_WAIT_S, pause=_heartbeating
         )

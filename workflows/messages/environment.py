@@ -13,6 +13,8 @@ class ProofSummary(Record):
 
     digest: Digest
     holds: bool
+    proven_s: float = 0.0
+    """From the first object applied to the proof: the environment is ready."""
     attempts: int
     allowed_reached: int
     denied_blocked: int
