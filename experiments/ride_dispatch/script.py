@@ -222,8 +222,11 @@ async def _revise(play: Rehearsal) -> Any:
     for paper in papers.comments.comments:
         comment_id = play.decision_id(paper.comment_id)
         _expect(await revision.comment(paper.text, by=paper.by, comment_id=comment_id))
-    await revision.until(lambda status: status.state == "deciding")
+    decided = await revision.until(lambda status: status.state == "deciding")
     await _answer_comments(play, revision)
+    if decided.proposal is None or decided.proposal.amendments == 0:
+        # The findings support no change: that is a result, and there is nothing to adopt.
+        return early, await revision.status()
     adopted = await revision.adopt(
         "The evidence supports it, and every comment is answered.",
         by=_OWNER,
