@@ -225,7 +225,7 @@ async def _revise(play: Rehearsal) -> Any:
     decided = await revision.until(lambda status: status.state == "deciding")
     await _answer_comments(play, revision)
     if decided.proposal is None or decided.proposal.amendments == 0:
-        # The findings support no change: that is a result, and there is nothing to adopt.
+        # The findings support no change: that is a result too; nothing is adopted.
         return early, await revision.status()
     adopted = await revision.adopt(
         "The evidence supports it, and every comment is answered.",
