@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from sandbox.local.layout import Layout
 from sandbox.local.network import Slot
+from sandbox.local.packet_queue import holding_agent_table
 from sandbox.local.pki import Subject
 from sandbox.local.templates import Values, render_json, render_toml, render_yaml
 
@@ -98,6 +99,13 @@ def first_servers(plan: NodePlan) -> dict[str, list[str]]:
         "containerd": ["containerd", "-c", str(plan.layout.node / "containerd.toml")],
         "kube-apiserver": _apiserver(plan),
     }
+
+
+def before_policy_agent(plan: NodePlan) -> dict[str, list[str]]:
+    """Return the commands that must have worked before the policy agent starts."""
+    if not plan.queues_by_iptables:
+        return {}
+    return {"policy-table": holding_agent_table()}
 
 
 def later_servers(plan: NodePlan) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ from sandbox.local.commands import attempt
 from sandbox.local.control_plane import SYSTEM_PATH
 from sandbox.local.ending import SERVERS
 from sandbox.local.layout import layout_of
-from sandbox.local.network import fallback_works, has_queue_expression
+from sandbox.local.packet_queue import fallback_works, has_queue_expression
 from sandbox.local.processes import alive, find_tracked
 from sandbox.local.templates import load
 from sandbox.local.temporal import NAME as TEMPORAL
@@ -111,9 +111,11 @@ def _queue(id_: str) -> Check:
         id=id_,
         ok=False,
         what="packets cannot be handed to the policy agent: neither nftables' queue "
-        "expression nor iptables' NFQUEUE with connlabel works",
-        remedy="use a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NETFILTER_XT_TARGET_"
-        f"NFQUEUE and CONFIG_NETFILTER_XT_MATCH_CONNLABEL, {_OTHER_CLUSTER}",
+        "expression works, nor iptables' NFQUEUE with connlabel and a table with an "
+        "owner",
+        remedy="use a kernel with CONFIG_NFT_QUEUE, or one from 5.12 on with CONFIG_"
+        "NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NETFILTER_XT_MATCH_CONNLABEL, "
+        f"{_OTHER_CLUSTER}",
     )
 
 

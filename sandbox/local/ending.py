@@ -22,6 +22,7 @@ SERVERS = (
     "etcd",
     "containerd",
     "kube-apiserver",
+    "policy-table",
     "kubelet",
     "kube-controller-manager",
     "kube-scheduler",

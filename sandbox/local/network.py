@@ -7,9 +7,6 @@ Rules of this module:
   takes the slot in one atomic step; the kernel frees it with the namespace.
 * Between pods only IPv4 and ARP pass. Policies name IPv4 addresses, and the link-local
   addresses every interface gives itself in IPv6 would pass beside them.
-* The policy agent decides in user space. Where the kernel lacks the nftables `queue`
-  expression (CONFIG_NFT_QUEUE), the agent cannot hand packets to itself; then, and only
-  then, iptables rules of the same meaning do it, and nothing passes without it.
 """
 
 from __future__ import annotations
@@ -28,11 +25,6 @@ _SLOTS = 60
 _WIRES = int(ipaddress.IPv4Address("198.18.0.0"))
 METADATA_ADDRESS = "169.254.169.254"
 """Where clouds serve machine credentials; here a listener that proves reachability."""
-_QUEUE = 100
-# The agent marks a connection it let pass with label 100 of 128, counted from the end
-# of the label's bytes; counted from their start, as connlabel(8) does, that bit is 28.
-_PASSED = ["-m", "connlabel", "--label", "28"]
-
 # Before priority 0: there br_netfilter takes packets away from the bridge's own hooks.
 _ONLY_IPV4 = """table bridge sandbox {
   chain forward {
@@ -188,62 +180,3 @@ for name in iptables ip6tables; do
   echo 1 >/proc/sys/net/bridge/bridge-nf-call-$name
 done
 """
-
-
-def has_queue_expression(prefix: Sequence[str] = ("unshare", "--net")) -> bool:
-    """Return whether nftables can hand packets to user space, by trying it.
-
-    Args:
-        prefix: Enters a network namespace that may be written to.
-    """
-    script = (
-        "add table ip trial\nadd chain ip trial c\nadd rule ip trial c queue num 1\n"
-    )
-    done = attempt([*prefix, "nft", "-f", "-"], stdin=script)
-    if done.returncode == 0:
-        attempt([*prefix, "nft", "delete", "table", "ip", "trial"])
-    return done.returncode == 0
-
-
-def fallback_works() -> bool:
-    """Return whether the iptables rules can be set, by trying them.
-
-    They are tried in a namespace of their own, which ends with the try.
-    """
-    rules = (" ".join(rule) for rule in fallback_rules(Slot(number=0)))
-    script = " && ".join(f"iptables-nft -w {rule}" for rule in rules)
-    return attempt(["unshare", "--net", "sh", "-c", script]).returncode == 0
-
-
-def fallback_rules(slot: Slot) -> list[list[str]]:
-    """Return iptables rules that mean what the policy agent's own rules mean.
-
-    Forwarded packets of pods are decided unless their connection carries the label of
-    one that passed; what the agent lets pass gets the label, and the agent takes it
-    away when policies change. New connections from pods to the node are decided too.
-    """
-    queue = ["-j", "NFQUEUE", "--queue-num", str(_QUEUE)]
-    known = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"]
-    new = ["-m", "conntrack", "--ctstate", "NEW"]
-    pods = slot.pod_range
-    return [
-        ["-t", "mangle", "-A", "FORWARD", *known, *_PASSED, "-j", "ACCEPT"],
-        ["-t", "mangle", "-A", "FORWARD", "-s", pods, *queue],
-        ["-t", "mangle", "-A", "FORWARD", "-d", pods, *queue],
-        ["-t", "mangle", "-A", "INPUT", "-s", pods, *new, *queue],
-        ["-t", "filter", "-A", "FORWARD", "-s", pods, *_PASSED, "--set"],
-        ["-t", "filter", "-A", "FORWARD", "-d", pods, *_PASSED, "--set"],
-    ]
-
-
-def queue_to_agent(slot: Slot, keeper: Tracked) -> bool:
-    """Hand pods' packets to the agent where it cannot do so itself.
-
-    Returns:
-        Whether this machine's kernel needed it.
-    """
-    if has_queue_expression(inside(keeper)):
-        return False
-    for rule in fallback_rules(slot):
-        run([*inside(keeper), "iptables-nft", "-w", *rule])
-    return True

@@ -42,9 +42,9 @@ from sandbox.local.layout import Layout, Progress, layout_of
 from sandbox.local.network import (
     METADATA_ADDRESS,
     connect,
-    queue_to_agent,
     take_slot,
 )
+from sandbox.local.packet_queue import agent_table_is_held, queue_to_agent
 from sandbox.local.pki import (
     client_subjects,
     issue,
@@ -199,6 +199,9 @@ def _start_later(start: _Start, api: client.ApiClient) -> None:
     filled = control_plane.values(start.plan)
     objects = render_objects("node/cluster.yaml", filled)
     _wait(start, "kube-apiserver", lambda: apply_objects(api, objects))
+    _spawn_all(start, control_plane.before_policy_agent(start.plan))
+    if start.plan.queues_by_iptables:
+        _wait(start, "policy-table", partial(agent_table_is_held, start.keeper))
     _spawn_all(start, control_plane.later_servers(start.plan))
     _start_beacons(start)
     start.progress("kubernetes", "waiting for the node and its DNS")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,36 @@ def _fetched(address):
             return wire.recv(4096).startswith(b"HTTP/1.0 200")
     except OSError:
         return False
+
+
+def test_new_connections_do_not_stall_under_policies(cluster, target):
+    """No first packet is lost while the agent decides; the kernel would repeat it
+    after a second at the earliest (RFC 6298, section 2.1).
+    """
+    _wait(lambda: _answers(target, 8080))
+    allow = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
+    cluster.apply([_policy("allow-all", allow)], owner="test")
+    until = time.monotonic() + 5
+    try:
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            runs = list(threads.map(_connect_until, [target] * 8, [until] * 8))
+    finally:
+        ref = ObjectRef(
+            "networking.k8s.io/v1", "NetworkPolicy", _NAMESPACE, "allow-all"
+        )
+        cluster.delete(ref)
+    taken = [seconds for run in runs for seconds in run]
+    assert len(taken) > 100
+    assert max(taken) < 0.9
+
+
+def _connect_until(address, until):
+    taken = []
+    while time.monotonic() < until:
+        begun = time.monotonic()
+        with socket.create_connection((address, 8080), timeout=10):
+            taken.append(time.monotonic() - begun)
+    return taken
 
 
 def test_pods_do_not_meet_over_ipv6_link_local(run, settings, target):

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.local import control_plane, network, templates, temporal
+from sandbox.local import control_plane, network, packet_queue, templates, temporal
 from sandbox.local.control_plane import NodePlan
 from sandbox.local.images import PLANS, reference
 from sandbox.local.layout import Layout, layout_of
@@ -185,7 +185,7 @@ def test_dns_runs_as_nobody_and_forwards_nothing():
 
 def test_fallback_rules_let_only_labelled_connections_pass_undecided():
     """The one accepting rule demands the label; new and unknown packets are queued."""
-    rules = network.fallback_rules(Slot(number=0))
+    rules = packet_queue.fallback_rules(Slot(number=0))
     accepting = [rule for rule in rules if "ACCEPT" in rule]
     assert len(accepting) == 1
     assert accepting[0] == rules[0]

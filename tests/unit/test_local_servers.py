@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -155,6 +156,13 @@ def test_a_beacon_answers_on_its_own_address_only():
         thread.join()
 
 
+def _names(pids):
+    try:
+        return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+    except OSError:
+        return []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make control groups")
 def test_everything_in_a_group_is_killed_and_nothing_else(settings):
     """A process that left its session and parent still dies with its group."""
@@ -165,8 +173,9 @@ def test_everything_in_a_group_is_killed_and_nothing_else(settings):
         argv = ["sh", "-c", script]
         kept = spawn(settings, "kept", ["sleep", "60"])
         spawn(settings, "inside", argv, prefix=cgroups.joining(group))
-        while len(cgroups.processes(group)) < 3:
-            pass
+        # A setsid that had to fork is there for a moment beside its child.
+        while _names(cgroups.processes(group)) != ["sleep"] * 3:
+            time.sleep(0.01)
         assert kept.pid not in cgroups.processes(group)
         assert cgroups.kill(group) == 3
         assert cgroups.processes(group) == set()
