@@ -9,7 +9,7 @@
 | `review` | one decision by several people |
 | `environment` | provision, freeze, thaw, tear down |
 | `monitor` | one window after another |
-| `revision` | proposal, consultation, adoption |
+| `revision` | proposal, consultation, adoption or retention |
 | `reaper` | finds environments past expiry or without an owner |
 | `client` | typed client, used by every door |
 | `worker` | composition root: settings → adapters → activities → workers |

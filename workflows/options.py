@@ -23,6 +23,8 @@ QUEUES: tuple[Queue, ...] = ("control", "ledger", "provision", "enforce", "obser
 """control: workflows. ledger: records, log, keys. provision: creates and removes
 environments. enforce: freezes, and nothing else may keep it waiting. observe: reads
 segments."""
+QUEUE_PREFIX = "sandbox"
+"""What the names of all task queues of one installation begin with."""
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -52,6 +54,7 @@ TABLE: dict[str, Options] = {
     "open_consultation": Options("ledger", 20),
     "keep_consultation": Options("ledger", 20),
     "adopt_proposal": Options("ledger", 60),
+    "retain_rulebook": Options("ledger", 20),
     "write_bundles": Options("ledger", 120, heartbeat=30),
     "seal_segments": Options("ledger", 120, heartbeat=30),
     "provision_environment": Options("provision", 180, heartbeat=15, attempts=5),

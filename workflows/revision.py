@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -21,7 +22,12 @@ with workflow.unsafe.imports_passed_through():
     from sandbox.errors import ProcedureError
     from sandbox.model.decision import Refusal
     from sandbox.model.party import Actor
-    from sandbox.model.proposal import Comment, Consultation, Disposition
+    from sandbox.model.proposal import (
+        Comment,
+        Consultation,
+        Disposition,
+        Retention,
+    )
     from sandbox.model.record import Record
     from sandbox.revision import add_comment, dispose, undisposed
     from workflows.activities.ledger import LedgerActivities
@@ -29,21 +35,23 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import (
         Adopt,
         AdoptionResult,
-        AdoptProposal,
         Answer,
         DisposeComment,
         DraftProposal,
+        EndRevision,
         EntryDraft,
         FileComment,
         KeepConsultation,
         OpenConsultation,
         ProposalSummary,
+        Retain,
         RevisionInput,
         RevisionStatus,
         RulebookChanged,
     )
     from workflows.options import perform
 
+R = TypeVar("R")
 _NOT_LAWFUL = ("ProcedureError", "InputError")
 
 
@@ -59,10 +67,11 @@ class RevisionWorkflow:
         self._consultation: Consultation | None = None
         self._closed = False
         self._adopted: AdoptionResult | None = None
+        self._retained: Retention | None = None
 
     @workflow.run
     async def run(self, start: RevisionInput) -> RevisionStatus:
-        """Draft, consult, and wait for the adoption."""
+        """Draft, consult, and wait for the owner's decision."""
         draft = DraftProposal(revision=start, at=workflow.now())
         self._proposal = await perform(ReviseActivities.draft_proposal, draft)
         opening = OpenConsultation(revision=start, at=workflow.now())
@@ -72,7 +81,7 @@ class RevisionWorkflow:
         left = consultation.open.end - workflow.now()
         await workflow.sleep(max(left, timedelta()))
         self._closed = True
-        await workflow.wait_condition(lambda: self._adopted is not None)
+        await workflow.wait_condition(lambda: self._is_decided)
         await workflow.wait_condition(workflow.all_handlers_finished)
         await self._tell_running_trials()
         await perform(ReviseActivities.write_bundles, start)
@@ -116,10 +125,22 @@ class RevisionWorkflow:
         """Adopt the proposal, when the law allows it."""
 
         async def act() -> Answer:
-            self._adopted = await self._adopt(adopt)
+            task = self._ending(adopt)
+            self._adopted = await _lawfully(ReviseActivities.adopt_proposal, task)
             return Answer(accepted=True)
 
         return await self._attempt("adopt", adopt.decision_id, adopt.by, act)
+
+    @workflow.update
+    async def retain(self, retain: Retain) -> Answer:
+        """Leave the rulebook as it is, when the law allows to decide."""
+
+        async def act() -> Answer:
+            task = self._ending(retain)
+            self._retained = await _lawfully(ReviseActivities.retain_rulebook, task)
+            return Answer(accepted=True)
+
+        return await self._attempt("retain", retain.decision_id, retain.by, act)
 
     @workflow.query
     def status(self) -> RevisionStatus:
@@ -128,8 +149,8 @@ class RevisionWorkflow:
         if consultation is None:
             return RevisionStatus(state="drafting", proposal=self._proposal)
         state = "deciding" if self._closed else "consulting"
-        if self._adopted is not None:
-            state = "adopted"
+        if self._is_decided:
+            state = "adopted" if self._adopted else "retained"
         return RevisionStatus.model_validate(
             {
                 "state": state,
@@ -150,23 +171,25 @@ class RevisionWorkflow:
             )
         return self._consultation
 
-    async def _adopt(self, adopt: Adopt) -> AdoptionResult:
+    @property
+    def _is_decided(self) -> bool:
+        return self._adopted is not None or self._retained is not None
+
+    def _ending(self, decision: Adopt | Retain) -> EndRevision:
+        if self._is_decided:
+            raise ProcedureError(
+                f"the revision is {self.status().state} already; start another one"
+            )
         consultation = self._open
         assert self._proposal is not None
-        task = AdoptProposal(
+        return EndRevision(
             revision=self._start,
-            adopt=adopt,
+            by=decision.by,
+            reason=decision.reason,
             version=self._proposal.version,
             consultation=consultation,
             at=workflow.now(),
         )
-        try:
-            return await perform(ReviseActivities.adopt_proposal, task)
-        except ActivityError as error:
-            cause = error.cause
-            if isinstance(cause, ApplicationError) and cause.type in _NOT_LAWFUL:
-                raise ProcedureError(cause.message) from error
-            raise
 
     async def _attempt(
         self,
@@ -215,7 +238,8 @@ class RevisionWorkflow:
         )
 
     async def _tell_running_trials(self) -> None:
-        assert self._adopted is not None
+        if self._adopted is None:
+            return
         change = RulebookChanged(adopted=self._adopted.after)
         for trial_id in self._adopted.running:
             trial = workflow.get_external_workflow_handle(f"trial/{trial_id}")
@@ -223,3 +247,14 @@ class RevisionWorkflow:
                 await trial.signal("rulebook_changed", change)
             except ApplicationError:
                 workflow.logger.warning("trial %s has ended meanwhile", trial_id)
+
+
+async def _lawfully(method: Callable[[Any, EndRevision], R], task: EndRevision) -> R:
+    """Perform an activity; what it finds unlawful becomes a refusal on record."""
+    try:
+        return await perform(method, task)
+    except ActivityError as error:
+        cause = error.cause
+        if isinstance(cause, ApplicationError) and cause.type in _NOT_LAWFUL:
+            raise ProcedureError(cause.message) from error
+        raise

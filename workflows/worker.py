@@ -45,10 +45,10 @@ from workflows.activities.observe import ObserveActivities
 from workflows.activities.provision import ProvisionActivities
 from workflows.activities.revise import ReviseActivities
 from workflows.activities.site import Site
-from workflows.client import QUEUE_PREFIX, connect
+from workflows.client import connect
 from workflows.environment import EnvironmentWorkflow
 from workflows.monitor import MonitorWorkflow
-from workflows.options import QUEUES, TABLE, Queue, queue_name
+from workflows.options import QUEUE_PREFIX, QUEUES, TABLE, Queue, queue_name
 from workflows.reaper import ReaperWorkflow
 from workflows.review import ReviewWorkflow
 from workflows.revision import RevisionWorkflow

@@ -96,7 +96,8 @@ def summary(result: dict[str, Any]) -> str:
         f"{evidence['segments']} segments; "
         + ("the bundle verifies" if evidence["verified"] else "DOES NOT VERIFY"),
         f"  findings      {verdicts}",
-        f"  rulebook      {rulebook['before']} → {rulebook['after']}",
+        f"  rulebook      {rulebook['before']} → {rulebook['after']}, "
+        f"{rulebook['outcome']}",
         f"  left behind   {result['residue']['objects']} objects",
         f"Bundle: {evidence['bundle']}",
         f"Report: {result['report']}",
@@ -160,7 +161,8 @@ def _finding(body: dict[str, Any]) -> dict[str, Any]:
 def _revision(stage: Stage, course: Course) -> dict[str, Any]:
     assert course.revision is not None
     early, status = course.revision
-    name = course.papers.rulebook.rulebook
+    name, before = course.papers.rulebook.rulebook, course.papers.rulebook.version
+    after = status.adopted.version if status.adopted else before
     proposal = _of(stage.ledger.log.entries(f"rulebook/{name}"), "proposal")[-1]
     return {
         "proposal": {
@@ -172,7 +174,8 @@ def _revision(stage: Stage, course: Course) -> dict[str, Any]:
             "adopted_too_early": early.accepted,
         },
         "rulebook": {
-            "before": f"{name}@{course.papers.rulebook.version}",
-            "after": f"{name}@{status.adopted.version}" if status.adopted else None,
+            "outcome": status.state,
+            "before": f"{name}@{before}",
+            "after": f"{name}@{after}",
         },
     }

@@ -224,15 +224,15 @@ async def _revise(play: Rehearsal) -> Any:
         _expect(await revision.comment(paper.text, by=paper.by, comment_id=comment_id))
     decided = await revision.until(lambda status: status.state == "deciding")
     await _answer_comments(play, revision)
-    if decided.proposal is None or decided.proposal.amendments == 0:
-        # The findings support no change: that is a result too; nothing is adopted.
-        return early, await revision.status()
-    adopted = await revision.adopt(
-        "The evidence supports it, and every comment is answered.",
-        by=_OWNER,
-        decision_id=play.decision_id("adoption"),
-    )
-    _expect(adopted)
+    decision_id = play.decision_id("revision")
+    if decided.proposal is not None and decided.proposal.amendments:
+        reason = "The evidence supports it, and every comment is answered."
+        ended = await revision.adopt(reason, by=_OWNER, decision_id=decision_id)
+    else:
+        # The findings support no change: that is a result too.
+        reason = "The evidence carries no change, and every comment is answered."
+        ended = await revision.retain(reason, by=_OWNER, decision_id=decision_id)
+    _expect(ended)
     return early, await revision.finish()
 
 

@@ -14,5 +14,5 @@
 | `segment` | evidence segments, log entries, checkpoints |
 | `load` | what a load test did, and whether limits held |
 | `finding` | looks, verdicts, findings, the exit report |
-| `proposal` | revision proposals, consultations, adoption |
+| `proposal` | revision proposals, consultations, adoption, retention |
 """

@@ -98,5 +98,26 @@ class Adoption(Record):
     differs_from_draft: tuple[str, ...]
     """Each difference between draft and adopted text with its reason
     (Administrative Procedure Act of Japan, Art. 43(1)(iv))."""
+    reason: str
+    """The owner's own words."""
+    by: Actor
+    at: Instant
+
+
+class Retention(Record):
+    """The owner's decision, after the consultation, to leave the rulebook as it is.
+
+    That nothing was enacted after a consultation is published too (Administrative
+    Procedure Act of Japan, Art. 43(4)).
+    """
+
+    kind: Literal["retention"] = "retention"
+    proposal: str
+    retained: RulebookRef
+    """The version that stays in force."""
+    not_adopted: tuple[Identifier, ...]
+    """Rules whose proposed amendments were not adopted; empty when none was
+    proposed."""
+    reason: str
     by: Actor
     at: Instant

@@ -32,6 +32,7 @@ EntryKind = Literal[
     "comment",
     "disposition",
     "adoption",
+    "retention",
     "erasure",
 ]
 

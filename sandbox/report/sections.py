@@ -83,6 +83,9 @@ def _outcome(story: TrialStory) -> str:
     if story.adoption is not None:
         after = story.adoption.after
         return f"{after.rulebook} is now at version {after.version}"
+    if story.retention is not None:
+        kept = story.retention.retained
+        return f"{kept.rulebook} stays at version {kept.version}"
     if story.proposal is None:
         return ""
     count = len(story.proposal.amendments)
@@ -104,6 +107,9 @@ def facts(story: TrialStory) -> list[Fact]:
     if story.adoption is not None:
         before, after = story.adoption.before, story.adoption.after
         found.append(Fact("Rulebook", f"v{before.version} → v{after.version}"))
+    if story.retention is not None:
+        value = f"v{story.retention.retained.version} retained"
+        found.append(Fact("Rulebook", value, story.retention.reason))
     if story.verification is not None:
         steps = len(story.verification.steps)
         value = "verifies" if story.verification.ok else "does not verify"

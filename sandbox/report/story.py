@@ -7,7 +7,7 @@ from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
 from sandbox.model.load import LoadResult
 from sandbox.model.observation import Breach, Observation
-from sandbox.model.proposal import Adoption, Consultation, RevisionProposal
+from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.record import Instant, Record, TrialId
 from sandbox.model.rule import Rulebook, TemporaryRule
 from sandbox.model.segment import Checkpoint, LoggedEntry, Verification
@@ -39,6 +39,7 @@ class TrialStory(Record):
     proposal: RevisionProposal | None = None
     consultation: Consultation | None = None
     adoption: Adoption | None = None
+    retention: Retention | None = None
     checkpoint: Checkpoint | None = None
     verification: Verification | None = None
     verify_command: str = ""

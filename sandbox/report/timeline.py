@@ -157,7 +157,13 @@ def _disposition(body: Body) -> _Told:
 def _adoption(body: Body) -> _Told:
     after = body.get("after")
     version = after.get("version") if isinstance(after, Mapping) else "?"
-    return f"Version {version} of the rulebook adopted", "", "good"
+    return f"Version {version} of the rulebook adopted", _text(body), "good"
+
+
+def _retention(body: Body) -> _Told:
+    kept = body.get("retained")
+    version = kept.get("version") if isinstance(kept, Mapping) else "?"
+    return f"Version {version} of the rulebook retained", _text(body), "plain"
 
 
 def _load(body: Body) -> _Told:
@@ -183,4 +189,5 @@ _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "comment": _comment,
     "disposition": _disposition,
     "adoption": _adoption,
+    "retention": _retention,
 }

@@ -2,10 +2,11 @@
 
 `propose` drafts amendments from findings (or no change, with reasons); `label_support`
 says how far the evidence reaches; `redline_rows` compares the texts. A consultation is
-opened, commented and answered; `adopt` makes the next version of the rulebook.
+opened, commented and answered; `adopt` makes the next version of the rulebook, `retain`
+leaves it as it is.
 """
 
-from sandbox.revision.adopt import Enactment, adopt, apply_amendments
+from sandbox.revision.adopt import Enactment, adopt, apply_amendments, retain
 from sandbox.revision.consultation import (
     add_comment,
     dispose,
@@ -30,5 +31,6 @@ __all__ = [
     "redline_html",
     "redline_markdown",
     "redline_rows",
+    "retain",
     "undisposed",
 ]

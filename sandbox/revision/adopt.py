@@ -1,13 +1,15 @@
-"""Adoption: the next version of the rulebook, and how it differs from the draft.
+"""The end of a revision: the next version of the rulebook, or the same one retained.
 
 Rules of this module:
 
 * Amendments apply to exactly the version they were written for, all or none.
 * What they produce must itself be a sound rulebook.
-* Nothing is adopted while the consultation is open or a comment is unanswered, nor by
-  anyone but the owner of the rulebook.
+* Nothing is adopted, and nothing is retained, while the consultation is open or a
+  comment is unanswered, nor by anyone but the owner of the rulebook, nor without a
+  reason.
 * Every difference between the draft that was consulted on and the adopted text is
-  published with its reason (Administrative Procedure Act of Japan, Art. 43(1)(iv)).
+  published with its reason (Administrative Procedure Act of Japan, Art. 43(1)(iv)), and
+  so is the decision to enact nothing (Art. 43(4)).
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ from typing import NamedTuple
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.application import Defect
 from sandbox.model.party import Actor
-from sandbox.model.proposal import Adoption, Consultation, RevisionProposal
+from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.rule import Amendment, Rule, Rulebook
 from sandbox.revision.consultation import undisposed
 from sandbox.rules import check_rulebook, reference
 
 
 class Enactment(NamedTuple):
-    """The owner's act: what is adopted, by whom, when."""
+    """The owner's act: what is adopted, by whom, when and why."""
 
     by: Actor
     at: datetime
+    reason: str
     amendments: tuple[Amendment, ...] | None = None
     """As adopted; None adopts the draft as it was consulted on."""
     reasons: Mapping[str, str] = {}
@@ -102,6 +105,38 @@ def adopt(
         after=reference(amended),
         adopted=adopted,
         differs_from_draft=differs,
+        reason=enactment.reason,
+        by=enactment.by,
+        at=enactment.at,
+    )
+
+
+def retain(
+    proposal: RevisionProposal,
+    *,
+    rulebook: Rulebook,
+    consultation: Consultation,
+    enactment: Enactment,
+) -> Retention:
+    """Leave the rulebook as it is after a consultation on a proposal.
+
+    It ends a proposal of no change, and declines one that has amendments.
+
+    Args:
+        proposal: The draft as it was consulted on.
+        rulebook: The version in force.
+        consultation: On this proposal, with its comments and dispositions.
+        enactment: The owner's act; its amendments are not looked at.
+
+    Raises:
+        ProcedureError: It may not be decided now, or not by this person.
+    """
+    _check_lawful(proposal, rulebook, consultation, enactment)
+    return Retention(
+        proposal=proposal.proposal,
+        retained=reference(rulebook),
+        not_adopted=tuple(item.rule for item in proposal.amendments),
+        reason=enactment.reason,
         by=enactment.by,
         at=enactment.at,
     )
@@ -167,11 +202,13 @@ def _check_lawful(
     if by.role != "rule-owner" or by.represents != rulebook.owner:
         problems.append(
             f"{by.name} is {by.role} for {by.represents or 'nobody'}; only the rule"
-            f" owner {rulebook.owner} adopts"
+            f" owner {rulebook.owner} decides"
         )
+    if not enactment.reason.strip():
+        problems.append("no reason is given; say why")
     if problems:
         raise ProcedureError(
-            f"{proposal.proposal} cannot be adopted: " + "; ".join(problems) + "."
+            f"{proposal.proposal} cannot be decided: " + "; ".join(problems) + "."
         )
 
 

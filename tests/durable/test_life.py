@@ -136,13 +136,8 @@ async def test_an_environment_that_cannot_be_proven_fails_the_trial(house):
     assert not [kind for kind in house.kinds() if kind == "look"]
 
 
-@_SHORT
-async def test_findings_become_the_next_version_of_the_rulebook(house):
-    """Too early and unanswered adoptions are refused; then version 2 is published."""
-    await _run(house)
-    house.record([0.4] * 400)
-    await house.trial.until(lambda status: status.state == "closed")
-    revision = RevisionClient(
+def _revision(house):
+    return RevisionClient(
         house.client,
         RevisionInput(
             rulebook=house.papers.rulebook.rulebook,
@@ -153,6 +148,15 @@ async def test_findings_become_the_next_version_of_the_rulebook(house):
         ),
         prefix=house.prefix,
     )
+
+
+@_SHORT
+async def test_findings_become_the_next_version_of_the_rulebook(house):
+    """Too early and unanswered adoptions are refused; then version 2 is published."""
+    await _run(house)
+    house.record([0.4] * 400)
+    await house.trial.until(lambda status: status.state == "closed")
+    revision = _revision(house)
     await revision.propose()
     await revision.until(lambda status: status.state == "consulting")
     early = await revision.adopt("now", by=_OWNER, decision_id=house.id("early"))
@@ -184,3 +188,28 @@ async def test_findings_become_the_next_version_of_the_rulebook(house):
     assert book.version == 2
     bundle = house.adapters.bundles / house.papers.trial_id
     assert verify_bundle(bundle).ok
+
+
+@_SHORT
+async def test_findings_that_carry_no_change_leave_the_rulebook_as_it_is(house):
+    """Nobody adopts nothing; the owner retains the version, on record, with reasons."""
+    await _run(house)
+    await house.trial.until(lambda status: status.state == "closed")
+    revision = _revision(house)
+    await revision.propose()
+    early = await revision.until(lambda status: status.state == "consulting")
+    assert early.proposal.amendments == 0
+    await revision.until(lambda status: status.state == "deciding")
+    nothing = await revision.adopt("now", by=_OWNER, decision_id=house.id("adopt"))
+    assert "nothing to adopt" in nothing.refusal.what
+    stranger = Actor(name="A customer", role="public")
+    for number, by in enumerate((stranger, _OWNER)):
+        kept = await revision.retain(
+            "Not shown.", by=by, decision_id=house.id(f"retain/{number}")
+        )
+        assert kept.accepted == (by is _OWNER)
+    finished = await asyncio.wait_for(revision.finish(), 30)
+    assert (finished.state, finished.adopted) == ("retained", None)
+    book = house.adapters.ledger.records.rulebook(house.papers.rulebook.rulebook)
+    assert book.version == 1
+    assert verify_bundle(house.adapters.bundles / house.papers.trial_id).ok

@@ -20,13 +20,9 @@ def test_the_case_goes_through_the_whole_loop(result):
     assert result["decision"]["refused_attempts"] >= 1
     assert result["proposal"]["adopted_too_early"] is False
     name, _, before = result["rulebook"]["before"].partition("@")
-    if _verdicts(result)["offers-in-time"] == "met":
-        assert result["proposal"]["amendments"]
-        assert result["rulebook"]["after"] == f"{name}@{int(before) + 1}"
-    else:
-        # A stall of the machine can spoil the goal; then no change is proposed.
-        assert result["proposal"]["amendments"] == []
-        assert result["rulebook"]["after"] is None
+    assert result["proposal"]["amendments"]
+    assert result["rulebook"]["outcome"] == "adopted"
+    assert result["rulebook"]["after"] == f"{name}@{int(before) + 1}"
 
 
 def test_the_isolation_was_proven_with_controls(result):
@@ -55,11 +51,10 @@ def _verdicts(run):
     return {item["subject"]: item["verdict"] for item in run["findings"]}
 
 
-def test_the_slower_version_is_found_harmful_in_every_run(runs):
-    """Both runs judge the same subjects, and find the harm that was done."""
-    first, second = (_verdicts(run) for run in runs)
-    assert set(first) == set(second) == {"offers-in-time", "slow-offers"}
-    assert first["slow-offers"] == second["slow-offers"] == "harm"
+def test_every_run_reaches_the_same_verdicts(runs):
+    """The goal is met and the harm that was done is found, on other servers too."""
+    for run in runs:
+        assert _verdicts(run) == {"offers-in-time": "met", "slow-offers": "harm"}
 
 
 def test_the_bundle_verifies_and_any_changed_byte_is_found(result, sandbox, tmp_path):
@@ -104,7 +99,7 @@ def test_what_the_readme_shows_can_be_done(result, sandbox):
     kinds = {entry["kind"] for entry in entries}
     assert {"plan", "isolation-proof", "breach", "segment", "finding"} <= kinds
     rules = sandbox("rule", "list", "-o", "name").stdout.split()
-    assert result["rulebook"]["before"] in rules
+    assert {result["rulebook"]["before"], result["rulebook"]["after"]} <= set(rules)
     assert "NetworkPolicy" in sandbox("trial", "manifests", trial).stdout
     assert "not-shown" not in sandbox("evidence", "log").stdout
     found = json.loads(sandbox("doctor", "-o", "json", check=False).stdout)

@@ -11,7 +11,7 @@ from sandbox.findings import TrialEvidence, judge_evidence
 from sandbox.model.application import Estimand, Harm, Hypothesis, SignalRule, TrialPlan
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.party import Actor
-from sandbox.model.proposal import Comment, Disposition
+from sandbox.model.proposal import Comment, Disposition, Retention
 from sandbox.model.record import Interval
 from sandbox.model.regime import Regime
 from sandbox.model.rule import (
@@ -28,7 +28,7 @@ from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Verificatio
 from sandbox.model.trial import IsolationProof, Pause, ProofAttempt, ProofTarget
 from sandbox.report import TrialStory, render_report
 from sandbox.report.charts import thin
-from sandbox.report.sections import attempts, headline
+from sandbox.report.sections import attempts, facts, headline
 from sandbox.report.timeline import timeline
 from sandbox.revision import (
     Enactment,
@@ -259,7 +259,7 @@ def _story() -> TrialStory:
         proposal,
         rulebook=BOOK,
         consultation=consultation,
-        enactment=Enactment(by=owner, at=T0 + timedelta(seconds=3)),
+        enactment=Enactment(by=owner, at=T0 + timedelta(seconds=3), reason="ok"),
     )
     return TrialStory(
         trial_id="t",
@@ -397,6 +397,28 @@ def test_the_headline_says_what_the_findings_say(story: TrialStory) -> None:
         update={"findings": (), "breaches": (), "proposal": None, "adoption": None}
     )
     assert headline(nothing) == "Nothing to report."
+
+
+def test_a_retained_rulebook_is_told_with_its_reason(story: TrialStory) -> None:
+    """The headline names the version that stays; the figures give the reason."""
+    assert story.adoption is not None
+    retention = Retention(
+        proposal="P-1",
+        retained=story.adoption.before,
+        not_adopted=(),
+        reason="Not shown yet.",
+        by=story.adoption.by,
+        at=T0,
+    )
+    told = story.model_copy(update={"adoption": None, "retention": retention})
+    assert headline(told).endswith("calls stays at version 1.")
+    assert ("v1 retained", "Not shown yet.") in [
+        (fact.value, fact.note) for fact in facts(told)
+    ]
+    entry = logged(0, "retention", retention.model_dump(mode="json"))
+    assert [(row.what, row.detail) for row in timeline([entry])] == [
+        ("Version 1 of the rulebook retained", "Not shown yet.")
+    ]
 
 
 @pytest.mark.parametrize("verdict", ["not_met", "inconclusive", "invalid"])

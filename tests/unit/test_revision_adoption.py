@@ -17,6 +17,7 @@ from sandbox.revision import (
     apply_amendments,
     dispose,
     open_consultation,
+    retain,
     undisposed,
 )
 from sandbox.rules import reference
@@ -120,7 +121,8 @@ def closed(*names: str) -> Consultation:
 
 
 def enactment(**changes: Any) -> Enactment:
-    return Enactment(by=OWNER, at=T0 + timedelta(days=31))._replace(**changes)
+    at = T0 + timedelta(days=31)
+    return Enactment(by=OWNER, at=at, reason="It works.")._replace(**changes)
 
 
 def test_it_is_open_exactly_as_long_as_the_regime_asks_at_least() -> None:
@@ -197,6 +199,7 @@ def test_adoption_makes_the_next_version_and_records_both() -> None:
     assert amended.rules[1] == BOOK.rules[1]
     assert (adoption.before, adoption.after) == (reference(BOOK), reference(amended))
     assert adoption.differs_from_draft == ()
+    assert adoption.reason == "It works."
 
 
 def test_every_obstacle_to_adoption_is_said_at_once() -> None:
@@ -208,13 +211,14 @@ def test_every_obstacle_to_adoption_is_said_at_once() -> None:
             proposal(),
             rulebook=BOOK.model_copy(update={"version": 7}),
             consultation=waiting,
-            enactment=enactment(by=PUBLIC, at=T0 + timedelta(days=29)),
+            enactment=enactment(by=PUBLIC, at=T0 + timedelta(days=29), reason=" "),
         )
     for said in (
         "written for pharmacy v6",
         "open for comment until",
         "c-1",
         "only the",
+        "no reason is given",
     ):
         assert said in caught.value.diagnosis
 
@@ -222,13 +226,42 @@ def test_every_obstacle_to_adoption_is_said_at_once() -> None:
 def test_the_owner_of_another_rulebook_may_not_adopt() -> None:
     """The role alone is not enough."""
     other = Actor(name="Desk", role="rule-owner", represents="transport")
-    with pytest.raises(ProcedureError, match="only the rule owner health adopts"):
+    with pytest.raises(ProcedureError, match="only the rule owner health decides"):
         adopt(
             proposal(),
             rulebook=BOOK,
             consultation=closed(),
             enactment=enactment(by=other),
         )
+
+
+def test_the_rulebook_can_be_left_as_it_is_and_what_was_declined_is_named() -> None:
+    """Nothing proposed, or all of it declined: the version stays, with a reason."""
+    empty = proposal().model_copy(update={"amendments": ()})
+    for draft, declined in ((proposal(), ("a",)), (empty, ())):
+        retention = retain(
+            draft,
+            rulebook=BOOK,
+            consultation=closed("c-1"),
+            enactment=enactment(reason="The old rule serves."),
+        )
+        assert retention.retained == reference(BOOK)
+        assert retention.not_adopted == declined
+        assert retention.reason == "The old rule serves."
+
+
+def test_retaining_is_bound_like_adopting() -> None:
+    """An open consultation, a waiting comment and a stranger are all refused."""
+    waiting = add_comment(opened(), comment())
+    with pytest.raises(ProcedureError) as caught:
+        retain(
+            proposal(),
+            rulebook=BOOK,
+            consultation=waiting,
+            enactment=enactment(by=PUBLIC, at=T0 + timedelta(days=29)),
+        )
+    for said in ("open for comment until", "c-1", "only the"):
+        assert said in caught.value.diagnosis
 
 
 def test_a_difference_from_the_draft_needs_a_reason_and_is_published() -> None:

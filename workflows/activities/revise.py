@@ -12,7 +12,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from sandbox.model.finding import Finding
-from sandbox.model.proposal import Consultation, RevisionProposal
+from sandbox.model.proposal import Consultation, Retention, RevisionProposal
 from sandbox.model.rule import RulebookRef
 from sandbox.recorder import spans_in
 from sandbox.revision import (
@@ -21,13 +21,14 @@ from sandbox.revision import (
     adopt,
     open_consultation,
     propose,
+    retain,
 )
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.messages import (
     AdoptionResult,
-    AdoptProposal,
     DraftProposal,
+    EndRevision,
     KeepConsultation,
     OpenConsultation,
     ProposalSummary,
@@ -71,9 +72,8 @@ class ReviseActivities:
     def open_consultation(self, opening: OpenConsultation) -> Consultation:
         """Open the drafted proposal for comment, for the time the regime asks for."""
         revision = opening.revision
-        found = self._ledger.records.get_document(_owner(revision), "proposal")
         return open_consultation(
-            RevisionProposal.model_validate(found),
+            self._proposal(revision),
             regime=revision.regime,
             at=opening.at,
         )
@@ -86,17 +86,15 @@ class ReviseActivities:
         self._ledger.records.put_document(owner, "consultation", consultation)
 
     @activity_method
-    def adopt_proposal(self, task: AdoptProposal) -> AdoptionResult:
+    def adopt_proposal(self, task: EndRevision) -> AdoptionResult:
         """Publish the next version of the rulebook."""
         revision, ledger = task.revision, self._ledger
         owner = _owner(revision)
-        found = ledger.records.get_document(owner, "proposal")
-        proposal = RevisionProposal.model_validate(found)
         version, adoption = adopt(
-            proposal,
+            self._proposal(revision),
             rulebook=ledger.records.rulebook(revision.rulebook, task.version),
             consultation=task.consultation,
-            enactment=Enactment(by=task.adopt.by, at=task.at),
+            enactment=Enactment(by=task.by, at=task.at, reason=task.reason),
         )
         ledger.write("adoption", f"{owner}/adoption/{revision.number}", owner, adoption)
         publish_rulebook(ledger, version)
@@ -108,6 +106,21 @@ class ReviseActivities:
         )
 
     @activity_method
+    def retain_rulebook(self, task: EndRevision) -> Retention:
+        """Record that the rulebook stays as it is, and why."""
+        revision, ledger = task.revision, self._ledger
+        owner = _owner(revision)
+        retention = retain(
+            self._proposal(revision),
+            rulebook=ledger.records.rulebook(revision.rulebook, task.version),
+            consultation=task.consultation,
+            enactment=Enactment(by=task.by, at=task.at, reason=task.reason),
+        )
+        entry_id = f"{owner}/retention/{revision.number}"
+        ledger.write("retention", entry_id, owner, retention)
+        return retention
+
+    @activity_method
     def write_bundles(self, revision: RevisionInput) -> list[str]:
         """Write the bundles of the trials anew, with what became of their findings."""
         written = []
@@ -115,6 +128,10 @@ class ReviseActivities:
             activity.heartbeat(trial_id)
             written.append(self._bundles.write(self._ledger, trial_id))
         return written
+
+    def _proposal(self, revision: RevisionInput) -> RevisionProposal:
+        found = self._ledger.records.get_document(_owner(revision), "proposal")
+        return RevisionProposal.model_validate(found)
 
     def _grounds(self, trial_id: str) -> TrialGrounds:
         ledger = self._ledger

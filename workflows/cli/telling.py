@@ -15,7 +15,7 @@ from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
 from sandbox.model.load import LoadResult
 from sandbox.model.observation import Breach
-from sandbox.model.proposal import Adoption, Consultation, RevisionProposal
+from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.record import Record
 from sandbox.model.segment import LoggedEntry, Verification
 from sandbox.model.trial import IsolationProof
@@ -67,6 +67,7 @@ def tell_story(
         proposal=_last(entries, "proposal", RevisionProposal),
         consultation=_consultation(ledger, owner),
         adoption=_last(entries, "adoption", Adoption),
+        retention=_last(entries, "retention", Retention),
         checkpoint=ledger.log.checkpoints()[-1],
         verification=Verification.model_validate(verify_bundle(bundle).as_dict()),
         verify_command=f"python -m sandbox.evidence verify {bundle}",

@@ -56,13 +56,14 @@ from workflows.messages.review import (
 from workflows.messages.revision import (
     Adopt,
     AdoptionResult,
-    AdoptProposal,
     DisposeComment,
     DraftProposal,
+    EndRevision,
     FileComment,
     KeepConsultation,
     OpenConsultation,
     ProposalSummary,
+    Retain,
     RevisionInput,
     RevisionStatus,
 )
@@ -92,7 +93,6 @@ from workflows.messages.trial import (
 
 __all__ = [
     "Adopt",
-    "AdoptProposal",
     "AdoptionResult",
     "Answer",
     "BeginTrial",
@@ -108,6 +108,7 @@ __all__ = [
     "DesiredState",
     "DisposeComment",
     "DraftProposal",
+    "EndRevision",
     "EntryDraft",
     "EntryPlace",
     "EnvironmentInput",
@@ -130,6 +131,7 @@ __all__ = [
     "ReaperResult",
     "Recuse",
     "ReportLoad",
+    "Retain",
     "ReviewInput",
     "ReviewResult",
     "ReviewStatus",

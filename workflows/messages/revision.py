@@ -64,10 +64,18 @@ class Adopt(Record):
     by: Actor
 
 
+class Retain(Record):
+    """Update: leave the rulebook as it is; refused while the law does not allow it."""
+
+    decision_id: str
+    reason: str
+    by: Actor
+
+
 class RevisionStatus(Record):
     """Query: where the revision stands."""
 
-    state: Literal["drafting", "consulting", "deciding", "adopted"]
+    state: Literal["drafting", "consulting", "deciding", "adopted", "retained"]
     proposal: ProposalSummary | None = None
     opens_at: Instant | None = None
     closes_at: Instant | None = None
@@ -83,11 +91,12 @@ class DraftProposal(Record):
     at: Instant
 
 
-class AdoptProposal(Record):
-    """Activity: publish the next version of the rulebook."""
+class EndRevision(Record):
+    """Activity: publish the next version of the rulebook, or retain the present one."""
 
     revision: RevisionInput
-    adopt: Adopt
+    by: Actor
+    reason: str
     version: int
     """Version of the rulebook the proposal amends."""
     consultation: Consultation
