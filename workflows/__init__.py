@@ -4,6 +4,7 @@
 |---|---|
 | `messages` | inputs and results of workflows, updates, signals, queries |
 | `options` | one table: every activity, its queue, timeouts, heartbeat, retry |
+| `recording` | how a workflow writes into the evidence log |
 | `activities` | thin: ports in, ports out |
 | `trial` | the whole case, months, continue-as-new |
 | `review` | one decision by several people |

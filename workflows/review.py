@@ -21,18 +21,16 @@ with workflow.unsafe.imports_passed_through():
     from sandbox.model.decision import Decision, Opinion, Refusal
     from sandbox.model.record import Record
     from sandbox.procedure import consider_decision, consider_opinion, due_at
-    from workflows.activities.ledger import LedgerActivities
     from workflows.messages import (
         Answer,
         CastOpinion,
         Decide,
-        EntryDraft,
         Recuse,
         ReviewInput,
         ReviewResult,
         ReviewStatus,
     )
-    from workflows.options import perform
+    from workflows.recording import record_entry
 
 
 @workflow.defn(name="ReviewWorkflow")
@@ -147,16 +145,8 @@ class ReviewWorkflow:
         return Answer(accepted=False, refusal=refusal, index=index)
 
     async def _record(self, kind: str, entry_id: str, body: dict[str, Any]) -> int:
-        draft = EntryDraft.model_validate(
-            {
-                "kind": kind,
-                "entry_id": entry_id,
-                "trial_id": self._start.trial_id,
-                "body": body,
-            }
-        )
-        place = await perform(LedgerActivities.record_entry, draft, summary=kind)
-        return place.index
+        owner = self._start.trial_id
+        return await record_entry(kind, entry_id, owner=owner, body=body)
 
     def _due_at(self) -> datetime | None:
         regime = self._start.regime

@@ -30,7 +30,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from sandbox.model.record import Record
     from sandbox.revision import add_comment, dispose, undisposed
-    from workflows.activities.ledger import LedgerActivities
     from workflows.activities.revise import ReviseActivities
     from workflows.messages import (
         Adopt,
@@ -39,7 +38,6 @@ with workflow.unsafe.imports_passed_through():
         DisposeComment,
         DraftProposal,
         EndRevision,
-        EntryDraft,
         FileComment,
         KeepConsultation,
         OpenConsultation,
@@ -50,6 +48,7 @@ with workflow.unsafe.imports_passed_through():
         RulebookChanged,
     )
     from workflows.options import perform
+    from workflows.recording import record_entry
 
 R = TypeVar("R")
 _NOT_LAWFUL = ("ProcedureError", "InputError")
@@ -216,16 +215,11 @@ class RevisionWorkflow:
             return answer
 
     async def _record(self, kind: str, entry_id: str, body: Record) -> Answer:
-        draft = EntryDraft.model_validate(
-            {
-                "kind": kind,
-                "entry_id": f"rulebook/{self._start.rulebook}/{entry_id}",
-                "trial_id": f"rulebook/{self._start.rulebook}",
-                "body": body.model_dump(mode="json"),
-            }
+        owner = f"rulebook/{self._start.rulebook}"
+        index = await record_entry(
+            kind, f"{owner}/{entry_id}", owner=owner, body=body.model_dump(mode="json")
         )
-        place = await perform(LedgerActivities.record_entry, draft, summary=kind)
-        return Answer(accepted=True, index=place.index)
+        return Answer(accepted=True, index=index)
 
     async def _keep(self) -> None:
         await perform(

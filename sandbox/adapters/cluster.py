@@ -18,32 +18,19 @@ from typing import Any
 import kubernetes.config
 from kubernetes.client import ApiClient, Configuration
 
+from sandbox.adapters.cluster_rights import rights_in
 from sandbox.adapters.kubernetes_api import (
     APPLY_PATCH,
     MERGE_PATCH,
     KubernetesApi,
     Request,
 )
-from sandbox.environment.kinds import KINDS, Resource, ref_of, right_line, title
+from sandbox.environment.kinds import KINDS, Resource, ref_of, title
 from sandbox.errors import ClusterError
 from sandbox.ports import Applied, KubernetesObject, ObjectRef
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _PAGE = "500"
-_PUBLIC_URLS = frozenset(
-    """/.well-known/openid-configuration /.well-known/openid-configuration/ /api /api/*
-    /apis /apis/* /healthz /livez /openapi /openapi/* /openid/v1/jwks /openid/v1/jwks/
-    /readyz /version /version/""".split()
-)
-"""What `system:discovery`, `system:public-info-viewer` and
-`system:service-account-issuer-discovery` grant."""
-_REVIEWS = frozenset(
-    {
-        "selfsubjectaccessreviews",
-        "selfsubjectreviews",
-        "selfsubjectrulesreviews",
-    }
-)
 
 
 class KubernetesCluster:
@@ -204,10 +191,7 @@ class KubernetesCluster:
             ),
         )
         status = self._api.call(request).json()["status"]
-        rules = status.get("resourceRules") or []
-        urls = status.get("nonResourceRules") or []
-        rights = {right_line(rule) for rule in rules if not _is_everyones(rule)}
-        return sorted(rights | {line for rule in urls for line in _url_rights(rule)})
+        return rights_in(status)
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:
         """Return (api_version, kind) of every listable namespaced kind."""
@@ -306,14 +290,3 @@ def _joined(refusals: Sequence[ClusterError]) -> ClusterError:
         status=refusals[0].status,
         retryable=all(error.retryable for error in refusals),
     )
-
-
-def _is_everyones(rule: dict[str, Any]) -> bool:
-    return set(rule.get("resources") or []) <= _REVIEWS and rule["verbs"] == ["create"]
-
-
-def _url_rights(rule: dict[str, Any]) -> list[str]:
-    verbs = ",".join(sorted(rule["verbs"]))
-    urls = rule.get("nonResourceURLs") or []
-    public = _PUBLIC_URLS if verbs == "get" else frozenset()
-    return [f"{verbs} {url}" for url in urls if url not in public]

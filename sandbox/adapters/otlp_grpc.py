@@ -19,12 +19,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from sandbox.adapters.otlp_reception import (
-    MAX_REQUEST_BYTES,
-    Reason,
-    Reception,
-    Refused,
-)
+from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
+from sandbox.adapters.otlp_refusals import Reason, Refused
 from sandbox.errors import RecorderError
 from sandbox.model.segment import Signal
 from sandbox.ports import Producer
@@ -97,9 +93,7 @@ def _handler(reception: Reception, signal: Signal) -> Handler:
         if refused is not None:
             producer = named if isinstance(named, Producer) else None
             peer = _address(context.peer())
-            reception.count_refusal(
-                refused, signal=signal, peer=peer, producer=producer
-            )
+            reception.refusals.add(refused, signal=signal, peer=peer, producer=producer)
             await _abort(context, refused)
         return b""
 

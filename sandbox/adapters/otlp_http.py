@@ -20,12 +20,8 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from starlette.types import Receive, Scope, Send
 
-from sandbox.adapters.otlp_reception import (
-    MAX_REQUEST_BYTES,
-    Reason,
-    Reception,
-    Refused,
-)
+from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
+from sandbox.adapters.otlp_refusals import Reason, Refused
 from sandbox.model.segment import Signal
 from sandbox.ports import Producer
 
@@ -95,7 +91,7 @@ class OtlpHttp:
         if refused is None:
             await _send(send, (_Answer(200, Code.OK), ""), request)
         else:
-            self._reception.count_refusal(
+            self._reception.refusals.add(
                 refused, signal=signal, peer=request.peer, producer=request.producer
             )
             answer = _ANSWERS[refused.reason]

@@ -6,8 +6,6 @@ Rules of this module:
 * A token is asked for again after half a second, so a revoked one is soon refused.
 * Requests that arrive while a sync runs are written together by the next one; a sync
   starts as soon as the one before returned (group commit, no timer).
-* Every refusal is counted and written, without the token, to one file per day under
-  `_refusals`; equal refusals of one flush are one line with a count.
 * More than a fixed amount waiting for the disk is refused, and may be sent again.
 """
 
@@ -15,13 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
 
+from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER, Refusals, Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import EvidenceError, RecorderError, RecordsError
 from sandbox.model.segment import Signal
@@ -34,33 +31,7 @@ MAX_PENDING_BYTES = 128 * 1024 * 1024
 """Bytes that may wait for the disk, over all trials."""
 MAX_REQUEST_BYTES = 20 * 1024 * 1024
 """Largest request, before and after decompression (OTLP specification: 20 MiB)."""
-REFUSALS_FOLDER = "_refusals"
 _MAX_CACHED = 10_000
-_MAX_KINDS = 10_000
-
-Reason = Literal[
-    "unauthenticated",
-    "malformed",
-    "too-large",
-    "unsupported",
-    "overloaded",
-    "unavailable",
-]
-
-
-class Refused(NamedTuple):
-    """Why a request was not recorded."""
-
-    reason: Reason
-    message: str
-
-
-class _Kind(NamedTuple):
-    reason: Reason
-    signal: str
-    peer: str
-    trial_id: str
-    producer: str
 
 
 class _Lane:
@@ -138,7 +109,6 @@ class Reception:
         clock: Clock,
         make_store: Callable[[str], TrialStore],
     ) -> None:
-        self._root = root
         self._tokens = tokens
         self._clock = clock
         self._make_store = make_store
@@ -147,8 +117,8 @@ class Reception:
         self._pending = 0
         self._accepted: Counter[str] = Counter()
         self._unusual = 0
-        self._refused: Counter[Reason] = Counter()
-        self._unwritten: Counter[_Kind] = Counter()
+        self.refusals = Refusals(root / REFUSALS_FOLDER)
+        """What was not recorded, and why."""
 
     async def identify(self, header: str) -> Producer | Refused:
         """Return whom an `Authorization` header names.
@@ -218,29 +188,6 @@ class Reception:
             lane = self._lanes[trial_id] = _Lane(self._make_store(trial_id))
         return lane
 
-    def count_refusal(
-        self,
-        refused: Refused,
-        *,
-        signal: str,
-        peer: str,
-        producer: Producer | None = None,
-    ) -> None:
-        """Remember a refusal until the next `flush`.
-
-        Args:
-            refused: Why.
-            signal: Of the request, or the path asked for.
-            peer: Address of the sender.
-            producer: Whom the token named, if it named anyone.
-        """
-        self._refused[refused.reason] += 1
-        trial_id, name = producer or ("", "")
-        kind = _Kind(refused.reason, signal[:80], peer, trial_id, name)
-        if kind not in self._unwritten and len(self._unwritten) >= _MAX_KINDS:
-            kind = _Kind(refused.reason, "", "many", "", "")
-        self._unwritten[kind] += 1
-
     async def roll(self, trial_id: str) -> int | None:
         """Close the trial's open segment; return its number, None if none was open.
 
@@ -258,7 +205,7 @@ class Reception:
         for lane in list(self._lanes.values()):
             if lane.store.is_due():
                 await lane.roll(only_due=True)
-        await self.flush()
+        await self.refusals.flush(self._clock.now())
 
     async def close(self) -> None:
         """Close every segment and write down refusals.
@@ -268,39 +215,14 @@ class Reception:
         """
         for lane in list(self._lanes.values()):
             await lane.roll(only_due=False)
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Write down the refusals counted since the last flush.
-
-        Raises:
-            RecorderError: They cannot be written; they are kept for the next flush.
-        """
-        if self._unwritten:
-            counted, self._unwritten = self._unwritten, Counter()
-            try:
-                await asyncio.to_thread(self._write_refusals, counted)
-            except OSError as error:
-                self._unwritten.update(counted)
-                raise RecorderError(f"cannot write refusals: {error}") from error
-
-    def _write_refusals(self, counted: Counter[_Kind]) -> None:
-        now = self._clock.now()
-        folder = self._root / REFUSALS_FOLDER
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lines = [
-            json.dumps({"at": now.isoformat(), "count": count, **kind._asdict()})
-            for kind, count in counted.items()
-        ]
-        with (folder / f"{now:%Y-%m-%d}.jsonl").open("a") as file:
-            file.write("\n".join(lines) + "\n")
+        await self.refusals.flush(self._clock.now())
 
     def status(self) -> dict[str, object]:
         """Return counts since the start, ready for JSON."""
         return {
             "accepted": dict(self._accepted),
             "unusual": self._unusual,
-            "refused": dict(self._refused),
+            "refused": self.refusals.counts(),
             "pending_bytes": self._pending,
             "open_bytes": {
                 trial_id: lane.store.open_bytes

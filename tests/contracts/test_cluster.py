@@ -32,7 +32,7 @@ def silent(stage: str, what: str) -> None:
 @pytest.fixture(name="node", scope="module")
 def _node() -> Iterator[KubernetesCluster]:
     if os.geteuid() != 0:
-        pytest.skip("a Kubernetes node on this machine needs root")
+        pytest.skip("NOT TESTED: a real Kubernetes node needs root on this machine")
     settings = Settings()
     running = describe(settings)
     is_ours = running is None or not running.node_address

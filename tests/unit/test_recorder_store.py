@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.adapters import otlp_reception
-from sandbox.adapters.otlp_reception import Reception, Refused
+from sandbox.adapters.otlp_reception import Reception
+from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import RecorderError
 from sandbox.ports import Producer

@@ -27,10 +27,10 @@ with workflow.unsafe.imports_passed_through():
         Answer,
         BreachReport,
         CaseUpdate,
-        EntryDraft,
         TrialState,
     )
     from workflows.options import perform
+    from workflows.recording import record_entry
 
 MACHINE = Actor(name="trial-workflow", role="machine")
 _KEPT_ANSWERS = 200
@@ -67,16 +67,8 @@ class Journal:
 
     async def record(self, kind: str, entry_id: str, body: dict[str, Any]) -> int:
         """Append an entry and return its place in the log."""
-        draft = EntryDraft.model_validate(
-            {
-                "kind": kind,
-                "entry_id": entry_id,
-                "trial_id": self.state.trial_id,
-                "body": body,
-            }
-        )
-        place = await perform(LedgerActivities.record_entry, draft, summary=kind)
-        return place.index
+        owner = self.state.trial_id
+        return await record_entry(kind, entry_id, owner=owner, body=body)
 
     async def refuse(self, decision_id: str, act: str, by: Actor, why: str) -> Answer:
         """Record an attempt that has no effect, and answer it."""
