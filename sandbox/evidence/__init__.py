@@ -1,8 +1,8 @@
 """What can be proven afterwards, by someone who does not trust us.
 
 Import the modules themselves; this package imports nothing, so that the verifier
-(`python -m sandbox.evidence verify PATH`) needs only the standard library,
-`cryptography` and `zstandard`.
+(`python -m sandbox.evidence verify PATH`) needs only the standard library and
+`cryptography`.
 
 | module | what it does |
 |---|---|

@@ -6,7 +6,8 @@ Rules of this module:
   Both are canonical JSON. There is no other file, so no byte can change unseen.
 * `entries.jsonl` holds the trial's log entries, each with its proof of inclusion in
   `checkpoint`; `checkpoints.jsonl` every earlier checkpoint with its proof of
-  consistency; `segments/` the sealed segments; `keys.json` the public key;
+  consistency; `segments/` the statements and the raw bytes they speak of, packed with
+  gzip, which every standard library reads; `keys.json` the public key;
   `documents/` whatever else belongs to the story.
 * A bundle appears whole or not at all, and only of a trial whose segments are sealed
   and logged.
@@ -16,10 +17,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import zstandard
 
 from sandbox import __version__
 from sandbox.errors import EvidenceError
@@ -38,6 +42,7 @@ from sandbox.ports import Log, Segments, Signer
 
 _DOCUMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 _FORMAT = 1
+_PACKING_LEVEL = 3
 
 
 class BundleSource(NamedTuple):
@@ -210,8 +215,14 @@ def _add_segments(
 ) -> None:
     for number in numbers:
         compressed, envelope = segments.read_sealed(trial_id, number)
-        folder.add(f"segments/{number:06d}.zst", compressed)
+        folder.add(f"segments/{number:06d}.gz", _repack(compressed))
         folder.add(f"segments/{number:06d}.dsse.json", envelope)
+
+
+def _repack(compressed: bytes) -> bytes:
+    raw = zstandard.ZstdDecompressor().decompress(compressed)
+    packer = zlib.compressobj(_PACKING_LEVEL, wbits=31)
+    return packer.compress(raw) + packer.flush()
 
 
 def _add_documents(folder: _Folder, documents: Mapping[str, bytes]) -> None:

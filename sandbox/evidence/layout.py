@@ -93,4 +93,4 @@ def present(path: Path) -> set[str]:
 
 def stem(name: str) -> str:
     """Return the name of the segment a file belongs to."""
-    return name.removesuffix(".zst").removesuffix(".dsse.json")
+    return name.removesuffix(".gz").removesuffix(".dsse.json")

@@ -11,12 +11,11 @@ Rules of this module:
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-
-import zstandard
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.attest import SEGMENT_PREDICATE, read_statement, sha256
@@ -36,14 +35,14 @@ class SegmentCount(NamedTuple):
 
 
 def check_segment(
-    body: dict[str, Any], payload: bytes, compressed: bytes, *, before: SegmentCount
+    body: dict[str, Any], payload: bytes, packed: bytes, *, before: SegmentCount
 ) -> SegmentCount:
     """Check one segment.
 
     Args:
         body: Body of its log entry.
         payload: Its statement, whose signature has been checked.
-        compressed: Its compressed file.
+        packed: Its raw bytes, packed with gzip (RFC 1952).
         before: What the segments before it held.
 
     Returns:
@@ -54,16 +53,11 @@ def check_segment(
     """
     name = f"segments/{body['segment']['number']:06d}"
     said = _predicate(body, payload, name)
-    if (sha256(compressed), len(compressed)) != (
-        said.get("compressed_digest"),
-        said.get("compressed_size"),
-    ):
-        raise EvidenceError(f"{name}.zst is not the file its statement describes")
-    raw = _decompress(compressed, said.get("raw_size"), name)
+    raw = _unpack(packed, said.get("raw_size"), name)
     try:
         frames = walk_frames(raw)
     except EvidenceError as error:
-        raise EvidenceError(f"{name}.zst: {error.diagnosis}") from error
+        raise EvidenceError(f"{name}.gz: {error.diagnosis}") from error
     _compare(said, _derive(raw, frames), name)
     _check_sequence(frames, before.last_sequence, name)
     return SegmentCount(
@@ -92,18 +86,19 @@ def _predicate(body: dict[str, Any], payload: bytes, name: str) -> dict[str, Any
     return dict(said)
 
 
-def _decompress(compressed: bytes, size: Any, name: str) -> bytes:
+def _unpack(packed: bytes, size: Any, name: str) -> bytes:
     if not isinstance(size, int) or not 0 < size <= _LARGEST_RAW:
-        raise EvidenceError(f"{name}.zst: its statement gives no usable raw size")
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        raise EvidenceError(f"{name}.gz: its statement gives no usable raw size")
+    reader = zlib.decompressobj(wbits=31)
     try:
-        if zstandard.frame_content_size(compressed) != size:
-            raise EvidenceError(f"{name}.zst does not hold {size} bytes")
-        raw = reader.decompress(compressed)
-    except zstandard.ZstdError as error:
-        raise EvidenceError(f"{name}.zst cannot be decompressed: {error}") from error
+        # One byte more than there may be, so that a longer stream shows.
+        raw = reader.decompress(packed, size + 1)
+    except zlib.error as error:
+        raise EvidenceError(f"{name}.gz cannot be unpacked: {error}") from error
+    if len(raw) != size:
+        raise EvidenceError(f"{name}.gz does not hold {size} bytes")
     if not reader.eof or reader.unused_data:
-        raise EvidenceError(f"{name}.zst is not one whole compressed stream")
+        raise EvidenceError(f"{name}.gz is not one whole packed stream")
     return raw
 
 
@@ -149,7 +144,7 @@ def _compare(said: dict[str, Any], seen: dict[str, Any], name: str) -> None:
     for field, value in seen.items():
         if said.get(field) != value:
             raise EvidenceError(
-                f"{name}.zst: {field} is {value}, but its statement says "
+                f"{name}.gz: {field} is {value}, but its statement says "
                 f"{said.get(field)}"
             )
 
@@ -158,6 +153,6 @@ def _check_sequence(frames: Sequence[WalkedFrame], last: int, name: str) -> None
     for expected, frame in enumerate(frames, start=last + 1):
         if frame.sequence != expected:
             raise EvidenceError(
-                f"{name}.zst: the frame at byte {frame.start} has number "
+                f"{name}.gz: the frame at byte {frame.start} has number "
                 f"{frame.sequence}, but {expected} comes next; evidence is missing"
             )

@@ -2,7 +2,7 @@
 
 Rules of this module:
 
-* It imports the standard library, `cryptography` and `zstandard`, nothing else.
+* It imports the standard library and `cryptography`, nothing else.
 * It believes one thing: the public key. Give it with `key`; without, the key inside
   the bundle is used, and the first step says so.
 * Every byte of every file counts; a file too many or too few is a failure.
@@ -234,12 +234,12 @@ class _Check:
         for name in sorted(names ^ found):
             raise EvidenceError(f"{name}: it is not both in the log and in the bundle")
         for number, body in sorted(logged.items()):
-            compressed = self._read(f"segments/{number:06d}.zst")
+            packed = self._read(f"segments/{number:06d}.gz")
             envelope = self._read(f"segments/{number:06d}.dsse.json")
             payload = open_envelope(
                 envelope, [self._key], what=f"segments/{number:06d}.dsse.json"
             )
-            self.count = check_segment(body, payload, compressed, before=self.count)
+            self.count = check_segment(body, payload, packed, before=self.count)
         seen = self.count
         return f"{len(logged)} segments, {seen.frames} frames, {seen.spans} spans"
 
