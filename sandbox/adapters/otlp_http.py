@@ -1,8 +1,9 @@
-"""OTLP/HTTP: requests in protobuf, plain or gzip.
+"""OTLP/HTTP: requests in protobuf or JSON, plain or gzip.
 
 Rules of this module, from the OTLP specification (OTLP/HTTP):
 
-* POST `/v1/traces`, `/v1/metrics`, `/v1/logs`; content type `application/x-protobuf`.
+* POST `/v1/traces`, `/v1/metrics`, `/v1/logs`; `application/x-protobuf` or
+  `application/json`, and the answer in the same.
 * 200 with an empty response message once the request is durable.
 * A body is limited before and after decompression (413); bad data is 400.
 * 503 with `Retry-After` where the client may send again; never 200 for part of it.
@@ -11,6 +12,7 @@ Rules of this module, from the OTLP specification (OTLP/HTTP):
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -22,8 +24,10 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
 from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.errors import EvidenceError
 from sandbox.model.segment import Signal
 from sandbox.ports import Producer
+from sandbox.recorder import from_json
 
 PROTOBUF = "application/x-protobuf"
 RETRY_AFTER_S = 1
@@ -108,6 +112,9 @@ class OtlpHttp:
             await request.drain()
             return refused
         payload = await request.body()
+        if request.content_type == _JSON and not isinstance(payload, Refused):
+            # Slow enough to keep other producers waiting, hence in a thread.
+            payload = await asyncio.to_thread(_from_json, signal, payload)
         if isinstance(payload, Refused):
             return payload
         return await self._reception.record(named, signal, payload)
@@ -134,8 +141,9 @@ class _Request:
         return self.header("content-type").partition(";")[0].strip().lower()
 
     def unsupported(self) -> Refused | None:
-        if self.content_type != PROTOBUF:
-            return Refused("unsupported", f"send content type {PROTOBUF}")
+        if self.content_type not in (PROTOBUF, _JSON):
+            said = f"send content type {PROTOBUF} or {_JSON}"
+            return Refused("unsupported", said)
         encoding = self.header("content-encoding").lower()
         if encoding not in ("", "identity", "gzip"):
             return Refused("unsupported", "send content encoding gzip or identity")
@@ -171,6 +179,13 @@ class _Request:
                 return
 
 
+def _from_json(signal: Signal, body: bytes) -> bytes | Refused:
+    try:
+        return from_json(signal, body)
+    except EvidenceError as error:
+        return Refused("malformed", error.diagnosis)
+
+
 def _gunzip(body: bytes) -> bytes | Refused:
     reader = zlib.decompressobj(wbits=31)
     try:
@@ -203,7 +218,9 @@ def _unknown(request: _Request, signal: Signal | None) -> tuple[_Answer, str]:
 async def _send(send: Send, said: tuple[_Answer, str], request: _Request) -> None:
     answer, message = said
     encoding = _JSON if request.content_type == _JSON else PROTOBUF
-    body = b"" if answer.status == 200 else _status(answer.code, message, encoding)
+    body = b"{}" if encoding == _JSON else b""
+    if answer.status != 200:
+        body = _status(answer.code, message, encoding)
     headers = {
         **answer.headers,
         "content-type": encoding,

@@ -18,6 +18,7 @@ from sandbox.recorder.gaps import (
     restart_gaps,
     silences,
 )
+from sandbox.recorder.otlp_json import from_json
 from sandbox.recorder.request import RequestFacts, check_request
 from sandbox.recorder.segment import (
     RollingPolicy,
@@ -43,6 +44,7 @@ __all__ = [
     "encode_frame",
     "file_name",
     "folder_name",
+    "from_json",
     "gap_request",
     "gaps_in",
     "parse_name",

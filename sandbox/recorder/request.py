@@ -28,11 +28,12 @@ from sandbox.model.segment import Signal
 
 M = TypeVar("M", bound=Message)
 
-_TYPES: dict[Signal, type[Message]] = {
+TYPES: dict[Signal, type[Message]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
     "logs": ExportLogsServiceRequest,
 }
+"""The message that each signal's request is."""
 
 
 class RequestFacts(NamedTuple):
@@ -52,7 +53,7 @@ def check_request(signal: Signal, payload: bytes) -> RequestFacts:
     Raises:
         EvidenceError: It is not an OTLP request of that signal.
     """
-    message = parse_as(_TYPES[signal], payload)
+    message = parse_as(TYPES[signal], payload)
     message.DiscardUnknownFields()
     return RequestFacts(unusual=message.ByteSize() != len(payload))
 

@@ -7,6 +7,7 @@ of the OTLP specification, then crashes.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import http.client
 import json
 import signal
@@ -40,7 +41,7 @@ from sandbox.adapters.segments import LocalSegments
 from sandbox.errors import RecorderError
 from sandbox.evidence.seal import seal_segment
 from sandbox.model.record import digest_of
-from sandbox.recorder import Frame, decode_frames, gaps_in, spans_in
+from sandbox.recorder import Frame, count_spans, decode_frames, gaps_in, spans_in
 from sandbox.settings import Settings
 from sandbox.testing.signer import ThrowawaySigner
 
@@ -195,6 +196,27 @@ def test_an_acknowledged_http_request_is_kept_byte_for_byte(
     assert (frame.payload, frame.producer, frame.sequence) == (body, "hotrod", 1)
 
 
+def test_json_is_recorded_as_protobuf_and_answered_in_json(start: Start) -> None:
+    """OTLP/HTTP: the answer has the request's content type; bad data is 400 in it."""
+    recorder = start()
+    span = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "0" * 16}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    for sent, encoding in ((body.encode(), ""), (gzip.compress(b"{}"), "gzip")):
+        status, headers, answer = recorder.post(
+            sent, content_type="application/json", content_encoding=encoding
+        )
+        assert (status, answer) == (200, b"{}")
+        assert headers["content-type"] == "application/json"
+    bad = body.replace("5b8e", "zzzz").encode()
+    status, headers, answer = recorder.post(bad, content_type="application/json")
+    assert (status, headers["content-type"]) == (400, "application/json")
+    assert json.loads(answer)["code"] == 3
+    assert "traceId" in json.loads(answer)["message"]
+    frames = _recorded(recorder)
+    assert [count_spans(frame) for frame in frames] == [1, 0]
+    assert hashlib.sha256(body.encode()).digest() in frames[0].payload
+
+
 def test_gzip_is_undone_before_recording(start: Start) -> None:
     """OTLP: servers MUST support gzip; what is kept is the request itself."""
     recorder = start()
@@ -289,14 +311,12 @@ def test_a_request_is_limited_before_and_after_decompression(start: Start) -> No
 
 
 def test_wrong_method_path_and_type_are_told_apart(start: Start) -> None:
-    """405 with Allow, 404, 415; JSON clients get a JSON body."""
+    """405 with Allow, 404, 415."""
     recorder = start()
     status, headers, _ = recorder.request("GET", "/v1/traces", b"", HEADERS)
     assert (status, headers["allow"]) == (405, "POST")
     assert recorder.post(b"", path="/v1/other")[0] == 404
-    status, headers, answer = recorder.post(b"{}", content_type="application/json")
-    assert (status, headers["content-type"]) == (415, "application/json")
-    assert json.loads(answer)["code"] == 3
+    assert recorder.post(b"{}", content_type="text/plain")[0] == 415
     assert recorder.post(b"", content_encoding="br")[0] == 415
 
 
