@@ -9,6 +9,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `merkle` | RFC 6962 tree hashes and proofs |
 | `note` | C2SP signed notes and checkpoints |
 | `attest` | in-toto statements in DSSE envelopes |
+| `witness` | cosignatures: the log only ever grew (C2SP tlog-cosignature) |
 | `log` | signs checkpoints of the transparency log |
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |

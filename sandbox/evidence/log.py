@@ -10,11 +10,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sandbox.errors import EvidenceError
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
 from sandbox.evidence.note import checkpoint_text, open_checkpoint, signed_note
+from sandbox.evidence.vkey import Keys
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.ports import Log, Signer
@@ -78,12 +77,13 @@ def check_continues(earlier: Checkpoint, hashes: list[bytes]) -> None:
         )
 
 
-def parse_checkpoint(text: bytes, keys: Mapping[str, bytes]) -> Checkpoint:
+def parse_checkpoint(text: bytes, keys: Keys) -> Checkpoint:
     """Check a signed checkpoint and return it as a record.
 
     Args:
         text: The signed note.
-        keys: Raw Ed25519 public keys one trusts, by name.
+        keys: Public keys one trusts: their 32 raw bytes by name, or lines
+            `name+id+key` (C2SP signed-note).
 
     Raises:
         EvidenceError: It is not a checkpoint, or no trusted key signed it.

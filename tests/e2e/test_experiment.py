@@ -104,3 +104,19 @@ def test_what_the_readme_shows_can_be_done(result, sandbox):
     assert "not-shown" not in sandbox("evidence", "log").stdout
     found = json.loads(sandbox("doctor", "-o", "json", check=False).stdout)
     assert {"machine.root", "temporal.server"} <= {item["id"] for item in found}
+
+
+def test_a_witness_signs_the_log_that_only_grew(result, sandbox, tmp_path):
+    """The regulator cosigns the bundle's checkpoint, and a forged state is refused."""
+    key, state = tmp_path / "log.pub", tmp_path / "witness"
+    key.write_text(sandbox("evidence", "key").stdout)
+    command = ["evidence", "witness", result["evidence"]["bundle"]]
+    command += ["--key", str(key), "--state", str(state), "--name", "regulator.example"]
+    for _ in range(2):
+        assert "\u2014 regulator.example " in sandbox(*command).stdout
+    mine = ["--state", str(state), "--name", "regulator.example"]
+    line = sandbox("evidence", "witness-key", *mine).stdout.strip()
+    note = state / "last.note"
+    sandbox("evidence", "cosigned", str(note), "--witness", line)
+    note.write_text(note.read_text().replace("\n", "\nforged\n", 1))
+    assert sandbox(*command, check=False).returncode != 0

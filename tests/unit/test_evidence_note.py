@@ -28,11 +28,11 @@ from sandbox.evidence.log import parse_checkpoint, sign_checkpoint
 from sandbox.evidence.merkle import root_hash
 from sandbox.evidence.note import (
     checkpoint_text,
-    key_id,
     open_checkpoint,
     open_note,
     signed_note,
 )
+from sandbox.evidence.vkey import key_id
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import LogEntry
 from sandbox.testing.records import FakeLog

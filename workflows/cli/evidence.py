@@ -11,6 +11,7 @@ from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.setup import Home, read_settings
+from workflows.cli.witness import cosigned, witness, witness_key
 from workflows.worker import open_ledger
 
 app = typer.Typer(no_args_is_help=True)
@@ -67,3 +68,8 @@ def bundle(
     settings = read_settings(home)
     ledger, _ = open_ledger(settings)
     typer.echo(Bundles(settings.home / "bundles").write(ledger, trial))
+
+
+app.command("witness")(witness)
+app.command("witness-key")(witness_key)
+app.command("cosigned")(cosigned)

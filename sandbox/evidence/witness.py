@@ -1,0 +1,138 @@
+"""Cosignatures: someone else says that the log only ever grew.
+
+Rules of this module (C2SP tlog-cosignature, `cosignature/v1` with Ed25519):
+
+* A witness signs a checkpoint only if it continues the last one it signed. It cannot
+  know what the entries mean, and vouches for nothing but that.
+* It keeps the last note it signed; whoever rewrites the log must show it one tree and
+  others another, and the notes prove that.
+* What is signed is the header `cosignature/v1`, the time, and the checkpoint's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from sandbox.errors import EvidenceError
+from sandbox.evidence.merkle import verify_consistency
+from sandbox.evidence.note import (
+    NoteCheckpoint,
+    cosigned_text,
+    known_signatures,
+    signature_line,
+    split_note,
+)
+from sandbox.evidence.vkey import COSIGNATURE, Keys, NoteKey, read_keys
+
+
+class Cosignature(NamedTuple):
+    """Who saw a checkpoint, and when it says so."""
+
+    witness: str
+    at: datetime
+
+
+class Step(NamedTuple):
+    """How a checkpoint continues an earlier one of the same log."""
+
+    old: NoteCheckpoint
+    new: NoteCheckpoint
+    proof: Sequence[bytes]
+    """Consistency proof between the two (RFC 6962, section 2.1.2)."""
+
+
+class Witness(Protocol):
+    """Holder of a witness's Ed25519 key."""
+
+    @property
+    def name(self) -> str:
+        """Name of the key, as its signature lines write it."""
+        ...
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 raw bytes of the public key (RFC 8032)."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64-byte signature of `data`."""
+        ...
+
+
+def check_step(step: Step) -> None:
+    """Check that a log only grew between two checkpoints.
+
+    Raises:
+        EvidenceError: It is another log, it shrank, or what was there has changed.
+    """
+    old, new = step.old, step.new
+    if old.origin != new.origin:
+        raise EvidenceError(
+            f"the checkpoint is of the log {new.origin!r}, and the last one signed is"
+            f" of {old.origin!r}; keep one state for each log"
+        )
+    if new.size < old.size:
+        raise EvidenceError(
+            f"the log {new.origin} shrank from {old.size} to {new.size} entries: it is"
+            " not signed; ask its operator for the missing ones and keep both notes"
+        )
+    try:
+        verify_consistency(
+            old_size=old.size,
+            new_size=new.size,
+            proof=step.proof,
+            old_root=old.root,
+            new_root=new.root,
+        )
+    except EvidenceError as error:
+        raise EvidenceError(
+            f"the log {new.origin} does not continue what was signed at"
+            f" {old.size} entries: it is not signed; keep both notes, together they"
+            f" prove it ({error.diagnosis})"
+        ) from error
+
+
+def cosign(note: bytes, signer: Witness, *, at: datetime) -> bytes:
+    """Return the note with one more signature line.
+
+    Args:
+        note: A checkpoint whose own signature has been checked.
+        signer: Holder of the witness's key.
+        at: When the witness saw it; kept to the second.
+    """
+    text, _ = split_note(note)
+    seconds = int(at.timestamp())
+    signature = signer.sign(cosigned_text(text, seconds))
+    key = NoteKey(signer.name, signer.public_key, COSIGNATURE)
+    return note + signature_line(key, seconds.to_bytes(8, "big") + signature).encode()
+
+
+def open_cosignatures(note: bytes, witnesses: Keys) -> tuple[Cosignature, ...]:
+    """Return who of the witnesses one trusts has signed a note.
+
+    Lines of others are ignored (C2SP signed-note).
+
+    Args:
+        note: The whole note.
+        witnesses: Keys of witnesses: raw by name, or verifier keys.
+
+    Raises:
+        EvidenceError: It is not a note, or a line that a trusted witness's key is named
+            in does not verify.
+    """
+    text, lines = split_note(note)
+    known = read_keys(witnesses, algorithm=COSIGNATURE)
+    return tuple(
+        Cosignature(key.name, _instant(line.at))
+        for key, line in known_signatures(text, lines, known)
+        if key.algorithm == COSIGNATURE
+    )
+
+
+def _instant(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise EvidenceError("a cosignature was made at no possible time") from error
