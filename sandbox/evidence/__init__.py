@@ -7,6 +7,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | module | what it does |
 |---|---|
 | `merkle` | RFC 6962 tree hashes and proofs |
+| `vkey` | public keys of logs and witnesses; which are refused |
 | `note` | C2SP signed notes and checkpoints |
 | `attest` | in-toto statements in DSSE envelopes |
 | `witness` | cosignatures: the log only ever grew (C2SP tlog-cosignature) |
@@ -14,4 +15,6 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |
 | `verify` | checks such a folder, offline |
+| `disclose` | one request with its proof, and the check of that file |
+| `tiles` | the log as static files (C2SP tlog-tiles) |
 """

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.vkey import (
-    COSIGNATURE,
     ED25519,
     Keys,
     KnownKeys,
@@ -258,21 +257,3 @@ def read_checkpoint(text: bytes) -> NoteCheckpoint:
     if len(root) != 32:
         raise EvidenceError("the checkpoint's root is not a SHA-256 hash")
     return NoteCheckpoint(lines[0], int(lines[1]), root, tuple(lines[3:-1]))
-
-
-def cosigning_key(name: str, public_key: bytes) -> NoteKey:
-    """Return the key of a witness, as its cosignatures name it."""
-    return NoteKey(name, public_key, COSIGNATURE)
-
-
-def signature_lines(note: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-    """Return a note's text and its signatures as (name, base64), unchecked.
-
-    Raises:
-        EvidenceError: It is not a signed note.
-    """
-    text, lines = split_note(note)
-    return text, [
-        (line.name, base64.b64encode(line.key_id + line.signature).decode())
-        for line in lines
-    ]

@@ -10,6 +10,7 @@ import typer
 from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
 from workflows.cli.output import Format, Output, emit
+from workflows.cli.proving import disclose, disclosed, tiles
 from workflows.cli.setup import Home, read_settings
 from workflows.cli.witness import cosigned, witness, witness_key
 from workflows.worker import open_ledger
@@ -73,3 +74,6 @@ def bundle(
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)
+app.command("disclose")(disclose)
+app.command("disclosed")(disclosed)
+app.command("tiles")(tiles)
