@@ -6,6 +6,7 @@ note it signed in a folder of its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Annotated
@@ -55,11 +56,19 @@ def witness(
     note = (bundle / "checkpoint").read_bytes()
     new = _open(note, log_key)
     last = state / _LAST
-    if last.exists():
-        old = _open(last.read_bytes(), log_key)
-        check_step(Step(old, new, _proof(bundle, old, new)))
-    signed = cosign(note, signer, at=SystemClock().now())
-    _replace(last, signed)
+    with (state / "lock").open("w") as lock:
+        # Between the check and the save nobody else may sign (C2SP tlog-witness).
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if last.exists():
+            old = _open(last.read_bytes(), log_key)
+            check_step(Step(old, new, _proof(bundle, old, new)))
+        else:
+            say(
+                f"there is no {last}: nothing earlier is compared; if you signed this"
+                " log before, restore that note first"
+            )
+        signed = cosign(note, signer, at=SystemClock().now())
+        _replace(last, signed)
     say(f"signed {new.origin} at {new.size} entries as {name}; kept as {last}")
     typer.echo(signed.decode(), nl=False)
 
