@@ -3,7 +3,8 @@
 One recorder process on loopback; clients in another process keep one request each in
 flight over OTLP/HTTP in protobuf, uncompressed. Spans carry 11 attributes. Afterwards
 the frames on disk are counted against the answers. `per_core` divides by the processor
-time of the recorder, not by the cores of the machine. The clients share the machine.
+time of the recorder, not by the cores of the machine. The clients share the machine;
+tokens are looked up in memory.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import json
 import os
 import platform
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,19 +30,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from sandbox.adapters.segments import LocalSegments
 from sandbox.recorder import count_spans, decode_frames
 from sandbox.settings import Settings
+from sandbox.testing.recorder import TOKEN, TRIAL, RecorderProcess
 
-_TRIAL, _TOKEN = "bench-1", "bench"
-_PROGRAM = f"""
-import sys
-from sandbox.adapters.clock import SystemClock
-from sandbox.adapters.otlp import run
-from sandbox.settings import Settings
-from sandbox.testing.records import FakeTokens
-
-tokens = FakeTokens()
-tokens.issue({_TRIAL!r}, "bench", {_TOKEN!r})
-run(Settings.model_validate_json(sys.argv[1]), tokens, SystemClock(), hosts=[])
-"""
 _ANSWER_END = b"\r\n\r\n"
 
 
@@ -84,25 +72,15 @@ def main() -> None:
 
 
 def _measure(shape: Shape, seconds: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="rsbx-bench-") as home:
-        http_port, grpc_port, admin_port = _free_ports(3)
-        settings = Settings(
-            home=Path(home),
-            recorder_http_port=http_port,
-            recorder_grpc_port=grpc_port,
-            recorder_admin_port=admin_port,
-        )
-        command = [sys.executable, "-c", _PROGRAM, settings.model_dump_json()]
-        recorder = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            _wait_for(http_port)
+    with tempfile.TemporaryDirectory(prefix="rsbx-bench-") as folder:
+        recorder = RecorderProcess(Path(folder) / "state")
+        with recorder:
             process = psutil.Process(recorder.pid)
-            load = _load(shape, seconds, (http_port, process))
+            port = recorder.settings.recorder_http_port
+            load = _load(shape, seconds, (port, process))
             resident = process.memory_info().rss
-        finally:
-            recorder.terminate()
-            recorder.wait(timeout=30)
-        return _figures(shape, load, (*_recorded(settings), resident))
+            recorder.stop()
+        return _figures(shape, load, (*_recorded(recorder.settings), resident))
 
 
 def _load(shape: Shape, seconds: float, target: tuple[int, psutil.Process]) -> Load:
@@ -154,7 +132,7 @@ def _request(spans: int) -> bytes:
     body = request.SerializeToString()
     head = (
         "POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-        f"authorization: Bearer {_TOKEN}\r\ncontent-type: application/x-protobuf\r\n"
+        f"authorization: Bearer {TOKEN}\r\ncontent-type: application/x-protobuf\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -163,8 +141,8 @@ def _request(spans: int) -> bytes:
 def _recorded(settings: Settings) -> tuple[int, int]:
     segments = LocalSegments.of(settings)
     spans = size = 0
-    for item in segments.files(_TRIAL):
-        raw = segments.read(_TRIAL, item.number)
+    for item in segments.files(TRIAL):
+        raw = segments.read(TRIAL, item.number)
         frames, consumed = decode_frames(raw)
         if consumed != len(raw):
             raise SystemExit(f"segment {item.number} ends in the middle of a frame")
@@ -194,27 +172,6 @@ def _figures(shape: Shape, load: Load, left: tuple[int, int, int]) -> dict[str, 
         "raw_bytes_per_span": round(size / recorded, 1),
         "acknowledged_spans_missing": max(0, acknowledged - recorded),
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(item.getsockname()[1]) for item in held]
-    for item in held:
-        item.close()
-    return ports
-
-
-def _wait_for(port: int, within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 if __name__ == "__main__":

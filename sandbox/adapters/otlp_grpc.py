@@ -5,6 +5,7 @@ Rules of this module, from the OTLP specification (OTLP/gRPC):
 * OK with an empty response message once the request is durable; never partial success.
 * UNAVAILABLE with RetryInfo where the client may send again; INVALID_ARGUMENT and
   UNAUTHENTICATED where it may not; larger messages are RESOURCE_EXHAUSTED.
+* A message is limited before and after decompression.
 * Requests are not parsed by gRPC: the bytes recorded are the bytes received.
 """
 
@@ -14,13 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 
 from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
-from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.adapters.otlp_refusals import Refused
+from sandbox.adapters.otlp_status import status_of
 from sandbox.errors import RecorderError
 from sandbox.model.segment import Signal
 from sandbox.ports import Producer
@@ -30,16 +28,10 @@ _SERVICES: Mapping[str, Signal] = {
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
     "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
 }
-_CODES: Mapping[Reason, grpc.StatusCode] = {
-    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
-    "malformed": grpc.StatusCode.INVALID_ARGUMENT,
-    "too-large": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "unsupported": grpc.StatusCode.INVALID_ARGUMENT,
-    "overloaded": grpc.StatusCode.UNAVAILABLE,
-    "unavailable": grpc.StatusCode.UNAVAILABLE,
+_CODES: Mapping[int, grpc.StatusCode] = {
+    code.value[0]: code for code in grpc.StatusCode
 }
 _DETAILS = "grpc-status-details-bin"
-_RETRY_S = 1
 
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -106,16 +98,6 @@ def _address(peer: str) -> str:
 
 
 async def _abort(context: Any, refused: Refused) -> None:
-    code = _CODES[refused.reason]
-    trailing: tuple[tuple[str, bytes], ...] = ()
-    if code is grpc.StatusCode.UNAVAILABLE:
-        trailing = ((_DETAILS, _retry_details(refused.message)),)
-    await context.abort(code, refused.message, trailing)
-
-
-def _retry_details(message: str) -> bytes:
-    detail = AnyMessage()
-    detail.Pack(RetryInfo(retry_delay=Duration(seconds=_RETRY_S)))
-    code = grpc.StatusCode.UNAVAILABLE.value[0]
-    status = Status(code=code, message=message, details=[detail])
-    return bytes(status.SerializeToString())
+    status = status_of(refused)
+    trailing = ((_DETAILS, status.SerializeToString()),) if status.details else ()
+    await context.abort(_CODES[status.code], status.message, trailing)

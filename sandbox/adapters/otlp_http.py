@@ -8,29 +8,31 @@ Rules of this module, from the OTLP specification (OTLP/HTTP):
 * A body is limited before and after decompression (413); bad data is 400.
 * 503 with `Retry-After` where the client may send again; never 200 for part of it.
 * Every refusal has a `google.rpc.Status` as its body, in the request's encoding.
+* JSON is converted beside the event loop, one request at a time: it costs much more
+  memory and time than protobuf, and must not keep other producers waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
+from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from starlette.types import Receive, Scope, Send
 
 from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
 from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.adapters.otlp_status import RETRY_S, status_of
 from sandbox.errors import EvidenceError
 from sandbox.model.segment import Signal
 from sandbox.ports import Producer
-from sandbox.recorder import from_json
+from sandbox.recorder import Converted, from_json
 
 PROTOBUF = "application/x-protobuf"
-RETRY_AFTER_S = 1
 _JSON = "application/json"
 _SIGNALS: Mapping[str, Signal] = {
     "/v1/traces": "traces",
@@ -41,19 +43,17 @@ _SIGNALS: Mapping[str, Signal] = {
 
 class _Answer(NamedTuple):
     status: int
-    code: int
     headers: Mapping[str, str] = {}
+    body: Status | None = None
 
 
 _ANSWERS: Mapping[Reason, _Answer] = {
-    "unauthenticated": _Answer(
-        401, Code.UNAUTHENTICATED, {"www-authenticate": "Bearer"}
-    ),
-    "malformed": _Answer(400, Code.INVALID_ARGUMENT),
-    "too-large": _Answer(413, Code.RESOURCE_EXHAUSTED),
-    "unsupported": _Answer(415, Code.INVALID_ARGUMENT),
-    "overloaded": _Answer(503, Code.UNAVAILABLE, {"retry-after": str(RETRY_AFTER_S)}),
-    "unavailable": _Answer(503, Code.UNAVAILABLE, {"retry-after": str(RETRY_AFTER_S)}),
+    "unauthenticated": _Answer(401, {"www-authenticate": "Bearer"}),
+    "malformed": _Answer(400),
+    "too-large": _Answer(413, {"connection": "close"}),
+    "unsupported": _Answer(415),
+    "overloaded": _Answer(503, {"retry-after": str(RETRY_S)}),
+    "unavailable": _Answer(503, {"retry-after": str(RETRY_S)}),
 }
 
 
@@ -70,6 +70,7 @@ class OtlpHttp:
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
+        self._converting = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""
@@ -89,17 +90,17 @@ class OtlpHttp:
         signal = _SIGNALS.get(request.path)
         if signal is None or request.method != "POST":
             await request.drain()
-            await _send(send, _unknown(request, signal), request)
+            await _send(send, _unknown(signal), request)
             return
         refused = await self._receive(request, signal)
         if refused is None:
-            await _send(send, (_Answer(200, Code.OK), ""), request)
+            await _send(send, _Answer(200), request)
         else:
             self._reception.refusals.add(
                 refused, signal=signal, peer=request.peer, producer=request.producer
             )
             answer = _ANSWERS[refused.reason]
-            await _send(send, (answer, refused.message), request)
+            await _send(send, answer._replace(body=status_of(refused)), request)
 
     async def _receive(self, request: _Request, signal: Signal) -> Refused | None:
         named = await self._reception.identify(request.header("authorization"))
@@ -111,13 +112,18 @@ class OtlpHttp:
         if refused is not None:
             await request.drain()
             return refused
-        payload = await request.body()
-        if request.content_type == _JSON and not isinstance(payload, Refused):
-            # Slow enough to keep other producers waiting, hence in a thread.
-            payload = await asyncio.to_thread(_from_json, signal, payload)
-        if isinstance(payload, Refused):
-            return payload
-        return await self._reception.record(named, signal, payload)
+        body = await request.body()
+        read = body if isinstance(body, Refused) else await self._read(request, body)
+        if isinstance(read, Refused):
+            return read
+        payload, origin = read
+        return await self._reception.record(named, signal, payload, origin=origin)
+
+    async def _read(self, request: _Request, body: bytes) -> Converted | Refused:
+        if request.content_type != _JSON:
+            return Converted(body, b"")
+        async with self._converting:
+            return await asyncio.to_thread(_from_json, _SIGNALS[request.path], body)
 
 
 class _Request:
@@ -179,7 +185,7 @@ class _Request:
                 return
 
 
-def _from_json(signal: Signal, body: bytes) -> bytes | Refused:
+def _from_json(signal: Signal, body: bytes) -> Converted | Refused:
     try:
         return from_json(signal, body)
     except EvidenceError as error:
@@ -208,33 +214,33 @@ def _too_large() -> Refused:
     )
 
 
-def _unknown(request: _Request, signal: Signal | None) -> tuple[_Answer, str]:
+def _unknown(signal: Signal | None) -> _Answer:
     if signal is None:
-        paths = ", ".join(_SIGNALS)
-        return _Answer(404, Code.NOT_FOUND), f"there are only {paths}"
-    return _Answer(405, Code.UNIMPLEMENTED, {"allow": "POST"}), "use POST"
+        paths = f"there are only {', '.join(_SIGNALS)}"
+        return _Answer(404, body=Status(code=Code.NOT_FOUND, message=paths))
+    said = Status(code=Code.UNIMPLEMENTED, message="use POST")
+    return _Answer(405, {"allow": "POST"}, said)
 
 
-async def _send(send: Send, said: tuple[_Answer, str], request: _Request) -> None:
-    answer, message = said
-    encoding = _JSON if request.content_type == _JSON else PROTOBUF
-    body = b"{}" if encoding == _JSON else b""
-    if answer.status != 200:
-        body = _status(answer.code, message, encoding)
+async def _send(send: Send, answer: _Answer, request: _Request) -> None:
+    in_json = request.content_type == _JSON
+    body = _in_json(answer.body) if in_json else _in_protobuf(answer.body)
     headers = {
         **answer.headers,
-        "content-type": encoding,
+        "content-type": _JSON if in_json else PROTOBUF,
         "content-length": str(len(body)),
     }
-    if answer.status == 413:
-        headers["connection"] = "close"
     raw = [(key.encode(), value.encode()) for key, value in headers.items()]
     start = {"type": "http.response.start", "status": answer.status, "headers": raw}
     await send(start)
     await send({"type": "http.response.body", "body": body})
 
 
-def _status(code: int, message: str, encoding: str) -> bytes:
-    if encoding == _JSON:
-        return json.dumps({"code": code, "message": message}).encode()
-    return bytes(Status(code=code, message=message).SerializeToString())
+def _in_json(status: Status | None) -> bytes:
+    # Without a status: the empty response message of any of the three services.
+    text = json_format.MessageToJson(status, indent=None) if status else "{}"
+    return str(text).encode()
+
+
+def _in_protobuf(status: Status | None) -> bytes:
+    return bytes(status.SerializeToString()) if status else b""

@@ -30,7 +30,10 @@ TOKEN_SECONDS = 0.5
 MAX_PENDING_BYTES = 128 * 1024 * 1024
 """Bytes that may wait for the disk, over all trials."""
 MAX_REQUEST_BYTES = 20 * 1024 * 1024
-"""Largest request, before and after decompression (OTLP specification: 20 MiB)."""
+"""Largest request, before and after decompression, over both protocols.
+
+OTLP demands a limit and recommends 64 MiB over HTTP; gRPC servers often have 4 MiB.
+"""
 _MAX_CACHED = 10_000
 
 
@@ -99,6 +102,7 @@ class Reception:
         tokens: Who may send.
         clock: Tells when a request was received.
         make_store: Makes the store of a trial.
+        max_pending_bytes: How much may wait for the disk, over all trials.
     """
 
     def __init__(
@@ -108,10 +112,12 @@ class Reception:
         tokens: Tokens,
         clock: Clock,
         make_store: Callable[[str], TrialStore],
+        max_pending_bytes: int = MAX_PENDING_BYTES,
     ) -> None:
         self._tokens = tokens
         self._clock = clock
         self._make_store = make_store
+        self._max_pending_bytes = max_pending_bytes
         self._lanes: dict[str, _Lane] = {}
         self._known: dict[bytes, tuple[Producer | None, float]] = {}
         self._pending = 0
@@ -154,30 +160,37 @@ class Reception:
         return producer
 
     async def record(
-        self, producer: Producer, signal: Signal, payload: bytes
+        self,
+        producer: Producer,
+        signal: Signal,
+        payload: bytes,
+        *,
+        origin: bytes = b"",
     ) -> Refused | None:
         """Record a request; None once it is durable, else why it is not.
 
         Args:
             producer: Whom the token named.
             signal: What the request carries.
-            payload: The request, decompressed.
+            payload: The request in protobuf, decompressed.
+            origin: Recorded after it; says what it was made from.
         """
         received_at = self._clock.now()
         try:
             facts = check_request(signal, payload)
         except EvidenceError as error:
             return Refused("malformed", error.diagnosis)
-        if self._pending + len(payload) > MAX_PENDING_BYTES:
+        size = len(payload) + len(origin)
+        if self._pending + size > self._max_pending_bytes:
             return Refused("overloaded", "the disk is behind; send again later")
-        item = Received(signal, producer.producer, payload, received_at)
-        self._pending += len(payload)
+        item = Received(signal, producer.producer, payload + origin, received_at)
+        self._pending += size
         try:
             await self._lane(producer.trial_id).append(item)
         except RecorderError as error:
             return Refused("unavailable", error.diagnosis)
         finally:
-            self._pending -= len(payload)
+            self._pending -= size
         self._accepted[signal] += 1
         self._unusual += facts.unusual
         return None

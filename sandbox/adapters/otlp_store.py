@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -57,14 +57,22 @@ class TrialStore:
         trial_id: Whose segments.
         policy: When a segment is closed.
         clock: Tells when a gap was found.
+        sync: Makes what was written to a file descriptor durable, or raises OSError.
     """
 
     def __init__(
-        self, root: Path, trial_id: str, *, policy: RollingPolicy, clock: Clock
+        self,
+        root: Path,
+        trial_id: str,
+        *,
+        policy: RollingPolicy,
+        clock: Clock,
+        sync: Callable[[int], None] = os.fdatasync,
     ) -> None:
         self._folder = root / folder_name(trial_id)
         self._policy = policy
         self._clock = clock
+        self._sync = sync
         self._fd: int | None = None
         self._number = 0
         self._size = 0
@@ -214,7 +222,7 @@ class TrialStore:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._fd, rest) :]
-        os.fdatasync(self._fd)
+        self._sync(self._fd)
         self._size += len(data)
 
     def _close(self) -> int:

@@ -18,7 +18,7 @@ from sandbox.recorder.gaps import (
     restart_gaps,
     silences,
 )
-from sandbox.recorder.otlp_json import from_json
+from sandbox.recorder.otlp_json import Converted, from_json, origin_digest
 from sandbox.recorder.request import RequestFacts, check_request
 from sandbox.recorder.segment import (
     RollingPolicy,
@@ -33,6 +33,7 @@ from sandbox.recorder.spans import count_spans, spans_in
 __all__ = [
     "MAX_PRODUCER_BYTES",
     "RECORDER",
+    "Converted",
     "Frame",
     "RequestFacts",
     "RollingPolicy",
@@ -47,6 +48,7 @@ __all__ = [
     "from_json",
     "gap_request",
     "gaps_in",
+    "origin_digest",
     "parse_name",
     "restart_gaps",
     "salvage_frames",

@@ -5,9 +5,9 @@ Rules of this module, from the OTLP specification (JSON Protobuf Encoding):
 * Trace and span ids are hexadecimal in either case, all other bytes base64.
 * Enumerations are integers; names of their values are refused.
 * Keys are lowerCamelCase; every other key, the snake_case name of a field too, is
-  unknown, and unknown keys are ignored.
-* What is recorded ends with the SHA-256 of the body as it came, in a protobuf field
-  whose number no schema may declare, so that the original can be recognised later.
+  unknown, and unknown keys are ignored with whatever they hold.
+* What came is remembered by its SHA-256 in a protobuf field of its own, appended to
+  what is recorded. Its number is one that no schema may declare.
 """
 
 from __future__ import annotations
@@ -15,22 +15,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 
 from sandbox.errors import EvidenceError
 from sandbox.model.segment import Signal
-from sandbox.recorder.request import TYPES
+from sandbox.recorder.request import ORIGIN_PREFIX, TYPES, claims_origin
 
-_ID_BYTES = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
-_ENUMERATIONS = frozenset({"kind", "code", "severityNumber", "aggregationTemporality"})
-# Field 19963, length-delimited, 32 bytes; 19000-19999 are closed to every schema.
-_DIGEST_PREFIX = b"\xda\xdf\x09\x20"
+_ID_BYTES = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 
 
-def from_json(signal: Signal, body: bytes) -> bytes:
-    """Return the request in protobuf, with the digest of its JSON body.
+class Converted(NamedTuple):
+    """One request that came in JSON, in the form in which it is recorded."""
+
+    payload: bytes
+    """The request in protobuf."""
+    origin: bytes
+    """The field that holds the digest of the body; recorded after the payload."""
+
+
+def from_json(signal: Signal, body: bytes) -> Converted:
+    """Return the request in protobuf, and the digest of its JSON body.
 
     Args:
         signal: What the request claims to carry.
@@ -41,48 +48,91 @@ def from_json(signal: Signal, body: bytes) -> bytes:
     """
     kind = TYPES[signal]
     try:
-        data = json.loads(body)
+        data = json.loads(body.decode("utf-8-sig"))
         if not isinstance(data, dict):
             raise EvidenceError(f"the body is {type(data).__name__}, not an object")
-        message = json_format.ParseDict(
-            _as_proto_json(data), kind(), ignore_unknown_fields=True
-        )
+        message = kind()
+        json_format.ParseDict(_object(kind.DESCRIPTOR, data), message)
+        payload = bytes(message.SerializeToString())
     except (json_format.ParseError, ValueError, RecursionError) as error:
         raise EvidenceError(
             f"the body is not an OTLP {kind.DESCRIPTOR.name} in JSON ({error}); send"
             " what the OTLP specification calls JSON Protobuf Encoding"
         ) from error
-    digest = hashlib.sha256(body).digest()
-    return bytes(message.SerializeToString()) + _DIGEST_PREFIX + digest
+    return Converted(payload, ORIGIN_PREFIX + hashlib.sha256(body).digest())
 
 
-def _as_proto_json(data: Any) -> Any:
-    """Return what the protobuf library's own JSON reader understands."""
-    if isinstance(data, list):
-        return [_as_proto_json(item) for item in data]
-    if not isinstance(data, dict):
-        return data
-    return {key: _value(key, item) for key, item in data.items() if "_" not in key}
+def origin_digest(signal: Signal, recorded: bytes) -> bytes | None:
+    """Return the SHA-256 of the JSON body a recorded request was made from.
+
+    Args:
+        signal: What the request carries.
+        recorded: The payload of its frame.
+
+    Returns:
+        32 bytes, or None when the request came in protobuf.
+
+    Raises:
+        EvidenceError: The payload is not a request of that signal.
+    """
+    found = claims_origin(signal, recorded)
+    return recorded[-hashlib.sha256().digest_size :] if found else None
 
 
-def _value(key: str, value: Any) -> Any:
-    if key in _ID_BYTES and isinstance(value, str):
-        return base64.b64encode(_id(key, value)).decode()
-    if key in _ENUMERATIONS and isinstance(value, str):
+def _object(kind: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the known fields, as the protobuf library's own JSON reader wants them."""
+    # `kind` is a Descriptor; which class that is depends on how protobuf was built.
+    fields = kind.fields_by_camelcase_name
+    named = ((fields.get(key), key, value) for key, value in data.items())
+    return {
+        key: _field(field, value)
+        for field, key, value in named
+        # The library also answers to a field's snake_case name here.
+        if field is not None and field.camelcase_name == key
+    }
+
+
+def _field(field: FieldDescriptor, value: Any) -> Any:
+    if field.is_repeated and isinstance(value, list):
+        return [_single(field, item) for item in value]
+    return _single(field, value)
+
+
+def _single(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type and isinstance(value, dict):
+        return _object(field.message_type, value)
+    if field.type == FieldDescriptor.TYPE_BYTES and isinstance(value, str):
+        read = _id if field.name in _ID_BYTES else _base64
+        return base64.b64encode(read(field, value)).decode()
+    if field.enum_type and value is not None and type(value) is not int:
         raise EvidenceError(
-            f"{key} is {value[:40]!r}; write the integer of that enumeration"
+            f"{field.camelcase_name} is {str(value)[:40]!r}; write the integer of that "
+            "enumeration"
         )
-    return _as_proto_json(value)
+    return value
 
 
-def _id(key: str, text: str) -> bytes:
+def _id(field: FieldDescriptor, text: str) -> bytes:
+    length = _ID_BYTES[field.name]
     try:
         found = bytes.fromhex(text)
     except ValueError:
         found = b"?"
     # An empty id means none, for example the parent of a root span.
-    if len(found) not in (0, _ID_BYTES[key]) or " " in text:
+    if len(text) != 2 * len(found) or len(found) not in (0, length):
         raise EvidenceError(
-            f"{key} is {text[:40]!r}; write {2 * _ID_BYTES[key]} hexadecimal digits"
+            f"{field.camelcase_name} is {text[:40]!r}; write {2 * length} hexadecimal "
+            "digits"
         )
     return found
+
+
+def _base64(field: FieldDescriptor, text: str) -> bytes:
+    # The library's own reader passes over what is not base64, so it would change data.
+    plain = text.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError as error:
+        raise EvidenceError(
+            f"{field.camelcase_name} is {text[:40]!r}; write base64 ({error})"
+        ) from error

@@ -6,6 +6,8 @@ Rules of this module:
   specification 1.x: bad data is answered 400 or INVALID_ARGUMENT).
 * A well-formed request is kept as it came, also with fields this version does not know:
   a newer OTLP is evidence too.
+* No sender can claim in protobuf that its request came in JSON: a request that ends in
+  the field the recorder writes for that is refused.
 """
 
 from __future__ import annotations
@@ -34,6 +36,12 @@ TYPES: dict[Signal, type[Message]] = {
     "logs": ExportLogsServiceRequest,
 }
 """The message that each signal's request is."""
+ORIGIN_PREFIX = b"\xda\xdf\x09\x20"
+"""Tag and length of field 19963: SHA-256 of the JSON body a request was made from.
+
+The protobuf language forbids every schema to declare the numbers 19000-19999.
+"""
+_ORIGIN_BYTES = len(ORIGIN_PREFIX) + 32
 
 
 class RequestFacts(NamedTuple):
@@ -51,11 +59,40 @@ def check_request(signal: Signal, payload: bytes) -> RequestFacts:
         payload: Its bytes.
 
     Raises:
+        EvidenceError: It is not an OTLP request of that signal, or ends in the field
+            that only the recorder writes.
+    """
+    facts = _facts(signal, payload)
+    if facts.unusual and _ends_in_origin(payload):
+        raise EvidenceError(
+            "the request ends in protobuf field 19963, which only the recorder writes; "
+            "send fields that OTLP defines"
+        )
+    return facts
+
+
+def claims_origin(signal: Signal, payload: bytes) -> bool:
+    """Return whether a recorded request ends in the digest of a JSON body.
+
+    Args:
+        signal: What the request carries.
+        payload: The payload of its frame.
+
+    Raises:
         EvidenceError: It is not an OTLP request of that signal.
     """
+    return _facts(signal, payload).unusual and _ends_in_origin(payload)
+
+
+def _facts(signal: Signal, payload: bytes) -> RequestFacts:
     message = parse_as(TYPES[signal], payload)
     message.DiscardUnknownFields()
     return RequestFacts(unusual=message.ByteSize() != len(payload))
+
+
+def _ends_in_origin(payload: bytes) -> bool:
+    # The same bytes may end a string; then nothing about the request is unusual.
+    return payload[-_ORIGIN_BYTES:].startswith(ORIGIN_PREFIX)
 
 
 def parse_as(kind: type[M], payload: bytes) -> M:

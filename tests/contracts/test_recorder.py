@@ -10,15 +10,11 @@ import gzip
 import hashlib
 import http.client
 import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import grpc
 import pytest
@@ -30,9 +26,6 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
     OTLPSpanExporter as HttpExporter,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -42,82 +35,22 @@ from sandbox.errors import RecorderError
 from sandbox.evidence.seal import seal_segment
 from sandbox.model.record import digest_of
 from sandbox.recorder import Frame, count_spans, decode_frames, gaps_in, spans_in
-from sandbox.settings import Settings
+from sandbox.testing.recorder import TOKEN, TRIAL, RecorderProcess, trace_request
 from sandbox.testing.signer import ThrowawaySigner
 
-TRIAL = "ride-1"
-TOKEN = "a-good-token"
 HEADERS = {
     "authorization": f"Bearer {TOKEN}",
     "content-type": "application/x-protobuf",
 }
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-PROGRAM = """
-import sys
-from sandbox.adapters.clock import SystemClock
-from sandbox.adapters.otlp import run
-from sandbox.settings import Settings
-from sandbox.testing.records import FakeTokens
 
-tokens = FakeTokens()
-tokens.issue({trial!r}, "hotrod", {token!r})
-settings = Settings.model_validate_json(sys.argv[1])
-run(settings, tokens, SystemClock(), hosts=sys.argv[2:])
-"""
-
-
-class Recorder(NamedTuple):
-    process: subprocess.Popen[str]
-    settings: Settings
-    stderr: Path
+class Recorder(RecorderProcess):
+    """The process, and the segments it writes as the product reads them."""
 
     @property
     def segments(self) -> LocalSegments:
         return LocalSegments.of(self.settings)
-
-    def post(
-        self, body: bytes, path: str = "/v1/traces", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        sent = HEADERS | {key.replace("_", "-"): v for key, v in headers.items()}
-        return self.request("POST", path, body, sent)
-
-    def request(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> tuple[int, dict[str, str], bytes]:
-        port = self.settings.recorder_http_port
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            client.request(method, path, body, headers)
-            answer = client.getresponse()
-            found = {key.lower(): value for key, value in answer.getheaders()}
-            return answer.status, found, answer.read()
-        finally:
-            client.close()
-
-    def status(self) -> dict[str, object]:
-        token = (self.settings.home / "recorder-admin.token").read_text()
-        port = self.settings.recorder_admin_port
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            client.request(
-                "GET", "/status", headers={"Authorization": f"Bearer {token}"}
-            )
-            return dict(json.loads(client.getresponse().read()))
-        finally:
-            client.close()
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=20)
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [item.getsockname()[1] for item in held]
-    for item in held:
-        item.close()
-    return ports
 
 
 Start = Callable[..., Recorder]
@@ -128,48 +61,22 @@ def _start(tmp_path: Path) -> Iterator[Start]:
     started: list[Recorder] = []
 
     def start(*hosts: str, ready: bool = True, **changes: object) -> Recorder:
-        http_port, grpc_port, admin_port = _free_ports(3)
-        settings = Settings(
-            home=tmp_path / "state",
-            recorder_http_port=http_port,
-            recorder_grpc_port=grpc_port,
-            recorder_admin_port=admin_port,
-            segment_seconds=60,
-        ).model_copy(update=changes)
-        log = tmp_path / f"recorder-{len(started)}.log"
-        program = PROGRAM.format(trial=TRIAL, token=TOKEN)
-        arguments = [sys.executable, "-c", program, settings.model_dump_json(), *hosts]
-        with log.open("w") as stderr:
-            process = subprocess.Popen(arguments, stderr=stderr, text=True)
-        recorder = Recorder(process, settings, log)
+        settings = {"segment_seconds": 60, **changes}
+        recorder = Recorder(tmp_path / "state", hosts=hosts, **settings)
         started.append(recorder)
         if ready:
-            _await_ready(recorder)
+            recorder.start()
+        else:
+            recorder.launch()
         return recorder
 
     yield start
     for recorder in started:
-        if recorder.process.poll() is None:
-            recorder.process.kill()
-        recorder.process.wait()
-
-
-def _await_ready(recorder: Recorder) -> None:
-    deadline = time.monotonic() + 20
-    while "recorder ready:" not in recorder.stderr.read_text():
-        if recorder.process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the recorder did not start: {recorder.stderr.read_text()}")
-        time.sleep(0.02)
+        recorder.kill()
 
 
 def _request(name: str = "dispatch", count: int = 1) -> bytes:
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    for number in range(count):
-        scope.spans.add(
-            trace_id=number.to_bytes(16, "big"), span_id=b"12345678", name=name
-        )
-    return request.SerializeToString()
+    return trace_request([name] * count)
 
 
 def _recorded(recorder: Recorder, trial: str = TRIAL) -> list[Frame]:
@@ -302,7 +209,7 @@ def test_a_request_is_limited_before_and_after_decompression(start: Start) -> No
     recorder = start()
     big = b"\0" * (20 * 1024 * 1024 + 1)
     announced = {"content-length": "999999999", **HEADERS}
-    assert recorder.request("POST", "/v1/traces", b"", announced)[0] == 413
+    assert recorder.ask("POST", "/v1/traces", b"", announced)[0] == 413
     status, _, answer = recorder.post(gzip.compress(big), content_encoding="gzip")
     assert status == 413
     _assert_status_body(answer, 8)
@@ -313,7 +220,7 @@ def test_a_request_is_limited_before_and_after_decompression(start: Start) -> No
 def test_wrong_method_path_and_type_are_told_apart(start: Start) -> None:
     """405 with Allow, 404, 415."""
     recorder = start()
-    status, headers, _ = recorder.request("GET", "/v1/traces", b"", HEADERS)
+    status, headers, _ = recorder.ask("GET", "/v1/traces", b"", HEADERS)
     assert (status, headers["allow"]) == (405, "POST")
     assert recorder.post(b"", path="/v1/other")[0] == 404
     assert recorder.post(b"{}", content_type="text/plain")[0] == 415
@@ -418,7 +325,7 @@ def test_rolling_without_a_recorder_says_what_to_do(start: Start) -> None:
     """What a killed recorder left open stays open; nothing open needs no recorder."""
     recorder = start()
     recorder.post(_request())
-    recorder.stop(signal.SIGKILL)
+    recorder.kill()
     with pytest.raises(RecorderError, match="start it") as hit:
         recorder.segments.roll(TRIAL)
     assert hit.value.retryable
@@ -443,8 +350,8 @@ def test_a_second_recorder_on_the_same_evidence_refuses_to_start(start: Start) -
     """Two writers would number frames twice."""
     start()
     second = start(ready=False)
-    assert second.process.wait(timeout=20) != 0
-    assert "another recorder already writes" in second.stderr.read_text()
+    assert second.wait() != 0
+    assert "another recorder already writes" in second.log.read_text()
 
 
 def test_a_port_in_use_is_named_with_a_remedy(start: Start) -> None:
@@ -452,8 +359,8 @@ def test_a_port_in_use_is_named_with_a_remedy(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         recorder = start(ready=False, recorder_http_port=port)
-        assert recorder.process.wait(timeout=20) != 0
-    text = recorder.stderr.read_text()
+        assert recorder.wait() != 0
+    text = recorder.log.read_text()
     assert f"127.0.0.1:{port}" in text
     assert "SANDBOX_RECORDER_HTTP_PORT" in text
 
@@ -498,7 +405,7 @@ def test_every_acknowledged_request_survives_a_kill(start: Start) -> None:
     deadline = time.monotonic() + 20
     while len(acked) < 300 and time.monotonic() < deadline:
         time.sleep(0.01)
-    recorder.process.send_signal(signal.SIGKILL)
+    recorder.kill()
     for worker in workers:
         worker.join()
     again = start()
@@ -515,7 +422,7 @@ def test_a_torn_tail_is_cut_kept_aside_and_recorded_as_a_gap(start: Start) -> No
     """Recovery keeps whole frames, sets the rest aside, and says so in the evidence."""
     recorder = start()
     recorder.post(_request("kept"))
-    recorder.stop(signal.SIGKILL)
+    recorder.kill()
     folder = recorder.settings.evidence_dir / TRIAL
     whole = (folder / "000001.open").read_bytes()
     with (folder / "000001.open").open("ab") as file:

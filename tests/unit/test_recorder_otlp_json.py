@@ -1,19 +1,25 @@
 """OTLP in JSON becomes the same request in protobuf (OTLP, JSON Protobuf Encoding)."""
 
+import contextlib
 import hashlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
 from sandbox.errors import EvidenceError
-from sandbox.recorder import check_request, from_json
+from sandbox.recorder import check_request, from_json, origin_digest
 
 TRACE = "5B8EFFF798038103D269B633813FC60C"
 
@@ -25,7 +31,7 @@ def traces(**fields: Any) -> bytes:
 
 
 def span_of(body: bytes) -> Any:
-    request = ExportTraceServiceRequest.FromString(from_json("traces", body))
+    request = ExportTraceServiceRequest.FromString(from_json("traces", body).payload)
     return request.resource_spans[0].scope_spans[0].spans[0]
 
 
@@ -58,24 +64,85 @@ def test_numbers_come_as_text_or_number_and_bytes_as_base64() -> None:
     assert span.kind == 2
 
 
+@pytest.mark.parametrize("text", ["+/8=", "+/8", "-_8=", "-_8"])
+def test_bytes_are_base64_of_either_alphabet_padded_or_not(text: str) -> None:
+    """Protobuf JSON Mapping: all four forms of the same two bytes are taken."""
+    span = span_of(traces(attributes=[{"value": {"bytesValue": text}}]))
+    assert span.attributes[0].value.bytes_value == b"\xfb\xff"
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
 def test_unknown_keys_are_ignored_and_snake_case_is_unknown() -> None:
-    """Neither a newer field nor a field's snake_case name has an effect."""
-    span = span_of(traces(newer={"a": [1]}, start_time_unix_nano=5))
+    """Neither a newer field, whatever it holds, nor a snake_case name has an effect."""
+    newer = {"traceId": "not hex", "kind": "A_NAME", "code": [1], "deep": [[{}]]}
+    span = span_of(traces(newer=newer, start_time_unix_nano=5))
     assert (span.name, span.start_time_unix_nano) == ("a", 0)
 
 
+def test_every_signal_has_its_own_fields() -> None:
+    """A log's body and a metric's points arrive; an attribute's key is not a field."""
+    log = {"severityNumber": 9, "traceId": TRACE, "body": {"stringValue": "x"}}
+    logs = from_json("logs", in_scope("resourceLogs", "scopeLogs", "logRecords", log))
+    record = ExportLogsServiceRequest.FromString(logs.payload)
+    first = record.resource_logs[0].scope_logs[0].log_records[0]
+    assert (first.severity_number, first.body.string_value) == (9, "x")
+    assert first.trace_id == bytes.fromhex(TRACE)
+    point = {"asInt": "3", "attributes": [{"key": "trace_id", "value": {}}]}
+    total = {"name": "n", "sum": {"aggregationTemporality": 2, "dataPoints": [point]}}
+    body = in_scope("resourceMetrics", "scopeMetrics", "metrics", total)
+    request = ExportMetricsServiceRequest.FromString(from_json("metrics", body).payload)
+    metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
+    assert metric.sum.aggregation_temporality == 2
+    assert metric.sum.data_points[0].as_int == 3
+    assert metric.sum.data_points[0].attributes[0].key == "trace_id"
+
+
+def in_scope(resource: str, scope: str, items: str, item: Any) -> bytes:
+    return json.dumps({resource: [{scope: [{items: [item]}]}]}).encode()
+
+
 def test_the_digest_of_the_body_follows_where_no_reader_looks() -> None:
-    """The request ends with SHA-256 of what came, and still reads as OTLP."""
+    """What is recorded still reads as OTLP, and gives back SHA-256 of what came."""
     body = b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}]}'
-    found = from_json("logs", body)
-    assert found.endswith(hashlib.sha256(body).digest())
-    request = ExportLogsServiceRequest.FromString(found)
+    payload, origin = from_json("logs", body)
+    assert not check_request("logs", payload).unusual
+    recorded = payload + origin
+    request = ExportLogsServiceRequest.FromString(recorded)
     assert len(request.resource_logs[0].scope_logs[0].log_records) == 1
-    assert check_request("logs", found).unusual
+    assert origin_digest("logs", recorded) == hashlib.sha256(body).digest()
+
+
+def test_no_sender_can_claim_that_its_protobuf_was_json() -> None:
+    """The recorder's own field is refused; the same bytes as an id are only an id."""
+    payload, origin = from_json("traces", traces())
+    with pytest.raises(EvidenceError, match="field 19963"):
+        check_request("traces", payload + origin)
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.spans.add(trace_id=origin)
+    assert request.SerializeToString().endswith(origin)
+    assert not check_request("traces", request.SerializeToString()).unusual
+    assert origin_digest("traces", request.SerializeToString()) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(["traceId", "kind", "links", "attributes", "status", "flags"]),
+    json_values,
+)
+def test_any_value_in_any_field_is_read_or_refused(field: str, value: Any) -> None:
+    """Nothing but a refusal with its reason comes out of what is not OTLP."""
+    with contextlib.suppress(EvidenceError):
+        from_json("traces", traces(**{field: value}))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +158,13 @@ def test_the_digest_of_the_body_follows_where_no_reader_looks() -> None:
         (traces(traceId=TRACE[:-2]), "write 32"),
         (traces(spanId="zz" * 8), "write 16"),
         (traces(kind="SPAN_KIND_SERVER"), "write the integer"),
+        (traces(kind="2"), "write the integer"),
+        (traces(kind=2.5), "write the integer"),
+        (traces(attributes=[{"value": {"bytesValue": "AQ!I"}}]), "write base64"),
+        (traces(attributes=[{"value": {"bytesValue": "AQIDB"}}]), "write base64"),
+        (traces(name="\ud800"), "in JSON"),
+        (traces().decode().encode("utf-16"), "in JSON"),
+        (traces(links=[None]), "in JSON"),
         (traces(startTimeUnixNano="soon"), "in JSON"),
     ],
 )

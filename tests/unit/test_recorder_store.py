@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sandbox.adapters import otlp_reception
-from sandbox.adapters.otlp_reception import Reception
+from sandbox.adapters.otlp_reception import MAX_PENDING_BYTES, Reception
 from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import RecorderError
@@ -24,9 +24,9 @@ TRIAL = "ride-1"
 HOTROD = Producer(TRIAL, "hotrod")
 
 
-def store_in(root: Path) -> TrialStore:
+def store_in(root: Path, sync: Callable[[int], None] = os.fdatasync) -> TrialStore:
     policy = RollingPolicy(seconds=600, size_bytes=1 << 20)
-    return TrialStore(root, TRIAL, policy=policy, clock=FixedClock())
+    return TrialStore(root, TRIAL, policy=policy, clock=FixedClock(), sync=sync)
 
 
 def received(payload: bytes) -> Received:
@@ -54,14 +54,39 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, name, failing)
 
 
-@pytest.mark.parametrize("call", ["fdatasync", "write"])
-def test_a_failed_append_is_undone_and_the_next_one_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+class FailingOnce:
+    """A sync that fails when it is told to, once."""
+
+    def __init__(self) -> None:
+        self.fails = False
+
+    def __call__(self, handle: int) -> None:
+        failing, self.fails = self.fails, False
+        if failing:
+            raise OSError(5, "Input/output error")
+        os.fdatasync(handle)
+
+
+def test_a_failed_sync_is_undone_and_the_next_append_works(tmp_path: Path) -> None:
+    """What was not acknowledged is not kept; numbers go on without a hole."""
+    sync = FailingOnce()
+    store = store_in(tmp_path, sync)
+    store.append([received(b"")])
+    sync.fails = True
+    with pytest.raises(RecorderError, match="Input/output error") as hit:
+        store.append([received(b"\x12\x00")])
+    assert hit.value.retryable
+    store.append([received(b"\x1a\x00")])
+    assert payloads(tmp_path) == [b"", b"\x1a\x00"]
+
+
+def test_a_failed_write_is_undone_and_the_next_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was not acknowledged is not kept; numbers go on without a hole."""
     store = store_in(tmp_path)
     store.append([received(b"")])
-    fail_once(monkeypatch, call)
+    fail_once(monkeypatch, "write")
     with pytest.raises(RecorderError, match="No space left") as hit:
         store.append([received(b"\x12\x00")])
     assert hit.value.retryable
@@ -110,24 +135,31 @@ def test_a_file_of_which_nothing_can_be_read_becomes_a_gap(tmp_path: Path) -> No
     assert (tmp_path / TRIAL / "000001.torn").read_bytes() == b"\xff" * 200
 
 
-def reception_in(root: Path, tokens: FakeTokens) -> Reception:
+def reception_in(
+    root: Path,
+    tokens: FakeTokens,
+    *,
+    sync: Callable[[int], None] = os.fdatasync,
+    max_pending_bytes: int = MAX_PENDING_BYTES,
+) -> Reception:
     return Reception(
-        root, tokens=tokens, clock=FixedClock(), make_store=lambda _: store_in(root)
+        root,
+        tokens=tokens,
+        clock=FixedClock(),
+        make_store=lambda _: store_in(root, sync),
+        max_pending_bytes=max_pending_bytes,
     )
 
 
-async def test_requests_that_wait_share_one_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_requests_that_wait_share_one_sync(tmp_path: Path) -> None:
     """Group commit: fifty at once need far fewer than fifty syncs, all are kept."""
-    real, syncs = os.fdatasync, []
+    syncs = []
 
     def counting(handle: int) -> None:
         syncs.append(handle)
-        real(handle)
+        os.fdatasync(handle)
 
-    monkeypatch.setattr(os, "fdatasync", counting)
-    reception = reception_in(tmp_path, FakeTokens())
+    reception = reception_in(tmp_path, FakeTokens(), sync=counting)
     answers = await asyncio.gather(
         *(reception.record(HOTROD, "traces", b"") for _ in range(50))
     )
@@ -137,12 +169,9 @@ async def test_requests_that_wait_share_one_sync(
     await reception.close()
 
 
-async def test_more_than_may_wait_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_more_than_may_wait_is_refused(tmp_path: Path) -> None:
     """Beyond the limit a request is refused at once and not recorded."""
-    monkeypatch.setattr(otlp_reception, "MAX_PENDING_BYTES", 3)
-    reception = reception_in(tmp_path, FakeTokens())
+    reception = reception_in(tmp_path, FakeTokens(), max_pending_bytes=3)
     body = b"\x12\x00"
     answers = await asyncio.gather(
         *(reception.record(HOTROD, "traces", body) for _ in range(3))
