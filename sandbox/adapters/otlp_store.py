@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import zstandard
 
+from sandbox.adapters.durable import sync_folder
 from sandbox.errors import RecorderError
 from sandbox.model.segment import Signal
 from sandbox.ports import Clock
@@ -145,7 +146,7 @@ class TrialStore:
             return
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True, mode=0o700)
-            _sync_folder(self._folder.parent)
+            sync_folder(self._folder.parent)
         found = self._names()
         opened = [name.number for name in found if name.kind == "open"]
         closed = [name.number for name in found if name.kind in ("closed", "zst")]
@@ -214,7 +215,7 @@ class TrialStore:
         self._fd = os.open(path, flags, 0o600)
         self._number, self._size = self._number + 1, 0
         self._opened = time.monotonic()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _write(self, data: bytes) -> None:
         if self._fd is None:
@@ -232,7 +233,7 @@ class TrialStore:
             self._fd = None
         opened = self._folder / file_name(self._number, "open")
         opened.rename(self._folder / file_name(self._number, "closed"))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return self._number
 
     def _abandon(self) -> None:
@@ -252,11 +253,3 @@ def _keep(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,12 +14,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 from pathlib import Path
 from typing import Self
 
 import zstandard
 
+from sandbox.adapters.durable import replace_file
 from sandbox.adapters.otlp_admin import TOKEN_FILE
 from sandbox.errors import RecorderError
 from sandbox.ports import SegmentFile
@@ -128,8 +128,8 @@ class LocalSegments:
             )
         try:
             if state == "closed":
-                _write(folder / file_name(number, "dsse.json"), envelope)
-                _write(folder / file_name(number, "zst"), compressed)
+                replace_file(folder / file_name(number, "dsse.json"), envelope)
+                replace_file(folder / file_name(number, "zst"), compressed)
             (folder / file_name(number, "closed")).unlink(missing_ok=True)
         except OSError as error:
             raise RecorderError(f"cannot write to {folder}: {error}") from error
@@ -203,17 +203,3 @@ def _unreadable(trial_id: str, number: int, error: Exception) -> RecorderError:
         f"segment {number} of trial {trial_id} cannot be read: {error}",
         retryable=not isinstance(error, FileNotFoundError),
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

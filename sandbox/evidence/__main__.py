@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox.errors import EvidenceError
+from sandbox.evidence.steps import in_words
 from sandbox.evidence.verify import Result, verify_bundle
 
 
@@ -36,22 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error.diagnosis}\n")
         return 2
     result = verify_bundle(asked.path, key=key)
-    text = json.dumps(result.as_dict(), indent=2) if asked.json else in_words(result)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_told(result, as_json=asked.json) + "\n")
     return 0 if result.ok else 1
-
-
-def in_words(result: Result) -> str:
-    """Return a result as text for a person."""
-    lines = [
-        f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}"
-        for step in result.steps
-    ]
-    counts = f"{result.entries} entries, {result.frames} frames, {result.spans} spans"
-    lines.append(
-        f"VERIFIED: {counts}" if result.ok else "NOT VERIFIED: do not rely on it"
-    )
-    return "\n".join(lines)
 
 
 def read_key(path: Path) -> bytes:
@@ -71,6 +58,13 @@ def read_key(path: Path) -> bytes:
             f"{path} holds no Ed25519 public key ({error}); give PEM, 64 hexadecimal "
             "digits, or 32 raw bytes"
         ) from error
+
+
+def _told(result: Result, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(result.as_dict(), indent=2)
+    counts = f"{result.entries} entries, {result.frames} frames, {result.spans} spans"
+    return in_words(result.steps, verified=f"VERIFIED: {counts}")
 
 
 def _from_pem(data: bytes) -> bytes:

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sandbox.errors import EvidenceError
-from sandbox.evidence.note import strict_base64, verify_signature
+from sandbox.evidence.note import verify_signature
+from sandbox.evidence.vkey import strict_base64
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

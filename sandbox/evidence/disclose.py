@@ -31,14 +31,13 @@ from sandbox.evidence.attest import (
 from sandbox.evidence.layout import fields, read_hashes
 from sandbox.evidence.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from sandbox.evidence.note import NoteCheckpoint, open_checkpoint, split_note
+from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.walk import WalkedFrame, walk_frames
 
 _FIELDS = ("kind", "format", "frame", "statement", "entry", "checkpoint")
 _PROVEN = ("index", "bytes", "proof")
 _LOGGED = ("index", "entry", "proof")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What reading JSON of an unexpected shape raises."""
 
 
 class SegmentEvidence(NamedTuple):
@@ -61,14 +60,6 @@ class LogHead(NamedTuple):
     """The signed checkpoint, with the log's signature alone."""
     hashes: Sequence[bytes]
     """Leaf hashes of exactly the entries it covers."""
-
-
-class Step(NamedTuple):
-    """One step of the check, in words."""
-
-    step: str
-    ok: bool
-    detail: str
 
 
 class DisclosureResult(NamedTuple):
@@ -132,18 +123,9 @@ def verify_disclosure(data: bytes, key: bytes) -> DisclosureResult:
         Every step up to the first failure; never raises for what is in the file.
     """
     check = _Check(data, key)
-    steps: list[Step] = []
-    for words, step in check.plan():
-        try:
-            steps.append(Step(words, True, step()))
-        except EvidenceError as error:
-            steps.append(Step(words, False, error.diagnosis))
-            break
-        except _MALFORMED as error:
-            steps.append(Step(words, False, f"the file is malformed: {error!r}"))
-            break
+    steps = run_steps(check.plan())
     ok = all(step.ok for step in steps)
-    return DisclosureResult(ok, tuple(steps), check.frame if ok else b"")
+    return DisclosureResult(ok, steps, check.frame if ok else b"")
 
 
 class _Check:
@@ -194,7 +176,7 @@ class _Check:
             leaf_hash=leaf_hash(canonical(entry)),
             index=index,
             size=self._checkpoint.size,
-            proof=_hashes(proof, "its entry"),
+            proof=read_hashes(proof, "its entry"),
             root=self._checkpoint.root,
         )
         if entry["kind"] != "segment":
@@ -225,7 +207,7 @@ class _Check:
             leaf_hash=leaf_hash(frame),
             index=index,
             size=self._said["frames"],
-            proof=_hashes(proof, "its frame"),
+            proof=read_hashes(proof, "its frame"),
             root=bytes.fromhex(self._said["frames_root"].removeprefix("sha256:")),
         )
         self.frame = frame
@@ -236,14 +218,6 @@ class _Check:
         if len(frames) != 1:
             raise EvidenceError(f"the frame's bytes are {len(frames)} frames")
         return _in_words(frames[0])
-
-
-def _hashes(steps: Any, what: str) -> list[bytes]:
-    found = read_hashes(steps, what)
-    # Hexadecimal could also be written in capitals; one way only, as for every byte.
-    if [step.hex() for step in found] != steps:
-        raise EvidenceError(f"{what}: its proof is not in lower-case hexadecimal")
-    return found
 
 
 def _is_count(value: Any) -> bool:

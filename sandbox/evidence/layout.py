@@ -62,7 +62,8 @@ def read_hashes(steps: Any, what: str) -> list[bytes]:
     """Return the steps of a proof.
 
     Raises:
-        EvidenceError: One is not a SHA-256 hash in hexadecimal.
+        EvidenceError: One is not a SHA-256 hash in lower-case hexadecimal: there is one
+            way only of writing a proof.
     """
     try:
         found = [bytes.fromhex(step) for step in steps]
@@ -70,6 +71,8 @@ def read_hashes(steps: Any, what: str) -> list[bytes]:
         raise EvidenceError(f"{what}: its proof cannot be read") from error
     if any(len(step) != 32 for step in found):
         raise EvidenceError(f"{what}: its proof has a step that is not a SHA-256 hash")
+    if [step.hex() for step in found] != steps:
+        raise EvidenceError(f"{what}: its proof is not in lower-case hexadecimal")
     return found
 
 

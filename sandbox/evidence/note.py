@@ -29,9 +29,8 @@ from sandbox.evidence.vkey import (
     NoteKey,
     is_name,
     read_keys,
+    strict_base64,
 )
-from sandbox.evidence.vkey import key_id as key_id
-from sandbox.evidence.vkey import strict_base64 as strict_base64
 
 LARGEST_TIME = (1 << 63) - 1
 """Latest time of a cosignature, in seconds since 1970 (C2SP tlog-cosignature)."""

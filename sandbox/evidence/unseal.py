@@ -5,6 +5,8 @@ Rules of this module:
 * Nothing the statement says of the frames is believed: digests, Merkle root, frames,
   spans, signals, producers and times are computed again.
 * The log entry carries the same words as the statement, and the statement's digest.
+* The digest of the stored, compressed file is not checked: a bundle holds the raw bytes
+  packed in another way, and their digest is.
 * Frames are numbered through the whole trial from 1 without a hole, so a frame or a
   segment that was taken out is missed.
 """

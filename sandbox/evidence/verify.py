@@ -36,20 +36,11 @@ from sandbox.evidence.layout import (
 from sandbox.evidence.merkle import leaf_hash, verify_consistency, verify_inclusion
 from sandbox.evidence.note import NoteCheckpoint, open_checkpoint
 from sandbox.evidence.order import check_order
+from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.unseal import SegmentCount, check_segment
 
 _SIGNED = ("manifest.json", "manifest.dsse.json")
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What reading JSON of an unexpected shape raises."""
 _FILES = ("checkpoint", "checkpoints.jsonl", "entries.jsonl", "keys.json")
-
-
-class Step(NamedTuple):
-    """One step of the verifier, in words."""
-
-    step: str
-    ok: bool
-    detail: str
 
 
 class Result(NamedTuple):
@@ -78,24 +69,10 @@ def verify_bundle(path: Path, *, key: bytes | None = None) -> Result:
         Every step up to the first failure; never raises for what is in the bundle.
     """
     check = _Check(path, key)
-    steps: list[Step] = []
-    for words, step in check.plan():
-        try:
-            steps.append(Step(words, True, step()))
-        except EvidenceError as error:
-            steps.append(Step(words, False, error.diagnosis))
-            break
-        except OSError as error:
-            steps.append(Step(words, False, f"it cannot be read: {error}"))
-            break
-        except _MALFORMED as error:
-            steps.append(
-                Step(words, False, f"something is not as it must be: {error!r}")
-            )
-            break
+    steps = run_steps(check.plan())
     count = check.count
     ok = all(step.ok for step in steps)
-    return Result(ok, tuple(steps), len(check.entries), count.frames, count.spans)
+    return Result(ok, steps, len(check.entries), count.frames, count.spans)
 
 
 class _Check:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.merkle import verify_consistency
@@ -25,6 +25,7 @@ from sandbox.evidence.note import (
     split_note,
 )
 from sandbox.evidence.vkey import COSIGNATURE, Keys, NoteKey, read_keys
+from sandbox.ports import Signer
 
 
 class Cosignature(NamedTuple):
@@ -34,7 +35,7 @@ class Cosignature(NamedTuple):
     at: datetime
 
 
-class Step(NamedTuple):
+class Growth(NamedTuple):
     """How a checkpoint continues an earlier one of the same log."""
 
     old: NoteCheckpoint
@@ -43,31 +44,13 @@ class Step(NamedTuple):
     """Consistency proof between the two (RFC 6962, section 2.1.2)."""
 
 
-class Witness(Protocol):
-    """Holder of a witness's Ed25519 key."""
-
-    @property
-    def name(self) -> str:
-        """Name of the key, as its signature lines write it."""
-        ...
-
-    @property
-    def public_key(self) -> bytes:
-        """The 32 raw bytes of the public key (RFC 8032)."""
-        ...
-
-    def sign(self, data: bytes) -> bytes:
-        """Return the 64-byte signature of `data`."""
-        ...
-
-
-def check_step(step: Step) -> None:
+def check_growth(growth: Growth) -> None:
     """Check that a log only grew between two checkpoints.
 
     Raises:
         EvidenceError: It is another log, it shrank, or what was there has changed.
     """
-    old, new = step.old, step.new
+    old, new = growth.old, growth.new
     if old.origin != new.origin:
         raise EvidenceError(
             f"the checkpoint is of the log {new.origin!r}, and the last one signed is"
@@ -82,7 +65,7 @@ def check_step(step: Step) -> None:
         verify_consistency(
             old_size=old.size,
             new_size=new.size,
-            proof=step.proof,
+            proof=growth.proof,
             old_root=old.root,
             new_root=new.root,
         )
@@ -94,7 +77,7 @@ def check_step(step: Step) -> None:
         ) from error
 
 
-def cosign(note: bytes, signer: Witness, *, at: datetime) -> bytes:
+def cosign(note: bytes, signer: Signer, *, at: datetime) -> bytes:
     """Return the note with one more signature line.
 
     Args:

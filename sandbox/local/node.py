@@ -39,11 +39,7 @@ from sandbox.local.enclosure import hold, inside, server_prefix
 from sandbox.local.ending import node_processes
 from sandbox.local.images import import_archive, reference, write_archive
 from sandbox.local.layout import Layout, Progress, layout_of
-from sandbox.local.network import (
-    METADATA_ADDRESS,
-    connect,
-    take_slot,
-)
+from sandbox.local.network import METADATA_ADDRESS, connect, take_slot
 from sandbox.local.packet_queue import agent_table_is_held, queue_to_agent
 from sandbox.local.pki import (
     client_subjects,

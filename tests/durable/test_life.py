@@ -212,4 +212,6 @@ async def test_findings_that_carry_no_change_leave_the_rulebook_as_it_is(house):
     assert (finished.state, finished.adopted) == ("retained", None)
     book = house.adapters.ledger.records.rulebook(house.papers.rulebook.rulebook)
     assert book.version == 1
-    assert verify_bundle(house.adapters.bundles / house.papers.trial_id).ok
+    bundle = house.adapters.bundles / house.papers.trial_id
+    assert verify_bundle(bundle).ok
+    assert '"kind":"retention"' in (bundle / "entries.jsonl").read_text()

@@ -20,8 +20,8 @@ from sandbox.evidence.note import (
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey, check_public_key, parse_vkey
 from sandbox.evidence.witness import (
     Cosignature,
-    Step,
-    check_step,
+    Growth,
+    check_growth,
     cosign,
     open_cosignatures,
 )
@@ -91,12 +91,12 @@ def test_any_changed_byte_of_a_cosigned_note_is_noticed() -> None:
 def test_a_log_that_grew_is_signed_and_one_that_shrank_is_not(a: int, b: int) -> None:
     """Between any two sizes of one log."""
     proof = consistency_proof(a, LEAVES[:b]) if a < b else []
-    step = Step(seen(a).checkpoint, seen(b).checkpoint, proof)
+    growth = Growth(seen(a).checkpoint, seen(b).checkpoint, proof)
     if a <= b:
-        check_step(step)
+        check_growth(growth)
     else:
         with pytest.raises(EvidenceError, match="shrank"):
-            check_step(step)
+            check_growth(growth)
 
 
 def test_a_rewritten_log_is_refused_with_both_proofs_kept() -> None:
@@ -104,16 +104,16 @@ def test_a_rewritten_log_is_refused_with_both_proofs_kept() -> None:
     other = [leaf_hash(b"other"), *LEAVES[1:]]
     for size in (5, 9):
         proof = consistency_proof(5, other[:size]) if size > 5 else []
-        step = Step(seen(5).checkpoint, seen(size, leaves=other).checkpoint, proof)
+        growth = Growth(seen(5).checkpoint, seen(size, leaves=other).checkpoint, proof)
         with pytest.raises(EvidenceError, match="keep both notes"):
-            check_step(step)
+            check_growth(growth)
 
 
 def test_another_log_is_not_taken_for_the_first() -> None:
     """A state belongs to one log."""
-    step = Step(seen(5).checkpoint, seen(5, origin="other").checkpoint, [])
+    growth = Growth(seen(5).checkpoint, seen(5, origin="other").checkpoint, [])
     with pytest.raises(EvidenceError, match="another|of the log 'other'"):
-        check_step(step)
+        check_growth(growth)
 
 
 def test_keys_are_read_from_the_line_their_owner_prints() -> None:

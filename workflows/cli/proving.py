@@ -19,6 +19,7 @@ from sandbox.evidence.disclose import (
     verify_disclosure,
 )
 from sandbox.evidence.log import leaf_data, sign_checkpoint
+from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from workflows.activities.keeping import Ledger
 from workflows.cli.output import say
@@ -73,9 +74,7 @@ def disclosed(
 ) -> None:
     """Check a disclosure step by step; exit 1 if it does not verify."""
     result = verify_disclosure(file.read_bytes(), read_key(key))
-    for step in result.steps:
-        typer.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}")
-    typer.echo("VERIFIED" if result.ok else "NOT VERIFIED: do not rely on it")
+    typer.echo(in_words(result.steps, verified="VERIFIED"))
     raise typer.Exit(0 if result.ok else 1)
 
 

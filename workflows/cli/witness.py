@@ -7,13 +7,13 @@ note it signed in a folder of its own.
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sandbox.adapters.clock import SystemClock
+from sandbox.adapters.durable import replace_file
 from sandbox.adapters.signer import FileSigner
 from sandbox.errors import EvidenceError
 from sandbox.evidence.__main__ import read_key
@@ -25,12 +25,8 @@ from sandbox.evidence.note import (
     split_note,
 )
 from sandbox.evidence.verify import verify_bundle
-from sandbox.evidence.vkey import (
-    COSIGNATURE,
-    NoteKey,
-    check_public_key,
-)
-from sandbox.evidence.witness import Step, check_step, cosign, open_cosignatures
+from sandbox.evidence.vkey import COSIGNATURE, NoteKey, check_public_key
+from sandbox.evidence.witness import Growth, check_growth, cosign, open_cosignatures
 from workflows.cli.output import Format, Output, emit, say
 
 _LAST = "last.note"
@@ -61,14 +57,14 @@ def witness(
         fcntl.flock(lock, fcntl.LOCK_EX)
         if last.exists():
             old = _open(last.read_bytes(), log_key)
-            check_step(Step(old, new, _proof(bundle, old, new)))
+            check_growth(Growth(old, new, _proof(bundle, old, new)))
         else:
             say(
                 f"there is no {last}: nothing earlier is compared; if you signed this"
                 " log before, restore that note first"
             )
         signed = cosign(note, signer, at=SystemClock().now())
-        _replace(last, signed)
+        replace_file(last, signed)
     say(f"signed {new.origin} at {new.size} entries as {name}; kept as {last}")
     typer.echo(signed.decode(), nl=False)
 
@@ -114,12 +110,3 @@ def _proof(bundle: Path, old: NoteCheckpoint, new: NoteCheckpoint) -> list[bytes
         f"the bundle has no proof from the {old.size} entries signed last; ask for a"
         " newer bundle of the same log, or sign every checkpoint in turn"
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
