@@ -235,12 +235,24 @@ class Objects(Protocol):
         """Store once; the same content again is accepted, other content refused."""
         ...
 
-    def get(self, name: str) -> bytes:
-        """Return the bytes.
+    def get(self, name: str, *, digest: str = "") -> bytes:
+        """Return the bytes; with `digest`, only if they have it.
 
         Raises:
-            EvidenceError: There is nothing of that name.
+            EvidenceError: There is nothing of that name, or it was changed.
         """
+        ...
+
+    def get_range(self, name: str, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to, not including, `end`.
+
+        Raises:
+            EvidenceError: The object has not all of them.
+        """
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Return the number of bytes, or None where there is nothing of that name."""
         ...
 
     def names(self, prefix: str = "") -> Iterable[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     """A segment is closed after this many seconds."""
     segment_bytes: int = 64 * 1024 * 1024
     """A segment is closed when its raw file reaches this size."""
+    s3_endpoint: str = ""
+    """URL of an S3-compatible store that evidence is pushed to; empty is AWS's own."""
+    s3_region: str = "us-east-1"
+    """Region that requests to the store are signed for."""
+    s3_access_key: SecretStr = SecretStr("")
+    """Access key of the store; empty looks where every S3 client does (`AWS_…`)."""
+    s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that belongs to the access key; never shown."""
     log_level: str = "INFO"
 
     @property

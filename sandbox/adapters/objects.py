@@ -2,25 +2,34 @@
 
 Rules of this module:
 
-* A name is one or more plain parts joined by slashes; it cannot leave the folder.
-* A blob appears whole and durable, or not at all, and never changes.
+* A blob appears whole and durable, or not at all, and never changes: it is written and
+  synced beside its place, then linked into it, which fails where something is.
+* This is the one store not left to `obstore`: its local store does not sync, so a power
+  cut could take back what was said to be stored.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from sandbox.adapters.durable import sync_folder
 from sandbox.errors import EvidenceError
+from sandbox.evidence.objects import (
+    check_content,
+    check_object_name,
+    check_range,
+    is_object_name,
+    other_content,
+)
 
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
+_NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class LocalObjects:
-    """Blobs under one folder.
+    """Implements `sandbox.ports.Objects` on one folder.
 
     Args:
         root: The folder; made when the first blob is stored.
@@ -38,58 +47,91 @@ class LocalObjects:
         """
         path = self._path(name)
         try:
-            _place(path, data)
+            if not path.exists():
+                self._place(path, data)
+                return
         except FileExistsError:
-            if self.get(name) != data:
-                raise EvidenceError(
-                    f"the object {name} exists with other content and never changes; "
-                    "choose another name"
-                ) from None
+            pass
         except OSError as error:
             raise EvidenceError(
-                f"the object {name} cannot be written: {error}", retryable=True
+                f"the object {name} cannot be written to {self._root}: {error}; free "
+                "space or the place, then try again",
+                retryable=not isinstance(error, NotADirectoryError),
             ) from error
+        if self.get(name) != data:
+            raise other_content(name)
 
-    def get(self, name: str) -> bytes:
-        """Return the bytes.
+    def get(self, name: str, *, digest: str = "") -> bytes:
+        """Return the bytes; with `digest`, only if they have it.
 
         Raises:
-            EvidenceError: There is nothing of that name, or it cannot be read.
+            EvidenceError: There is nothing of that name, it cannot be read, or it is
+                not what the digest says.
         """
         try:
-            return self._path(name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise EvidenceError(f"there is no object {name}") from error
+            data = self._path(name).read_bytes()
         except OSError as error:
-            raise EvidenceError(
-                f"the object {name} cannot be read: {error}", retryable=True
-            ) from error
+            raise _unreadable(name, error) from error
+        return check_content(name, data, digest)
+
+    def get_range(self, name: str, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to, not including, `end`.
+
+        Raises:
+            EvidenceError: The object has not all of them, or cannot be read.
+        """
+        try:
+            with self._path(name).open("rb") as file:
+                file.seek(max(start, 0))
+                data = file.read(max(end - start, 0))
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        return check_range(name, data, start=start, end=end)
+
+    def size(self, name: str) -> int | None:
+        """Return the number of bytes, or None where there is nothing of that name.
+
+        Raises:
+            EvidenceError: The folder cannot be read.
+        """
+        path = self._path(name)
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            raise _unreadable(name, error) from error
 
     def names(self, prefix: str = "") -> Iterable[str]:
         """Return the names that start with `prefix`, sorted."""
         found = (item for item in self._root.rglob("*") if item.is_file())
         names = (item.relative_to(self._root).as_posix() for item in found)
         return sorted(
-            name for name in names if name.startswith(prefix) and _NAME.match(name)
+            name for name in names if name.startswith(prefix) and is_object_name(name)
         )
 
     def _path(self, name: str) -> Path:
-        if not _NAME.match(name):
-            raise EvidenceError(
-                f"{name!r} cannot name an object; use letters, digits, dots, hyphens "
-                "and underscores, with slashes between parts"
-            )
-        return self._root / name
+        return self._root / check_object_name(name)
+
+    def _place(self, path: Path, data: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(f"{path.parent} is no folder") from error
+        partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        for folder in (path.parent, *path.parent.parents):
+            sync_folder(folder)
+            if folder == self._root:
+                break
 
 
-def _place(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _unreadable(name: str, error: OSError) -> EvidenceError:
+    if isinstance(error, _NOT_A_FILE):
+        return EvidenceError(f"there is no object {name}")
+    return EvidenceError(f"the object {name} cannot be read: {error}", retryable=True)

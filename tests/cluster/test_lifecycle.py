@@ -245,7 +245,7 @@ def test_image_that_is_not_there(cluster, servers, make_spec):
         apply_environment(cluster, spec, recorder_token="t")
         assert proven(cluster, spec, servers).holds
         with pytest.raises(ClusterError, match="ErrImage|ImagePull") as caught:
-            deploy_system(cluster, spec, system_manifests(), wait_s=6)
+            deploy_system(cluster, spec, system_manifests(), wait_s=20)
         assert "Deployment trial-lacking/front" in caught.value.diagnosis
     finally:
         tear_down(cluster, "lacking", wait_s=60)

@@ -9,6 +9,7 @@ import typer
 
 from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
+from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
 from workflows.cli.setup import Home, read_settings
@@ -77,3 +78,5 @@ app.command("cosigned")(cosigned)
 app.command("disclose")(disclose)
 app.command("disclosed")(disclosed)
 app.command("tiles")(tiles)
+app.command("push")(push)
+app.command("pull")(pull)
