@@ -2,12 +2,15 @@
 
 `check_plan` and `feasibility` say before the trial what it can show; `plan_digest`
 locks the plan; `judge_evidence` (or `judge`, for a trial without pauses) gives findings
-and looks; `exit_report` sums up. The statistics stand in `sandbox.findings.sequential`.
+and looks; `exit_report` sums up. `missing_units` and `completeness_limits` bring in
+what is known to be missing of the evidence. The statistics stand in
+`sandbox.findings.sequential`.
 """
 
 from sandbox.findings.evidence import TrialEvidence
 from sandbox.findings.goal import look_at_goal
 from sandbox.findings.judge import Judgement, judge, judge_evidence
+from sandbox.findings.missing import completeness_limits, missing_units
 from sandbox.findings.plan import Feasibility, check_plan, feasibility, plan_digest
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.findings.tally import units_of
@@ -18,11 +21,13 @@ __all__ = [
     "TrialCourse",
     "TrialEvidence",
     "check_plan",
+    "completeness_limits",
     "exit_report",
     "feasibility",
     "judge",
     "judge_evidence",
     "look_at_goal",
+    "missing_units",
     "plan_digest",
     "units_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ class TrialEvidence(NamedTuple):
     """Why the evidence or the plan is broken, one sentence each; makes all invalid."""
     limits: tuple[str, ...] = ()
     """What the trial could not show by its scope, one sentence each."""
+    missing: Mapping[str, int] = {}
+    """Rule → units of it that may have been lost on the way, at most."""
 
 
 class Stratum(NamedTuple):

@@ -5,7 +5,9 @@ Rules of this module:
 * All units of the trial count, as the plan was locked, also those of a version of the
   system that was rolled back.
 * Units that could not be evaluated count against the claim in one limit and for it in
-  the other; a verdict stands only on the limit that is worse for it.
+  the other; a verdict stands only on the limit that is worse for it. So do units that
+  may have been lost on the way, in the final interval: when they would have come is not
+  known, so no look before it can tell.
 * The verdict rests on the interval over all units. It needs no constant rate: that the
   threshold lies outside says so of the average chance over the units seen.
 * The running intersection of the intervals needs a constant rate. Where it is empty,
@@ -36,6 +38,7 @@ class GoalJudgement(NamedTuple):
     reason: str
     """Why it is invalid or inconclusive; empty otherwise."""
     counts: Counts
+    missing: int
     estimate: float | None
     bounds: Bounds
     data_digest: str
@@ -72,7 +75,8 @@ def judge_goal(goal: Hypothesis, evidence: TrialEvidence) -> GoalJudgement:
     units = units_of(goal.estimand.of, evidence.observations)
     looks = _looks(goal, units, evidence.trial_id)
     final = tally(units)
-    bounds = goal_bounds(goal, final.counts)
+    missing = evidence.missing.get(goal.estimand.of, 0)
+    bounds = goal_bounds(goal, final.counts, missing=missing)
     strata = strata_of(units, evidence)
     verdict, reason = _verdict(goal, final.counts, bounds)
     broken = " ".join(evidence.integrity) or _unnoticed_change(goal, strata)
@@ -82,6 +86,7 @@ def judge_goal(goal: Hypothesis, evidence: TrialEvidence) -> GoalJudgement:
         verdict,
         reason,
         final.counts,
+        missing,
         goal_estimate(goal, final.counts),
         bounds,
         final.digest,
@@ -91,15 +96,21 @@ def judge_goal(goal: Hypothesis, evidence: TrialEvidence) -> GoalJudgement:
     )
 
 
-def goal_bounds(goal: Hypothesis, counts: Counts) -> Bounds:
-    """Return the anytime-valid interval, missing units counted both ways."""
-    named = _named(goal, counts)
+def goal_bounds(goal: Hypothesis, counts: Counts, *, missing: int = 0) -> Bounds:
+    """Return the anytime-valid interval, missing units counted both ways.
+
+    Args:
+        goal: From the locked plan.
+        counts: Units that came; those not evaluable are missing too.
+        missing: Units that did not come.
+    """
+    named, units = _named(goal, counts), counts.units + missing
     lower, _ = bernoulli_interval(
-        successes=named, n=counts.units, alpha=goal.alpha, t_opt=goal.minimum_units
+        successes=named, n=units, alpha=goal.alpha, t_opt=goal.minimum_units
     )
     _, upper = bernoulli_interval(
-        successes=named + counts.not_evaluable,
-        n=counts.units,
+        successes=named + counts.not_evaluable + missing,
+        n=units,
         alpha=goal.alpha,
         t_opt=goal.minimum_units,
     )

@@ -6,7 +6,8 @@ Rules of this module:
   resumption, on the units in order of their start.
 * A live signal is never unmade by the replay; where the two differ, both are said.
 * That no signal came is not proof of safety: without one, the verdict is *met* only if
-  the interval shows the rate to be at or below its baseline.
+  the interval shows the rate to be at or below its baseline, units that may have been
+  lost on the way counted as harmful.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class HarmJudgement(NamedTuple):
     verdict: Verdict
     reason: str
     counts: Counts
+    missing: int
     estimate: float | None
     bounds: Bounds
     data_digest: str
@@ -45,7 +47,8 @@ def judge_harm(harm: Harm, evidence: TrialEvidence) -> HarmJudgement:
     units = units_of(harm.of, evidence.observations)
     looks, replayed, final = _replay(harm, units, evidence)
     live = tuple(item for item in evidence.breaches if item.guardrail == harm.harm)
-    bounds = _bounds(harm, final.counts)
+    missing = evidence.missing.get(harm.of, 0)
+    bounds = _bounds(harm, final.counts, missing)
     evaluable = final.counts.satisfied + final.counts.violated
     verdict, reason = _verdict(harm, bounds, bool(live or replayed))
     if evidence.integrity and verdict != "harm":
@@ -54,6 +57,7 @@ def judge_harm(harm: Harm, evidence: TrialEvidence) -> HarmJudgement:
         verdict,
         reason,
         final.counts,
+        missing,
         final.counts.violated / evaluable if evaluable else None,
         bounds,
         final.digest,
@@ -77,17 +81,18 @@ def _verdict(harm: Harm, bounds: Bounds, signalled: bool) -> tuple[Verdict, str]
     )
 
 
-def _bounds(harm: Harm, counts: Counts) -> Bounds:
+def _bounds(harm: Harm, counts: Counts, missing: int) -> Bounds:
+    units = counts.units + missing
     tuned = harm.signal.horizon / harm.baseline_rate
     lower, _ = bernoulli_interval(
         successes=counts.violated,
-        n=counts.units,
+        n=units,
         alpha=harm.signal.alpha,
         t_opt=tuned,
     )
     _, upper = bernoulli_interval(
-        successes=counts.violated + counts.not_evaluable,
-        n=counts.units,
+        successes=counts.violated + counts.not_evaluable + missing,
+        n=units,
         alpha=harm.signal.alpha,
         t_opt=tuned,
     )

@@ -22,6 +22,7 @@ from sandbox.model.observation import Observation
 from sandbox.model.record import digest_of
 from sandbox.model.regime import Regime
 from sandbox.model.rule import TemporaryRule
+from sandbox.model.segment import Completeness
 from sandbox.model.trial import Pause
 
 _RATE = "requests_per_minute"
@@ -39,6 +40,8 @@ class TrialCourse(NamedTuple):
     checked: Mapping[str, str] = {}
     """Condition → how it was seen to be kept, for those a person or gate has
     checked."""
+    completeness: Completeness | None = None
+    """What is known to be missing of the evidence."""
 
 
 def exit_report(
@@ -74,6 +77,7 @@ def exit_report(
         conditions=tuple(_kept(item, course) for item in rule.conditions),
         findings=tuple(findings),
         uncertain=_uncertain(findings),
+        completeness=course.completeness,
         evidence=dict(evidence),
         how_to_verify=how_to_verify,
     )

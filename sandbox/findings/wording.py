@@ -69,6 +69,7 @@ def goal_statement(goal: Hypothesis, found: GoalJudgement) -> str:
         f" {chance(goal.threshold)}.",
         found.reason,
         _missing_sentence(named, counts.not_evaluable, counts.units),
+        _lost_sentence(found.missing),
     ]
     return " ".join(part for part in parts if part)
 
@@ -87,6 +88,7 @@ def harm_statement(harm: Harm, found: HarmJudgement) -> str:
         f" {percent_up(found.bounds.upper)}.",
         found.reason,
         _missing_sentence(counts.violated, counts.not_evaluable, counts.units),
+        _lost_sentence(found.missing),
     ]
     return " ".join(part for part in parts if part)
 
@@ -122,6 +124,15 @@ def _missing_sentence(named: int, missing: int, units: int) -> str:
         f"{missing} further units could not be evaluated; counted both ways the"
         f" proportion is {percent(named / units)} to"
         f" {percent((named + missing) / units)}, and the limits allow for either."
+    )
+
+
+def _lost_sentence(missing: int) -> str:
+    if not missing:
+        return ""
+    return (
+        f"Spans are known to have been lost on the way, and up to {missing} of them may"
+        " have been units; the limits allow for any result of each."
     )
 
 

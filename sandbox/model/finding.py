@@ -6,6 +6,7 @@ from typing import Literal
 
 from sandbox.model.record import Digest, Identifier, Instant, Record, TrialId
 from sandbox.model.rule import RulebookRef
+from sandbox.model.segment import Completeness
 from sandbox.model.trial import Pause
 
 Verdict = Literal["met", "not_met", "harm", "inconclusive", "invalid"]
@@ -72,6 +73,10 @@ class Finding(Record):
     limits: tuple[str, ...]
     """What this does not show."""
     counts: Counts
+    missing: int = 0
+    """Units that may have been lost on the way, at most, as far as losses are known;
+    in `bounds` they are counted against the claim in one limit and for it in the
+    other."""
     estimate: float | None
     bounds: Bounds | None
     alpha: float
@@ -107,5 +112,7 @@ class ExitReport(Record):
     conditions: tuple[ConditionKept, ...]
     findings: tuple[Finding, ...]
     uncertain: tuple[str, ...]
+    completeness: Completeness | None = None
+    """What is known to be missing of the evidence; None in reports that did not ask."""
     evidence: dict[str, Digest]
     how_to_verify: str

@@ -46,14 +46,87 @@ class ProducerRange(Record):
     last_received_at: Instant
 
 
+GapReason = Literal[
+    "torn-frame",
+    "recorder-down",
+    "silence",
+    "refused",
+    "sequence-hole",
+    "sdk-dropped",
+    "sdk-in-flight",
+    "orphan-parent",
+    "clock-skew",
+    "conflict",
+]
+"""torn-frame, recorder-down, refused: seen by the recorder itself. silence: nothing
+came for long. sequence-hole: numbers of `SequenceSpanProcessor` that never came.
+sdk-dropped, sdk-in-flight: what the producer's own counters say it dropped, or had not
+settled. orphan-parent: spans whose local parent never came. clock-skew: times that
+cannot be true. conflict: one span's identity, several contents."""
+
+
 class Gap(Record):
     """A stretch for which evidence is known to be missing, or may be."""
 
     producer: str
-    reason: Literal["torn-frame", "recorder-down", "silence", "refused"]
+    reason: GapReason
     detail: str
+    count: int | None = None
+    """Spans concerned, where they can be counted."""
     since: Instant | None = None
     until: Instant | None = None
+
+
+class ProducerCompleteness(Record):
+    """What arrived of one producer, and what is known not to have."""
+
+    producer: str
+    spans: int
+    """Spans received, each delivery counted."""
+    duplicates: int = 0
+    """Deliveries of a span that had come before, byte for byte the same."""
+    conflicts: int = 0
+    """Deliveries of a span that had come before, with other contents."""
+    numbered: int = 0
+    """Deliveries that carry a number of `SequenceSpanProcessor`."""
+    instances: int = 0
+    """Numbering instances, in general one for each process."""
+    holes: int = 0
+    """Numbers below the highest received of an instance that never came."""
+    exact: bool = True
+    """False: more holes or instances than are kept apart, so that `holes` is a limit
+    from above for the instances counted."""
+    dropped: int | None = None
+    """Spans its own counters say were lost on the way; None: it sends no counters."""
+    local_children: int = 0
+    """Spans, each once, whose parent must have come from the same process."""
+    orphans: int = 0
+    """Those of them whose parent never came."""
+    remote_unseen: int = 0
+    """Spans whose parent is of another process and never came: outside, or lost."""
+    silences: int = 0
+    """Stretches longer than the plan's settling time without anything from it."""
+    skewed: int = 0
+    """Deliveries of spans that ended after they came, or began before the trial."""
+
+    @property
+    def unnumbered(self) -> int:
+        """Deliveries without a number: of their loss nothing would be known."""
+        return self.spans - self.numbered
+
+    @property
+    def lost(self) -> int:
+        """Spans known to be lost; numbers and counters may speak of the same ones."""
+        return max(self.holes, self.dropped or 0)
+
+
+class Completeness(Record):
+    """What arrived of a whole trial, and what is known to be missing."""
+
+    kind: Literal["completeness"] = "completeness"
+    trial_id: TrialId
+    producers: tuple[ProducerCompleteness, ...]
+    gaps: tuple[Gap, ...] = ()
 
 
 class EvidenceSegment(Record):

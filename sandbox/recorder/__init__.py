@@ -1,8 +1,9 @@
-"""What happened, byte for byte: frames, segments, spans, gaps.
+"""What happened, byte for byte: frames, segments, spans, gaps, completeness.
 
 Acknowledged means durable; durable means unchanged; what is missing is said.
 """
 
+from sandbox.recorder.completeness import Expected, assess
 from sandbox.recorder.frame import (
     MAX_PRODUCER_BYTES,
     Frame,
@@ -34,11 +35,13 @@ __all__ = [
     "MAX_PRODUCER_BYTES",
     "RECORDER",
     "Converted",
+    "Expected",
     "Frame",
     "RequestFacts",
     "RollingPolicy",
     "Salvage",
     "SegmentName",
+    "assess",
     "check_request",
     "count_spans",
     "decode_frames",

@@ -5,13 +5,16 @@ Rules of this module:
 * The recorder writes a gap where it happened: as a frame of its own, an OTLP log record
   from the producer `@recorder`, so gaps are evidence like everything else.
 * No token can name `@recorder`; a gap frame of another producer is not a gap.
+* What can be said of some frames alone is said of them alone: gaps the recorder wrote
+  down, and losses that producers' own counters name. What needs the whole trial is
+  found by `sandbox.recorder.completeness`.
 * Silence is not loss, but it is reported: whoever judges decides what it means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
@@ -21,6 +24,8 @@ from pydantic import ValidationError
 from sandbox.errors import EvidenceError
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import Gap
+from sandbox.model.trial import Pause
+from sandbox.recorder.counters import LossCounters
 from sandbox.recorder.frame import Frame
 from sandbox.recorder.request import parse_as
 
@@ -48,6 +53,22 @@ def gap_request(gap: Gap, *, at: datetime) -> bytes:
 
 
 def gaps_in(frames: Sequence[Frame]) -> tuple[Gap, ...]:
+    """Return the gaps that are known from these frames alone.
+
+    Those the recorder wrote down come first, then what the producers' own counters say
+    was lost. A cumulative counter speaks of the time since its start: of two runs of
+    frames both may name the same losses, with the stretch of time they lie in.
+
+    Raises:
+        EvidenceError: A frame cannot be read.
+    """
+    counters = LossCounters()
+    for frame in frames:
+        counters.read(frame)
+    return (*recorded_gaps(frames), *counters.gaps(unsettled=False))
+
+
+def recorded_gaps(frames: Iterable[Frame]) -> tuple[Gap, ...]:
     """Return the gaps that frames of the recorder itself record.
 
     Raises:
@@ -112,7 +133,7 @@ def restart_gaps(
 
 
 def silences(
-    frames: Sequence[Frame], *, longest_s: float, until: datetime | None = None
+    frames: Iterable[Frame], *, longest_s: float, until: datetime | None = None
 ) -> tuple[Gap, ...]:
     """Return the stretches in which a producer was silent for longer than allowed.
 
@@ -121,32 +142,61 @@ def silences(
         longest_s: Seconds of silence that mean nothing.
         until: Up to when producers were expected; None asks only between frames.
     """
-    found: list[Gap] = []
-    last: dict[str, datetime] = {}
+    watch = SilenceWatch(longest_s=longest_s)
     for frame in frames:
-        since = last.get(frame.producer, frame.received_at)
-        _add_silence(found, frame.producer, (since, frame.received_at), longest_s)
-        last[frame.producer] = frame.received_at
-    for producer, since in last.items() if until else ():
-        _add_silence(found, producer, (since, until or since), longest_s)
-    return tuple(found)
+        watch.read(frame)
+    return watch.gaps(until=until)
 
 
-def _add_silence(
-    found: list[Gap],
-    producer: str,
-    stretch: tuple[datetime, datetime],
-    longest_s: float,
-) -> None:
-    seconds = (stretch[1] - stretch[0]).total_seconds()
-    if producer != RECORDER and seconds > longest_s:
-        detail = f"nothing was received for {seconds:g} s"
-        found.append(
+class SilenceWatch:
+    """Finds silences of producers, frame by frame.
+
+    Args:
+        longest_s: Seconds of silence that mean nothing.
+        pauses: While the trial was paused nothing was expected; that time is left out.
+    """
+
+    def __init__(self, *, longest_s: float, pauses: Sequence[Pause] = ()) -> None:
+        self._longest_s = longest_s
+        self._pauses = tuple(pauses)
+        self._last: dict[str, datetime] = {}
+        self._found: list[Gap] = []
+
+    def read(self, frame: Frame) -> None:
+        """Take in the next frame, in the order of reception."""
+        since = self._last.get(frame.producer, frame.received_at)
+        self._found.extend(self._silence(frame.producer, since, frame.received_at))
+        self._last[frame.producer] = frame.received_at
+
+    def gaps(self, *, until: datetime | None = None) -> tuple[Gap, ...]:
+        """Return the silences found, and those that last until an instant."""
+        found = list(self._found)
+        for producer, since in self._last.items() if until else ():
+            found.extend(self._silence(producer, since, until or since))
+        return tuple(found)
+
+    def _silence(
+        self, producer: str, since: datetime, until: datetime
+    ) -> tuple[Gap, ...]:
+        paused = sum(
+            (_overlap(item, since, until) for item in self._pauses), timedelta()
+        )
+        seconds = (until - since - paused).total_seconds()
+        if producer == RECORDER or seconds <= self._longest_s:
+            return ()
+        outside = ", pauses of the trial not counted" if paused else ""
+        detail = f"nothing was received for {seconds:g} s{outside}"
+        return (
             Gap(
                 producer=producer,
                 reason="silence",
                 detail=detail,
-                since=stretch[0],
-                until=stretch[1],
-            )
+                since=since,
+                until=until,
+            ),
         )
+
+
+def _overlap(pause: Pause, since: datetime, until: datetime) -> timedelta:
+    end = until if pause.resumed_at is None else min(pause.resumed_at, until)
+    return max(end - max(pause.paused_at, since), timedelta())

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sandbox import __version__
+from sandbox.report.missing import Missing, missing_section
 from sandbox.report.sections import (
     attempts,
     comments,
@@ -54,6 +55,7 @@ def render_report(story: TrialStory) -> str:
         entries=entries,
         entries_note=entries_note,
         loose_ends=_loose_ends(story),
+        missing=_missing(story),
     )
 
 
@@ -63,6 +65,13 @@ def _loose_ends(story: TrialStory) -> list[str]:
         return list(story.exit_report.uncertain)
     limits = [limit for finding in story.findings for limit in finding.limits]
     return list(dict.fromkeys(limits))
+
+
+def _missing(story: TrialStory) -> Missing | None:
+    report = story.exit_report
+    if report is None or report.completeness is None:
+        return None
+    return missing_section(report.completeness)
 
 
 def _moment(at: datetime) -> str:

@@ -148,6 +148,50 @@ def test_missing_units_count_both_ways() -> None:
     assert open_.counts.not_evaluable == 40
 
 
+def test_units_lost_on_the_way_count_both_ways() -> None:
+    """As those that could not be evaluated do, though nothing is known of them."""
+    whole = judged("s" * 400, missing={RULE: 1}).findings[0]
+    assert (whole.verdict, whole.missing, whole.counts.units) == ("met", 1, 400)
+    lost = judged("s" * 380, missing={RULE: 40}).findings[0]
+    same = judged("s" * 380 + "n" * 40).findings[0]
+    assert (lost.verdict, lost.bounds) == ("inconclusive", same.bounds)
+    assert "up to 40 of them may have been units" in lost.statement
+    assert judged("s" * 380, missing={"another/rule": 40}).findings[0].missing == 0
+
+
+def test_lost_units_refute_no_claim_either() -> None:
+    """What plainly failed may not have, had all come."""
+    assert judged("ssssv" * 80).findings[0].verdict == "not_met"
+    lost = judged("ssssv" * 80, missing={RULE: 2000}).findings[0]
+    assert lost.verdict == "inconclusive"
+
+
+def test_lost_units_are_not_units_seen() -> None:
+    """The least number of units is asked of those that came."""
+    finding = judged("s" * 199, missing={RULE: 5}).findings[0]
+    assert "asks for 200 units; 199 were seen" in finding.statement
+
+
+def test_any_number_of_lost_units_can_be_judged() -> None:
+    """The interval widens to nearly everything, and nothing breaks."""
+    for missing in (10**5, 10**7):
+        for results in ("s", "v", "s" * 300, "v" * 300):
+            finding = judged(results, missing={RULE: missing}).findings[0]
+            assert finding.verdict == "inconclusive"
+            assert finding.bounds is not None
+            assert finding.bounds.lower < 0.01
+            assert finding.bounds.upper > 0.99
+
+
+def test_a_harm_is_not_excluded_by_units_that_were_lost() -> None:
+    """They may all have been harmful; without them the rate was shown to be low."""
+    rare = HARM.model_copy(update={"baseline_rate": 0.05})
+    chosen = plan(harms=(rare,))
+    assert judged("s" * 900, chosen).findings[1].verdict == "met"
+    lost = judged("s" * 900, chosen, missing={RULE: 100}).findings[1]
+    assert (lost.verdict, lost.missing) == ("inconclusive", 100)
+
+
 def test_a_goal_on_violations_is_met_from_above() -> None:
     """`violated` with threshold 5 % is a claim that violations stay below it."""
     low = goal(estimand=Estimand(proportion="violated", of=RULE), threshold=0.05)

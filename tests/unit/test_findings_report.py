@@ -12,6 +12,7 @@ from sandbox.model.observation import Observation
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.regime import Regime
 from sandbox.model.rule import RulebookRef, Scope, TemporaryRule
+from sandbox.model.segment import Completeness, ProducerCompleteness
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0" * 64
@@ -196,3 +197,15 @@ def test_what_stays_open_is_said_once() -> None:
         "night hours",
         "rare harm",
     )
+
+
+def test_what_is_missing_is_part_of_the_report() -> None:
+    """As it was found, and read back the same."""
+    known = Completeness(
+        trial_id="t",
+        producers=(ProducerCompleteness(producer="p", spans=9, numbered=9, holes=2),),
+    )
+    report = write(course()._replace(completeness=known))
+    assert report.completeness == known
+    assert ExitReport.model_validate_json(report.model_dump_json()) == report
+    assert write(course()).completeness is None

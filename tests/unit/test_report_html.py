@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.findings import TrialEvidence, judge_evidence
 from sandbox.model.application import Estimand, Harm, Hypothesis, SignalRule, TrialPlan
+from sandbox.model.finding import ExitReport
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.party import Actor
 from sandbox.model.proposal import Comment, Disposition, Retention
@@ -24,10 +25,19 @@ from sandbox.model.rule import (
     TemporaryRule,
     Waiver,
 )
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Verification
+from sandbox.model.segment import (
+    Checkpoint,
+    Completeness,
+    Gap,
+    LogEntry,
+    LoggedEntry,
+    ProducerCompleteness,
+    Verification,
+)
 from sandbox.model.trial import IsolationProof, Pause, ProofAttempt, ProofTarget
 from sandbox.report import TrialStory, render_report
 from sandbox.report.charts import thin
+from sandbox.report.missing import missing_section
 from sandbox.report.sections import attempts, facts, headline
 from sandbox.report.timeline import timeline
 from sandbox.revision import (
@@ -456,6 +466,75 @@ def test_thinning_keeps_what_must_be_kept() -> None:
     assert 60 <= len(kept) <= 102
     assert thin([1, 2], 100, [False, False]) == [1, 2]
     assert thin([], 100, []) == []
+
+
+def known(**figures: object) -> Completeness:
+    values = {"producer": ATTACK, "spans": 1200, **figures}
+    return Completeness(
+        trial_id="t",
+        producers=(ProducerCompleteness.model_validate(values),),
+        gaps=(
+            Gap(producer=ATTACK, reason="silence", detail=ATTACK, since=T0, until=T0),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "numbered", "lost", "said"),
+    [
+        ({}, "not numbered", "not known", "is not known of"),
+        ({"numbered": 900}, "900", "at least 0", "is not known of"),
+        ({"numbered": 1200}, "all", "0", "none was"),
+        ({"numbered": 1200, "holes": 1}, "all", "1", "1 span is known"),
+        (
+            {"dropped": 1003},
+            "not numbered",
+            "at least 1,003 (its own counters: 1,003)",
+            "1,003 spans are known",
+        ),
+        ({"numbered": 1200, "holes": 7, "exact": False}, "all", "about 7", "7 spans"),
+    ],
+)
+def test_losses_that_would_not_be_noticed_are_not_called_none(
+    figures: dict[str, object], numbered: str, lost: str, said: str
+) -> None:
+    """The row of a producer, and the sentence above it."""
+    section = missing_section(known(**figures))
+    assert section.producers[0].numbered == numbered
+    assert section.producers[0].lost == lost
+    assert said in " ".join(section.summary)
+
+
+def test_what_is_missing_has_a_section_of_its_own(story: TrialStory) -> None:
+    """With producers and gaps as tables; what producers call themselves is text."""
+    report = ExitReport(
+        trial_id="t",
+        author="authority",
+        tried="t",
+        rulebook=reference(BOOK),
+        temporary_rule_digest=DIGEST,
+        started_at=T0,
+        ended_at=T0,
+        pauses=(),
+        conditions=(),
+        findings=(),
+        uncertain=(),
+        completeness=known(numbered=1200, holes=3, local_children=100, orphans=5),
+        evidence={},
+        how_to_verify="",
+    )
+    told = render_report(story.model_copy(update={"exit_report": report}))
+    found = outline(told)
+    assert (found.mismatched, found.open) == ([], [])
+    assert ATTACK not in told
+    section = told[told.index('id="missing"') :]
+    section = section[: section.index("</section>")]
+    assert "3 spans are known to have been lost on the way." in section
+    assert "5 of 100 (5.0%)" in section
+    assert "Every gap (1)" in section
+    without = report.model_copy(update={"completeness": None})
+    bare = render_report(story.model_copy(update={"exit_report": without}))
+    assert 'id="missing"' not in bare
 
 
 def test_a_negative_without_its_control_is_not_as_it_must() -> None:

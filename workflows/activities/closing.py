@@ -6,9 +6,13 @@ Rules of this module:
   but the signals it gave while the trial ran.
 * The plan that is judged must be the plan that was locked; if it is not, every finding
   is invalid and says so.
+* What is known to be missing of the evidence is found from all of it, and every finding
+  and the exit report take it in.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from temporalio import activity
 
@@ -17,15 +21,19 @@ from sandbox.findings import (
     Judgement,
     TrialCourse,
     TrialEvidence,
+    completeness_limits,
     exit_report,
     judge_evidence,
+    missing_units,
 )
 from sandbox.model.application import Application
 from sandbox.model.finding import ExitReport
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.record import digest_of
 from sandbox.model.rule import TemporaryRule
-from sandbox.model.segment import LoggedEntry
+from sandbox.model.segment import Completeness, LoggedEntry
+from sandbox.procedure import add_period
+from sandbox.recorder import Expected, Frame, assess
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.messages import CloseTrial, Closing
 
@@ -37,9 +45,14 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
     rule = ledger.temporary_rule(trial_id)
     entries = ledger.log.entries(trial_id)
     observations = tuple(ledger.observations(trial_id, tell=activity.heartbeat))
-    judgement = judge_evidence(
-        application.plan, _evidence(task, application, rule, entries, observations)
+    completeness = _completeness(ledger, task, application)
+    evidence = _evidence(task, application, rule, entries, observations)._replace(
+        missing=missing_units(
+            observations, completeness, _producers(ledger, trial_id, observations)
+        ),
+        limits=completeness_limits(completeness),
     )
+    judgement = judge_evidence(application.plan, evidence)
     _record_judgement(ledger, trial_id, judgement)
     course = TrialCourse(
         application=application,
@@ -49,6 +62,7 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
         pauses=task.pauses,
         observations=observations,
         checked=_gates(entries),
+        completeness=completeness,
     )
     report = _report(task, course, judgement, entries)
     ledger.write("exit-report", f"exit-report/{trial_id}", trial_id, report)
@@ -87,6 +101,47 @@ def _evidence(
         pauses=task.pauses,
         integrity=broken,
     )
+
+
+def _completeness(
+    ledger: Ledger, task: CloseTrial, application: Application
+) -> Completeness:
+    """Find what is known to be missing of everything recorded."""
+    settled = add_period(
+        task.ended_at,
+        application.plan.settling_time,
+        time_zone=task.regime.time_zone,
+    )
+    expected = Expected(
+        since=task.started_at,
+        until=task.ended_at,
+        settling_s=(settled - task.ended_at).total_seconds(),
+        pauses=task.pauses,
+    )
+
+    def read() -> Iterator[list[Frame]]:
+        return (frames for _, frames in _frames(ledger, task.trial_id))
+
+    return assess(task.trial_id, read, expected)
+
+
+def _frames(ledger: Ledger, trial_id: str) -> Iterator[tuple[int, list[Frame]]]:
+    for number, frames in ledger.frames(trial_id):
+        activity.heartbeat(number)
+        yield number, frames
+
+
+def _producers(
+    ledger: Ledger, trial_id: str, observations: tuple[Observation, ...]
+) -> dict[tuple[int, int], str]:
+    """Return who sent the frames in which something was observed."""
+    places = {(item.segment, item.frame) for item in observations}
+    return {
+        (number, frame.index): frame.producer
+        for number, frames in _frames(ledger, trial_id)
+        for frame in frames
+        if (number, frame.index) in places
+    }
 
 
 def _record_judgement(ledger: Ledger, trial_id: str, judgement: Judgement) -> None:
