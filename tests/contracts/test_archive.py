@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +16,15 @@ from sandbox.adapters.objects_bundle import find_bundles, pull_bundle, push_bund
 from sandbox.adapters.objects_place import open_objects
 from sandbox.errors import EvidenceError, SandboxError
 from sandbox.evidence.bundle import write_bundle
+from sandbox.model.segment import LogEntry
 from sandbox.ports import Objects
 from sandbox.settings import Settings
 from sandbox.testing.trial import RecordedTrial
 from workflows.cli.evidence import app
+from workflows.worker import open_ledger
 
 SEGMENTS = 6
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Pushes a bundle and dies, as by kill -9, when it is told of the file of that number.
 DYING = """
@@ -285,3 +289,31 @@ def test_the_commands_say_what_to_do(place: Place, tmp_path: Path) -> None:
     said = refused("pull", place.url, tmp_path / "back")
     assert f"{place.url}/{one.place}" in said
     assert f"{place.url}/{two.place}" in said
+
+
+def grown_log(home: Path, last: int) -> None:
+    """Append to the log of an installation up to so many entries."""
+    log = open_ledger(Settings(home=home))[0].log
+    for number in range(len(log.leaf_hashes()), last):
+        entry = {"kind": "decision", "entry_id": f"e-{number}", "trial_id": "ride-1"}
+        log.append(LogEntry.model_validate({**entry, "recorded_at": AT}))
+
+
+def test_the_log_grows_in_a_store(place: Place) -> None:
+    """Tiles are sent as the log grows; none is replaced, every checkpoint stays."""
+    home = place.settings.home
+    grown_log(home, 255)
+    assert command(place, "tiles", place.url, "--home", home).exit_code == 0
+    first = place.files()
+    grown_log(home, 300)
+    assert command(place, "tiles", place.url, "--home", home).exit_code == 0
+    second = place.files()
+    assert second.keys() > first.keys()
+    assert {name: second[name] for name in first} == first
+    leaves = open_ledger(place.settings)[0].log.leaf_hashes()
+    assert second["tile/0/000"][1] == b"".join(leaves[:256])
+    assert second["tile/0/001.p/44"][1] == b"".join(leaves[256:])
+    assert {name for name in second if name.startswith("checkpoints/")} == {
+        "checkpoints/255",
+        "checkpoints/300",
+    }

@@ -5,11 +5,13 @@ What goes out goes as files; what comes back is checked without this installatio
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sandbox.adapters.objects_place import open_objects
 from sandbox.errors import EvidenceError
 from sandbox.evidence.__main__ import read_key
 from sandbox.evidence.disclose import (
@@ -21,6 +23,7 @@ from sandbox.evidence.disclose import (
 from sandbox.evidence.log import leaf_data, sign_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
+from sandbox.model.segment import Checkpoint
 from workflows.activities.keeping import Ledger
 from workflows.cli.output import say
 from workflows.cli.setup import Home, read_settings
@@ -30,24 +33,42 @@ Out = Annotated[Path, typer.Argument(help="File to write.", dir_okay=False)]
 
 
 def tiles(
-    folder: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, or a store: file:///PATH or s3://BUCKET/PREFIX."
+        ),
+    ],
     without_entries: Annotated[
         bool, typer.Option("--without-entries", help="Hashes and checkpoint only.")
     ] = False,
     home: Home = None,
 ) -> None:
-    """Write the log as static files (C2SP tlog-tiles), the checkpoint last."""
-    ledger, _ = open_ledger(read_settings(home))
+    """Write the log as static files (C2SP tlog-tiles), the checkpoint last.
+
+    In a store nothing is ever replaced: a checkpoint lies there under its size.
+    """
+    settings = read_settings(home)
+    ledger, _ = open_ledger(settings)
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
-    note = checkpoint.note.encode()
-    if without_entries:
-        hashes = ledger.log.leaf_hashes()[: checkpoint.size]
-        _write(folder, hash_files(hashes))
-        _write(folder, iter([("checkpoint", note)]))
+    files = _log_files(ledger, checkpoint, entries=not without_entries)
+    if "://" in place:
+        objects = open_objects(place, settings)
+        for name, data in files:
+            is_note = name == "checkpoint"
+            objects.put(f"checkpoints/{checkpoint.size}" if is_note else name, data)
     else:
+        _write(Path(place), files)
+    say(f"wrote the log at {checkpoint.size} entries to {place}")
+
+
+def _log_files(ledger: Ledger, checkpoint: Checkpoint, *, entries: bool) -> Files:
+    note = checkpoint.note.encode()
+    if entries:
         logged = ledger.log.entries()[: checkpoint.size]
-        _write(folder, log_files(note, [leaf_data(item.entry) for item in logged]))
-    say(f"wrote the log at {checkpoint.size} entries to {folder}")
+        return log_files(note, [leaf_data(item.entry) for item in logged])
+    hashes = ledger.log.leaf_hashes()[: checkpoint.size]
+    return chain(hash_files(hashes), [("checkpoint", note)])
 
 
 def disclose(
