@@ -10,7 +10,7 @@ Rules of this module:
   sequences", Annals of Statistics 49 (2021), Proposition 7, for Bernoulli units: with
   probability 1 - alpha it holds the true proportion after every unit at once.
 * The sequential harm test is that of `sandbox.monitor.maxsprt`, re-exported: what
-  judges afterwards is what watched live.
+  judges afterwards is what watched live. So are the two-stage designs of `two_stage`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ import math
 from scipy import optimize, special
 
 from sandbox.errors import JudgementError
+from sandbox.findings.two_stage import (
+    TwoStageDesign,
+    TwoStageDesigns,
+    simon_two_stage,
+)
 from sandbox.monitor.maxsprt import (
     false_signal_chance,
     poisson_maxsprt_llr,
@@ -28,11 +33,14 @@ from sandbox.monitor.maxsprt import (
 )
 
 __all__ = [
+    "TwoStageDesign",
+    "TwoStageDesigns",
     "bernoulli_interval",
     "bernoulli_log_mixture",
     "false_signal_chance",
     "poisson_maxsprt_llr",
     "poisson_maxsprt_threshold",
+    "simon_two_stage",
     "unit_threshold",
 ]
 

@@ -1,0 +1,178 @@
+"""E-values: evidence that adds up across trials, looks and goals.
+
+Rules of this module:
+
+* An e-value is a non-negative number whose mean is at most 1 if the null hypothesis is
+  true; so it reaches 1 / alpha with chance at most alpha (Markov, Ville). It is
+  evidence against the null, and whoever looks at it early or often breaks nothing.
+* E-values of independent trials of one null multiply; a later trial may be begun
+  because of what an earlier one showed (optional continuation). All registered trials
+  count: to leave out those that went badly is to choose the data.
+* Of several nulls, `e_holm` keeps the chance of any false rejection, `e_bh` the share
+  of false ones among the rejected; both hold however the e-values depend on each other
+  (Vovk and Wang, "E-values: calibration, combination and applications", Annals of
+  Statistics 49, 2021; Wang and Ramdas, "False discovery rate control with e-values",
+  Journal of the Royal Statistical Society B 84, 2022).
+* Everything is kept as logarithms: a product of many e-values has no largest number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from scipy import special
+
+from sandbox.errors import JudgementError
+
+_EVEN = 1.0
+"""Weight of each outcome in the prior of an arm: uniform."""
+
+
+class ArmCounts(NamedTuple):
+    """One block of a trial with two arms: who was observed, and who had the event."""
+
+    events_a: int
+    units_a: int
+    events_b: int
+    units_b: int
+
+
+def combined(log_values: Mapping[str, float | None]) -> float:
+    """Return the log e-value of all registered trials of one null together.
+
+    Args:
+        log_values: For every registered trial the log of its e-value; None for one that
+            has not reported, which counts as no evidence (an e-value of 1).
+
+    Raises:
+        JudgementError: No trial is registered, or a value is not a number.
+    """
+    if not log_values:
+        raise JudgementError(
+            "No trial is registered for this question; register every trial before it "
+            "begins, and give all of them."
+        )
+    _check(log_values)
+    return math.fsum(value for value in log_values.values() if value is not None)
+
+
+def e_holm(log_values: Mapping[str, float], *, alpha: float) -> tuple[str, ...]:
+    """Return the nulls rejected with at most `alpha` chance of any false rejection.
+
+    Args:
+        log_values: Log e-value of each null, by its name.
+        alpha: Chance, in (0, 1), of rejecting any null that is true.
+
+    Returns:
+        Their names, strongest evidence first; ties by name.
+
+    Raises:
+        JudgementError: `alpha` is out of range, or a value is not a number.
+    """
+    order = _ordered(log_values, alpha)
+    rejected: list[str] = []
+    for place, name in enumerate(order):
+        # So many nulls are still in question when this one is looked at.
+        if log_values[name] < math.log((len(order) - place) / alpha):
+            break
+        rejected.append(name)
+    return tuple(rejected)
+
+
+def e_bh(log_values: Mapping[str, float], *, alpha: float) -> tuple[str, ...]:
+    """Return the nulls rejected with at most a share `alpha` of false rejections.
+
+    Args:
+        log_values: Log e-value of each null, by its name.
+        alpha: Mean share, in (0, 1), of true nulls among the rejected.
+
+    Returns:
+        Their names, strongest evidence first; ties by name.
+
+    Raises:
+        JudgementError: `alpha` is out of range, or a value is not a number.
+    """
+    order = _ordered(log_values, alpha)
+    enough = [
+        place
+        for place, name in enumerate(order, start=1)
+        if log_values[name] >= math.log(len(order) / (alpha * place))
+    ]
+    return tuple(order[: max(enough, default=0)])
+
+
+def two_arm_log_value(blocks: Sequence[ArmCounts]) -> float:
+    """Return the log e-value against "both arms have the same chance of the event".
+
+    Each block is bet on with the chances learned from the blocks before it (Turner, Ly
+    and Grünwald, "Generic E-variables for exact sequential k-sample tests that allow
+    for optional stopping", arXiv:2106.02693): the likelihood under both arms' chances,
+    against the likelihood under their mean weighted by the units of the block. The
+    order and the sizes of the blocks must not depend on what is observed in them.
+
+    Args:
+        blocks: In the order in which they were complete.
+
+    Returns:
+        0 before the first block.
+
+    Raises:
+        JudgementError: A block has more events than units, or no unit in one of the
+            arms.
+    """
+    total, seen = 0.0, ArmCounts(0, 0, 0, 0)
+    for number, block in enumerate(blocks, start=1):
+        _check_block(block, number)
+        total += _bet(block, seen)
+        seen = ArmCounts(*(old + new for old, new in zip(seen, block, strict=True)))
+    return total
+
+
+def _bet(block: ArmCounts, seen: ArmCounts) -> float:
+    a = (seen.events_a + _EVEN) / (seen.units_a + 2 * _EVEN)
+    b = (seen.events_b + _EVEN) / (seen.units_b + 2 * _EVEN)
+    units = block.units_a + block.units_b
+    null = (block.units_a * a + block.units_b * b) / units
+    differing = _log_likelihood(block.events_a, block.units_a, a)
+    differing += _log_likelihood(block.events_b, block.units_b, b)
+    return differing - _log_likelihood(block.events_a + block.events_b, units, null)
+
+
+def _log_likelihood(events: int, units: int, chance: float) -> float:
+    return float(
+        special.xlogy(events, chance) + special.xlog1py(units - events, -chance)
+    )
+
+
+def _check_block(block: ArmCounts, number: int) -> None:
+    for arm, events, units in (
+        ("a", block.events_a, block.units_a),
+        ("b", block.events_b, block.units_b),
+    ):
+        if units < 1 or not 0 <= events <= units:
+            raise JudgementError(
+                f"Block {number}: arm {arm} has {events} events among {units} units. A "
+                "block needs units of both arms, and no more events than units."
+            )
+
+
+def _ordered(log_values: Mapping[str, float], alpha: float) -> list[str]:
+    if not 0 < alpha < 1:
+        raise JudgementError(f"alpha must lie in (0, 1), not {alpha}.")
+    _check(log_values)
+    return sorted(log_values, key=lambda name: (-log_values[name], name))
+
+
+def _check(log_values: Mapping[str, float | None]) -> None:
+    wrong = [
+        name
+        for name, value in log_values.items()
+        if value is not None and (math.isnan(value) or value == math.inf)
+    ]
+    if wrong:
+        raise JudgementError(
+            f"The log e-values of {', '.join(sorted(wrong))} are not numbers. Give the "
+            "finite logarithm, or minus infinity for an e-value of 0."
+        )
