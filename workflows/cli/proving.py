@@ -18,7 +18,8 @@ from sandbox.evidence.disclose import (
     make_disclosure,
     verify_disclosure,
 )
-from sandbox.evidence.log import leaf_data, sign_checkpoint
+from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from workflows.activities.keeping import Ledger
@@ -41,12 +42,10 @@ def tiles(
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
     note = checkpoint.note.encode()
     if without_entries:
-        hashes = ledger.log.leaf_hashes()[: checkpoint.size]
-        _write(folder, hash_files(hashes))
+        _write(folder, hash_files(ledger.log.hashes(0, 0, checkpoint.size)))
         _write(folder, iter([("checkpoint", note)]))
     else:
-        logged = ledger.log.entries()[: checkpoint.size]
-        _write(folder, log_files(note, [leaf_data(item.entry) for item in logged]))
+        _write(folder, log_files(note, ledger.log.leaves(0, checkpoint.size)))
     say(f"wrote the log at {checkpoint.size} entries to {folder}")
 
 
@@ -61,8 +60,8 @@ def disclose(
     ledger, _ = open_ledger(read_settings(home))
     evidence = _segment(ledger, trial, segment)
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
-    hashes = ledger.log.leaf_hashes()[: checkpoint.size]
-    head = LogHead(checkpoint.note.encode(), hashes)
+    tree = HashTree(ledger.log.hashes, checkpoint.size)
+    head = LogHead(checkpoint.note.encode(), tree)
     data = make_disclosure(evidence, head, frame=frame)
     _write(file.parent, iter([(file.name, data)]))
     say(f"disclosed request {frame} of segment {segment} of {trial} in {file}")
