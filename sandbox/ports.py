@@ -171,8 +171,28 @@ class Log(Protocol):
         """Append durably and return the entry with its place."""
         ...
 
+    def append_all(self, entries: Sequence[LogEntry]) -> list[LoggedEntry]:
+        """Append in this order, all or none; return each with its place."""
+        ...
+
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
+        ...
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        ...
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return what was hashed of the entries from `start` up to `end`."""
+        ...
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Return stored hashes of a level, from number `start` up to `end`.
+
+        Level 0 has the RFC 6962 leaf hashes; level L above it one hash for every full
+        256 ** L leaves. What is not stored is left out.
+        """
         ...
 
     def leaf_hashes(self) -> list[bytes]:
@@ -181,6 +201,10 @@ class Log(Protocol):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return every checkpoint ever signed, oldest first."""
+        ...
+
+    def largest_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of the most entries, the newest of them; or None."""
         ...
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -7,19 +7,40 @@ Rules of this module:
 * The sequencer is the write lock: indexes are dense and in the order of appending.
 * The same `entry_id` is the same entry. Only `recorded_at` may differ in a repetition;
   the first one counts.
+* Entries given together are appended together or not at all, in one transaction with
+  the hashes over the runs they complete (`sandbox.evidence.hashtree`).
 * An origin never has two roots for one size (C2SP tlog-checkpoint): that would be two
   histories, and is refused.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, select
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+)
 
 from sandbox.adapters.database import json_text, reading, writing
-from sandbox.adapters.tables import CHECKPOINTS, LOG_ENTRIES
+from sandbox.adapters.tables import CHECKPOINTS, LOG_ENTRIES, LOG_HASHES
 from sandbox.errors import RecordsError
+from sandbox.evidence.hashtree import full_hashes
 from sandbox.evidence.merkle import leaf_hash
 from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+
+T = TypeVar("T")
+_ASKED_AT_ONCE = 500
+"""Ids looked up with one statement; SQLite bounds its variables."""
 
 
 class SqlLog:
@@ -39,21 +60,32 @@ class SqlLog:
             RecordsError: The id is taken by an entry with other content, or the
                 database failed.
         """
-        leaf = json_text(entry, f"log entry {entry.entry_id}")
+        return self.append_all([entry])[0]
+
+    def append_all(self, entries: Sequence[LogEntry]) -> list[LoggedEntry]:
+        """Append durably in this order, all or none; return each with its place.
+
+        Each of them may be there already, or occur twice, as in `append`.
+
+        Raises:
+            RecordsError: An id is taken by an entry with other content, or the
+                database failed; nothing was appended.
+        """
+        leaves = [json_text(item, f"log entry {item.entry_id}") for item in entries]
         with writing(self._engine) as connection:
-            first = _find(connection, entry.entry_id)
-            if first is None:
-                return _insert(connection, entry, leaf)
-        repeated = entry.model_copy(update={"recorded_at": first.entry.recorded_at})
-        if json_text(repeated, entry.entry_id) != json_text(first.entry, "first"):
-            raise RecordsError(
-                f"log entry {entry.entry_id!r} is already entry {first.index} with "
-                f"other content ({first.entry.kind} of {first.entry.trial_id} at "
-                f"{first.entry.recorded_at.isoformat()}, now {entry.kind} of "
-                f"{entry.trial_id}); use a new entry id",
-                retryable=False,
-            )
-        return first
+            known = _find(connection, [item.entry_id for item in entries])
+            size = _size(connection)
+            added: list[tuple[LoggedEntry, str]] = []
+            for entry, leaf in zip(entries, leaves, strict=True):
+                first = known.get(entry.entry_id)
+                if first is None:
+                    logged = _logged_now(entry, leaf, index=size + len(added))
+                    known[entry.entry_id] = logged
+                    added.append((logged, leaf))
+                else:
+                    _check_same(first, entry)
+            _insert(connection, added, size=size)
+        return [known[entry.entry_id] for entry in entries]
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
@@ -63,18 +95,40 @@ class SqlLog:
         with reading(self._engine) as connection:
             return [_logged(row) for row in connection.execute(query)]
 
+    def size(self) -> int:
+        """Return the number of entries."""
+        with reading(self._engine) as connection:
+            return _size(connection)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return what was hashed of the entries from `start` up to `end`."""
+        with reading(self._engine) as connection:
+            found = connection.scalars(_LEAVES, {"start": start, "end": end}).all()
+        return [leaf.encode() for leaf in found]
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Return stored hashes of a level, from number `start` up to `end`."""
+        with reading(self._engine) as connection:
+            return _hashes(connection, level, start, end)
+
     def leaf_hashes(self) -> list[bytes]:
         """Return the RFC 6962 leaf hash of every entry, in order."""
-        query = select(LOG_ENTRIES.c.leaf_hash).order_by(LOG_ENTRIES.c.index)
         with reading(self._engine) as connection:
-            digests = connection.scalars(query).all()
-        return [bytes.fromhex(digest.removeprefix("sha256:")) for digest in digests]
+            return _hashes(connection, 0, 0, _size(connection))
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return every checkpoint ever signed, oldest first."""
         query = select(CHECKPOINTS).order_by(CHECKPOINTS.c.number)
         with reading(self._engine) as connection:
             return [_checkpoint(row) for row in connection.execute(query)]
+
+    def largest_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of the most entries, the newest of them; or None."""
+        largest = (CHECKPOINTS.c.size.desc(), CHECKPOINTS.c.number.desc())
+        query = select(CHECKPOINTS).order_by(*largest).limit(1)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _checkpoint(row)
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a signed checkpoint; idempotent.
@@ -89,29 +143,80 @@ class SqlLog:
             connection.execute(insert(CHECKPOINTS).values(**checkpoint.model_dump()))
 
 
-def _find(connection: Connection, entry_id: str) -> LoggedEntry | None:
-    query = select(LOG_ENTRIES).where(LOG_ENTRIES.c.entry_id == entry_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _logged(row)
-
-
-def _insert(connection: Connection, entry: LogEntry, leaf: str) -> LoggedEntry:
+def _size(connection: Connection) -> int:
     last = select(func.coalesce(func.max(LOG_ENTRIES.c.index), -1))
-    logged = LoggedEntry(
-        index=connection.scalars(last).one() + 1,
-        leaf_hash="sha256:" + leaf_hash(leaf.encode()).hex(),
-        entry=entry,
-    )
-    connection.execute(
-        insert(LOG_ENTRIES).values(
-            index=logged.index,
-            entry_id=entry.entry_id,
-            trial_id=entry.trial_id,
-            leaf_hash=logged.leaf_hash,
-            leaf=leaf,
+    return int(connection.scalars(last).one()) + 1
+
+
+def _hashes(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
+    place = {"start": start, "end": end}
+    if level == 0:
+        digests = connection.scalars(_LEAF_HASHES, place).all()
+        return [bytes.fromhex(digest[7:]) for digest in digests]
+    return list(connection.scalars(_FULL_HASHES, place | {"level": level}).all())
+
+
+def _run(column: Column[T], place: Column[int]) -> Select[T]:
+    """Return a statement for the values from one place up to an end."""
+    started = place >= bindparam("start")
+    return select(column).where(started, place < bindparam("end")).order_by(place)
+
+
+_LEAVES = _run(LOG_ENTRIES.c.leaf, LOG_ENTRIES.c.index)
+_LEAF_HASHES = _run(LOG_ENTRIES.c.leaf_hash, LOG_ENTRIES.c.index)
+_FULL_HASHES = _run(LOG_HASHES.c.hash, LOG_HASHES.c.number).where(
+    LOG_HASHES.c.level == bindparam("level")
+)
+
+
+def _find(connection: Connection, entry_ids: list[str]) -> dict[str, LoggedEntry]:
+    found: dict[str, LoggedEntry] = {}
+    for start in range(0, len(entry_ids), _ASKED_AT_ONCE):
+        asked = entry_ids[start : start + _ASKED_AT_ONCE]
+        query = select(LOG_ENTRIES).where(LOG_ENTRIES.c.entry_id.in_(asked))
+        logged = (_logged(row) for row in connection.execute(query))
+        found.update({item.entry.entry_id: item for item in logged})
+    return found
+
+
+def _check_same(first: LoggedEntry, entry: LogEntry) -> None:
+    repeated = entry.model_copy(update={"recorded_at": first.entry.recorded_at})
+    if json_text(repeated, entry.entry_id) != json_text(first.entry, "first"):
+        raise RecordsError(
+            f"log entry {entry.entry_id!r} is already entry {first.index} with "
+            f"other content ({first.entry.kind} of {first.entry.trial_id} at "
+            f"{first.entry.recorded_at.isoformat()}, now {entry.kind} of "
+            f"{entry.trial_id}); use a new entry id",
+            retryable=False,
         )
-    )
-    return logged
+
+
+def _logged_now(entry: LogEntry, leaf: str, *, index: int) -> LoggedEntry:
+    digest = "sha256:" + leaf_hash(leaf.encode()).hex()
+    return LoggedEntry(index=index, leaf_hash=digest, entry=entry)
+
+
+def _insert(
+    connection: Connection, added: list[tuple[LoggedEntry, str]], *, size: int
+) -> None:
+    rows = [
+        {
+            "index": logged.index,
+            "entry_id": logged.entry.entry_id,
+            "trial_id": logged.entry.trial_id,
+            "leaf_hash": logged.leaf_hash,
+            "leaf": leaf,
+        }
+        for logged, leaf in added
+    ]
+    if rows:
+        connection.execute(insert(LOG_ENTRIES), rows)
+
+    def read(level: int, start: int, end: int) -> list[bytes]:
+        return _hashes(connection, level, start, end)
+
+    for full in full_hashes(read, old=size, new=size + len(added)):
+        connection.execute(insert(LOG_HASHES).values(full._asdict()))
 
 
 def _logged(row: Row[tuple[object, ...]]) -> LoggedEntry:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -32,12 +33,21 @@ LOG_ENTRIES = Table(
 )
 """Entries of the transparency log; `index` counts from 0 without holes."""
 
+LOG_HASHES = Table(
+    "log_hashes",
+    METADATA,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Hashes over 256 full hashes of the level below; they follow from the entries."""
+
 CHECKPOINTS = Table(
     "checkpoints",
     METADATA,
     Column("number", Integer, primary_key=True),
     Column("origin", Text, nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", Integer, nullable=False, index=True),
     Column("root", Text, nullable=False),
     Column("note", Text, nullable=False, unique=True),
 )

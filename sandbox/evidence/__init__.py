@@ -7,11 +7,13 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | module | what it does |
 |---|---|
 | `merkle` | RFC 6962 tree hashes and proofs |
+| `hashtree` | roots and proofs of a long log from a few stored hashes |
 | `vkey` | public keys of logs and witnesses; which are refused |
 | `note` | C2SP signed notes and checkpoints |
 | `attest` | in-toto statements in DSSE envelopes |
 | `witness` | cosignatures: the log only ever grew (C2SP tlog-cosignature) |
 | `log` | signs checkpoints of the transparency log |
+| `log_check` | recomputes every hash stored of the log |
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |
 | `verify` | checks such a folder, offline |

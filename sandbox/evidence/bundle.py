@@ -35,8 +35,8 @@ from sandbox.evidence.attest import (
     sign_statement,
     statement,
 )
+from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
-from sandbox.evidence.merkle import consistency_proof, inclusion_proofs
 from sandbox.model.segment import Checkpoint, LoggedEntry
 from sandbox.ports import Log, Segments, Signer
 
@@ -181,22 +181,19 @@ def _add_log(
     checkpoint: Checkpoint,
     source: BundleSource,
 ) -> None:
-    hashes = source.log.leaf_hashes()[: checkpoint.size]
-    proofs = inclusion_proofs([item.index for item in entries], hashes)
+    tree = HashTree(source.log.hashes, checkpoint.size)
     lines = [
         {
             "index": item.index,
             "entry": item.entry.model_dump(mode="json"),
-            "proof": [step.hex() for step in proof],
+            "proof": [step.hex() for step in tree.inclusion_proof(item.index)],
         }
-        for item, proof in zip(entries, proofs, strict=True)
+        for item in entries
     ]
     earlier = [
         {
             "note": item.note,
-            "consistency": [
-                step.hex() for step in consistency_proof(item.size, hashes)
-            ],
+            "consistency": [step.hex() for step in tree.consistency_proof(item.size)],
         }
         for item in source.log.checkpoints()
         if item.size <= checkpoint.size and item.note != checkpoint.note

@@ -15,7 +15,7 @@ Rules of this module:
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from sandbox.evidence.attest import (
     read_statement,
     sha256,
 )
+from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.layout import fields, read_hashes
 from sandbox.evidence.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from sandbox.evidence.note import NoteCheckpoint, open_checkpoint, split_note
@@ -58,8 +59,8 @@ class LogHead(NamedTuple):
 
     note: bytes
     """The signed checkpoint, with the log's signature alone."""
-    hashes: Sequence[bytes]
-    """Leaf hashes of exactly the entries it covers."""
+    tree: HashTree
+    """Over exactly the entries it covers."""
 
 
 class DisclosureResult(NamedTuple):
@@ -104,7 +105,7 @@ def make_disclosure(evidence: SegmentEvidence, head: LogHead, *, frame: int) -> 
                 "index": evidence.place,
                 "entry": dict(evidence.entry),
                 "proof": [
-                    step.hex() for step in inclusion_proof(evidence.place, head.hashes)
+                    step.hex() for step in head.tree.inclusion_proof(evidence.place)
                 ],
             },
             "checkpoint": head.note.decode(),

@@ -5,13 +5,17 @@ Rules of this module:
 * A leaf is the canonical JSON of a `LogEntry`; hashing is RFC 6962.
 * A checkpoint is signed over origin, size and root (C2SP tlog-checkpoint); every one
   that was ever signed is kept, so that none can be taken back.
-* A log that does not continue its newest checkpoint is not signed.
+* A log that does not continue its largest checkpoint is not signed; nor is one with a
+  wrong stored hash over entries that no checkpoint covers yet.
+* Signing takes time in proportion to the entries since the largest checkpoint, not to
+  those of the log. That nothing older was changed is shown by `check_log`.
 """
 
 from __future__ import annotations
 
 from sandbox.errors import EvidenceError
-from sandbox.evidence.merkle import leaf_hash, root_of_hashes
+from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.merkle import leaf_hash
 from sandbox.evidence.note import checkpoint_text, open_checkpoint, signed_note
 from sandbox.evidence.vkey import Keys
 from sandbox.model.record import canonical_json
@@ -37,14 +41,17 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
         signer: Holder of the log's key; its name is the origin.
 
     Raises:
-        EvidenceError: The log no longer contains what an earlier checkpoint covers.
+        EvidenceError: The log no longer contains what an earlier checkpoint covers, or
+            a stored hash is wrong.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
-    hashes = log.leaf_hashes()
-    for newest in log.checkpoints()[-1:]:
-        check_continues(newest, hashes)
-    root = root_of_hashes(hashes)
-    text = checkpoint_text(signer.name, len(hashes), root)
+    tree = HashTree(log.hashes, log.size())
+    largest = log.largest_checkpoint()
+    if largest is not None:
+        check_continues(largest, tree)
+    tree.check_since(largest.size if largest else 0)
+    root = tree.root()
+    text = checkpoint_text(signer.name, tree.size, root)
     note = signed_note(
         text,
         name=signer.name,
@@ -52,26 +59,26 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
         signature=signer.sign(text),
     )
     checkpoint = Checkpoint(
-        origin=signer.name, size=len(hashes), root=f"sha256:{root.hex()}", note=note
+        origin=signer.name, size=tree.size, root=f"sha256:{root.hex()}", note=note
     )
     log.keep_checkpoint(checkpoint)
     return checkpoint
 
 
-def check_continues(earlier: Checkpoint, hashes: list[bytes]) -> None:
+def check_continues(earlier: Checkpoint, tree: HashTree) -> None:
     """Check that the log still begins with what a checkpoint covers.
 
     Args:
         earlier: A checkpoint of this log.
-        hashes: The leaf hashes of the log now.
+        tree: The tree over the log now.
 
     Raises:
         EvidenceError: It does not: entries were changed or removed.
     """
-    root = root_of_hashes(hashes[: earlier.size])
-    if len(hashes) < earlier.size or earlier.root != f"sha256:{root.hex()}":
+    root = tree.root(min(earlier.size, tree.size))
+    if tree.size < earlier.size or earlier.root != f"sha256:{root.hex()}":
         raise EvidenceError(
-            f"the log has {len(hashes)} entries and does not continue its checkpoint "
+            f"the log has {tree.size} entries and does not continue its checkpoint "
             f"of size {earlier.size}: entries were changed or removed; restore the "
             "records database from before that"
         )

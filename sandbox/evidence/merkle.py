@@ -12,9 +12,12 @@ sections 2.1.3.2 and 2.1.4.2):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sandbox.errors import EvidenceError
+
+RootOf = Callable[[int, int], bytes]
+"""The root over the leaves from a first one up to, not including, an end."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -34,13 +37,14 @@ def root_hash(leaves: Sequence[bytes]) -> bytes:
 
 def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
     """Return the root over leaves given as leaf hashes."""
-    level = list(hashes)
+    level, sha = list(hashes), hashlib.sha256
     if not level:
         return hashlib.sha256(b"").digest()
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
         odd = level[-1:] if len(level) % 2 else []
-        level = [node_hash(left, right) for left, right in pairs] + odd
+        # Written out: calling `node_hash` takes as long as the hash itself.
+        level = [sha(b"\x01" + left + right).digest() for left, right in pairs] + odd
     return level[0]
 
 
@@ -56,13 +60,14 @@ class _Subtrees:
             return self._hashes[start]
         known = self._roots.get((start, end))
         if known is None:
-            middle = start + _split(end - start)
+            middle = start + split(end - start)
             known = node_hash(self.root(start, middle), self.root(middle, end))
             self._roots[start, end] = known
         return known
 
 
-def _split(size: int) -> int:
+def split(size: int) -> int:
+    """Return how many leaves the left half of a tree of `size` > 1 leaves has."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
@@ -84,21 +89,31 @@ def inclusion_proofs(
         EvidenceError: There is no such leaf.
     """
     trees = _Subtrees(hashes)
-    return [_path(index, len(hashes), trees) for index in indexes]
+    return [inclusion_path(index, len(hashes), trees.root) for index in indexes]
 
 
-def _path(index: int, size: int, trees: _Subtrees) -> list[bytes]:
+def inclusion_path(index: int, size: int, root: RootOf) -> list[bytes]:
+    """Return the proof that leaf `index` is in the tree of `size` leaves.
+
+    Args:
+        index: The leaf's place, from 0.
+        size: Leaves of the tree.
+        root: Gives the root of any subtree of it.
+
+    Raises:
+        EvidenceError: There is no such leaf.
+    """
     if not 0 <= index < size:
         raise EvidenceError(f"there is no leaf {index} in a tree of {size} leaves")
     path: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if index < middle:
-            path.append(trees.root(middle, end))
+            path.append(root(middle, end))
             end = middle
         else:
-            path.append(trees.root(start, middle))
+            path.append(root(start, middle))
             start = middle
     return path[::-1]
 
@@ -109,22 +124,35 @@ def consistency_proof(old: int, hashes: Sequence[bytes]) -> list[bytes]:
     Raises:
         EvidenceError: The tree has fewer leaves than that.
     """
-    if not 0 <= old <= len(hashes):
-        raise EvidenceError(f"a tree of {len(hashes)} leaves never had {old} of them")
-    if old in (0, len(hashes)):
+    return consistency_path(old, len(hashes), _Subtrees(hashes).root)
+
+
+def consistency_path(old: int, size: int, root: RootOf) -> list[bytes]:
+    """Return the proof that a tree of `old` leaves grew into the one of `size`.
+
+    Args:
+        old: Leaves of the earlier tree.
+        size: Leaves of the later tree.
+        root: Gives the root of any subtree of the later tree.
+
+    Raises:
+        EvidenceError: The later tree has fewer leaves than that.
+    """
+    if not 0 <= old <= size:
+        raise EvidenceError(f"a tree of {size} leaves never had {old} of them")
+    if old in (0, size):
         return []
-    trees = _Subtrees(hashes)
     proof: list[bytes] = []
-    start, end, whole = 0, len(hashes), True
+    start, end, whole = 0, size, True
     while old != end:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if old <= middle:
-            proof.append(trees.root(middle, end))
+            proof.append(root(middle, end))
             end = middle
         else:
-            proof.append(trees.root(start, middle))
+            proof.append(root(start, middle))
             start, whole = middle, False
-    return ([] if whole else [trees.root(start, end)]) + proof[::-1]
+    return ([] if whole else [root(start, end)]) + proof[::-1]
 
 
 def verify_inclusion(

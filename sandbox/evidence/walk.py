@@ -20,6 +20,8 @@ _TRAILER_TAG = b"\xd2\xdf\x09\x5a"
 """Field 19962, length-delimited, 90 bytes: how every trailer begins."""
 _TRAILER = struct.Struct("<BBQ64sQII")
 _TRACES = 1
+_SPANS = 2 << 3 | 2
+"""Tag of `spans` in `ScopeSpans`."""
 _NAMES = {1: "traces", 2: "metrics", 3: "logs"}
 
 
@@ -78,11 +80,31 @@ def _frame(raw: bytes, position: int) -> WalkedFrame:
 def _count_spans(raw: bytes, start: int, end: int) -> int:
     # resource_spans (1) hold scope_spans (2), which hold spans (2).
     return sum(
-        1
+        _count_fields(raw, scope, _SPANS)
         for batch in _submessages(raw, (start, end), 1)
         for scope in _submessages(raw, batch, 2)
-        for _ in _submessages(raw, scope, 2)
     )
+
+
+def _count_fields(raw: bytes, span: tuple[int, int], wanted: int) -> int:
+    """Count the submessages that begin with a tag of one byte."""
+    position, end = span
+    count = 0
+    while position < end:
+        # Nearly every field is a span of 128 to 16,383 bytes: a length of two bytes.
+        if raw[position] == wanted and raw[position + 1] > 0x7F > raw[position + 2]:
+            position += 3 + (raw[position + 1] & 0x7F | raw[position + 2] << 7)
+            count += 1
+            continue
+        tag, position = _varint(raw, position)
+        if tag & 7 == 2:
+            length, position = _varint(raw, position)
+            position += length
+            count += tag == wanted
+        else:
+            position = _skip(raw, position, tag & 7)
+    _check_end(position, end)
+    return count
 
 
 def _submessages(
@@ -99,6 +121,10 @@ def _submessages(
             position += length
         else:
             position = _skip(raw, position, kind)
+    _check_end(position, end)
+
+
+def _check_end(position: int, end: int) -> None:
     if position != end:
         raise EvidenceError(f"a field runs over the end of its message at {end}")
 

@@ -6,11 +6,11 @@ Each keeps to the rules of its adapter; one contract suite runs on both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.errors import RecordsError
-from sandbox.evidence.merkle import leaf_hash
+from sandbox.evidence.merkle import leaf_hash, root_of_hashes
 from sandbox.model.record import Record, canonical_json, digest_of
 from sandbox.model.rule import Rulebook, RulebookRef
 from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
@@ -46,6 +46,19 @@ class FakeLog:
             raise _refused(f"log entry {entry.entry_id!r} has other content already")
         return first
 
+    def append_all(self, entries: Sequence[LogEntry]) -> list[LoggedEntry]:
+        """Append in this order, all or none; return each with its place.
+
+        Raises:
+            RecordsError: An id is taken by an entry with other content.
+        """
+        before = dict(self._entries)
+        try:
+            return [self.append(entry) for entry in entries]
+        except RecordsError:
+            self._entries = before
+            raise
+
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
         return [
@@ -53,6 +66,23 @@ class FakeLog:
             for logged in self._entries.values()
             if trial_id in ("", logged.entry.trial_id)
         ]
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return what was hashed of the entries from `start` up to `end`."""
+        logged = list(self._entries.values())[start:end]
+        return [_json_bytes(item.entry) for item in logged]
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Return hashes of a level; nothing is stored, they are made anew."""
+        row = self.leaf_hashes()
+        for _ in range(level):
+            full = range(0, len(row) // 256 * 256, 256)
+            row = [root_of_hashes(row[at : at + 256]) for at in full]
+        return row[start:end]
 
     def leaf_hashes(self) -> list[bytes]:
         """Return the RFC 6962 leaf hash of every entry, in order."""
@@ -64,6 +94,11 @@ class FakeLog:
     def checkpoints(self) -> list[Checkpoint]:
         """Return every checkpoint ever signed, oldest first."""
         return list(self._checkpoints)
+
+    def largest_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of the most entries, the newest of them; or None."""
+        newest_first = reversed(self._checkpoints)
+        return max(newest_first, key=lambda item: item.size, default=None)
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a signed checkpoint; idempotent.

@@ -22,12 +22,17 @@ from sqlalchemy import Engine
 from sandbox.adapters.database import open_database, reading, writing
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.tables import METADATA
-from sandbox.errors import RecordsError
+from sandbox.errors import EvidenceError, RecordsError
+from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.log_check import check_log
+from sandbox.evidence.merkle import leaf_hash, root_of_hashes, verify_inclusion
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.ports import Log
 from sandbox.settings import Settings
 from sandbox.testing.records import FakeLog
+from sandbox.testing.signer import ThrowawaySigner
 
 AT = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 
@@ -167,6 +172,90 @@ def test_not_json(log: Log) -> None:
     assert log.entries() == []
 
 
+def test_append_all(log: Log) -> None:
+    """Entries given together stand in their order, each with its place."""
+    log.append(entry("e0"))
+    logged = log.append_all([entry(name) for name in ("e2", "e1", "e3")])
+    assert [item.index for item in logged] == [1, 2, 3]
+    assert log.entries()[1:] == logged
+    assert (log.append_all([]), log.size()) == ([], 4)
+
+
+def test_append_all_again(log: Log) -> None:
+    """What is there already, or twice among them, keeps its first place."""
+    first = log.append(entry("e0"))
+    later = {"recorded_at": AT + timedelta(hours=1)}
+    names = ("e1", "e0", "e2", "e1")
+    logged = log.append_all([entry(name, **later) for name in names])
+    assert [item.index for item in logged] == [1, 0, 2, 1]
+    assert logged[1] == first
+    assert log.append_all([entry(name) for name in names]) == logged
+    assert log.size() == 3
+
+
+@pytest.mark.parametrize("names", [("e1", "e0"), ("e1", "e2", "e2"), ("e1", "nan")])
+def test_append_all_or_none(log: Log, names: tuple[str, ...]) -> None:
+    """If one has other content than its id, or no JSON form, none is appended."""
+    first = log.append(entry("e0"))
+    given_ = [entry(name, body={"place": at}) for at, name in enumerate(names)]
+    if names[-1] == "nan":
+        given_[-1] = entry("e2", body={"n": float("nan")})
+    with pytest.raises(RecordsError) as caught:
+        log.append_all(given_)
+    assert not caught.value.retryable
+    assert log.entries() == [first]
+    assert log.append(entry("e1")).index == 1
+
+
+def test_hashes(log: Log) -> None:
+    """However entries came, level 1 has a hash for every full 256, and no more."""
+    assert (log.size(), log.hashes(0, 0, 9), log.hashes(1, 0, 9)) == (0, [], [])
+    numbers = iter(range(1000))
+    for count in (1, 254, 1, 1, 300):
+        log.append_all([entry(f"e{next(numbers)}") for _ in range(count)])
+    leaves = log.leaf_hashes()
+    assert log.size() == len(leaves) == 557
+    assert log.hashes(0, 10, 20) == leaves[10:20]
+    runs = [root_of_hashes(leaves[:256]), root_of_hashes(leaves[256:512])]
+    assert log.hashes(1, 0, 9) == runs
+    assert (log.hashes(1, 1, 2), log.hashes(1, 1, 1)) == (runs[1:], [])
+    assert log.hashes(2, 0, 9) == []
+
+
+def test_proofs(log: Log) -> None:
+    """A proof from stored hashes leads from what was hashed to the signed root."""
+    log.append_all([entry(f"e{number}") for number in range(600)])
+    log.append(entry("last"))
+    root = root_of_hashes(log.leaf_hashes())
+    tree = HashTree(log.hashes, log.size())
+    for index in (0, 255, 256, 511, 512, 600):
+        (leaf,) = log.leaves(index, index + 1)
+        verify_inclusion(
+            leaf_hash=leaf_hash(leaf),
+            index=index,
+            size=601,
+            proof=tree.inclusion_proof(index),
+            root=root,
+        )
+
+
+def test_leaves(log: Log) -> None:
+    """What was hashed comes back byte for byte."""
+    items = [entry("a", body={"ü": 1.0}), entry("b")]
+    log.append_all(items)
+    assert log.leaves(0, 9) == [canonical_json(item) for item in items]
+    assert log.leaves(1, 2) == [canonical_json(items[1])]
+
+
+def test_largest_checkpoint(log: Log) -> None:
+    """It is the one of the most entries, not the last kept; of those the newest."""
+    assert log.largest_checkpoint() is None
+    for kept in (checkpoint(4), checkpoint(9), checkpoint(9, note="cosigned")):
+        log.keep_checkpoint(kept)
+    log.keep_checkpoint(checkpoint(7))
+    assert log.largest_checkpoint() == checkpoint(9, note="cosigned")
+
+
 def test_checkpoints(log: Log) -> None:
     """Checkpoints come back oldest first; keeping one again changes nothing."""
     for kept in (checkpoint(1), checkpoint(4), checkpoint(4), checkpoint(1)):
@@ -284,12 +373,14 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM log_entries",
         "UPDATE checkpoints SET root = 'other'",
         "DELETE FROM checkpoints",
+        "UPDATE log_hashes SET hash = x'00'",
+        "DELETE FROM log_hashes",
     ],
 )
 def test_append_only(engine: Engine, statement: str) -> None:
-    """The database itself refuses to change or remove an entry or a checkpoint."""
+    """The database itself refuses to change or remove what is in the log."""
     log = SqlLog(engine)
-    log.append(entry())
+    log.append_all([entry(), *(entry(f"e{number}") for number in range(255))])
     log.keep_checkpoint(checkpoint(1))
     with (
         pytest.raises(RecordsError, match="append-only"),
@@ -298,6 +389,93 @@ def test_append_only(engine: Engine, statement: str) -> None:
         connection.exec_driver_sql(statement)
     assert log.entries()[0].entry == entry()
     assert log.checkpoints() == [checkpoint(1)]
+    assert log.hashes(1, 0, 9) == [root_of_hashes(log.leaf_hashes())]
+
+
+def test_index(engine: Engine) -> None:
+    """The entries of one trial are found by an index, in order without sorting."""
+    plans = []
+    with reading(engine) as connection:
+        for query in (
+            "SELECT leaf FROM log_entries WHERE trial_id = 't' ORDER BY \"index\"",
+            "SELECT * FROM checkpoints ORDER BY size DESC, number DESC LIMIT 1",
+        ):
+            told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")
+            plans.append(" ".join(str(row[-1]) for row in told))
+    assert "USING INDEX ix_log_entries_trial_id" in plans[0]
+    assert "USING INDEX ix_checkpoints_size" in plans[1]
+    assert not any("TEMP B-TREE" in plan for plan in plans)
+
+
+def test_upgrade(tmp_path: Path) -> None:
+    """A log from before hashes were stored has them after it was opened."""
+    engine = open_database(Settings(home=tmp_path))
+    log = SqlLog(engine)
+    log.append_all([entry(f"e{number}") for number in range(600)])
+    wanted = log.hashes(1, 0, 9)
+    with writing(engine) as connection:
+        for statement in (
+            "DROP TABLE log_hashes",
+            "DROP INDEX ix_checkpoints_size",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    engine = open_database(Settings(home=tmp_path))
+    assert SqlLog(engine).hashes(1, 0, 9) == wanted
+    assert len(wanted) == 2
+    assert all(step.ok for step in check_log(SqlLog(engine)))
+    engine.dispose()
+
+
+def unguarded(engine: Engine, statement: str) -> None:
+    """Change the file as someone can who first takes the triggers away."""
+    names = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    with writing(engine) as connection:
+        for name in connection.exec_driver_sql(names).scalars().all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE log_entries SET leaf = '{}' WHERE \"index\" = 300", "entry 300"),
+        ("UPDATE log_entries SET leaf_hash = 'sha256:00' WHERE entry_id='e1'", "ry 1 "),
+        ('DELETE FROM log_entries WHERE "index" = 300', "1 of the entries 256"),
+        ("UPDATE log_hashes SET hash = zeroblob(32) WHERE number = 1", "hash 1 of lev"),
+        ("DELETE FROM log_hashes WHERE number = 0", "hash 0 of level 1"),
+        ("INSERT INTO log_hashes VALUES (1, 2, zeroblob(32))", "hash 2 of level 1"),
+        ("INSERT INTO log_hashes VALUES (2, 0, zeroblob(32))", "hash 0 of level 2"),
+        ('DELETE FROM log_entries WHERE "index" = 599', "size 600"),
+        (
+            "UPDATE checkpoints SET root = 'sha256:' || lower(hex(zeroblob(32)))",
+            "size 600",
+        ),
+    ],
+)
+def test_check_of_the_whole(engine: Engine, statement: str, named: str) -> None:
+    """Whatever was changed in the file, the check of the log finds and names it."""
+    log = SqlLog(engine)
+    log.append_all([entry(f"e{number}") for number in range(600)])
+    sign_checkpoint(log, ThrowawaySigner("log.example"))
+    assert [step.ok for step in check_log(log)] == [True] * 3
+    unguarded(engine, statement)
+    step = check_log(log)[-1]
+    assert not step.ok
+    assert named in step.detail
+
+
+def test_wrong_hash_is_not_signed(engine: Engine) -> None:
+    """A wrong hash over entries no checkpoint covers yet is found before one does."""
+    log, signer = SqlLog(engine), ThrowawaySigner("log.example")
+    log.append_all([entry(f"e{number}") for number in range(300)])
+    signed = sign_checkpoint(log, signer)
+    log.append_all([entry(f"e{number}") for number in range(300, 600)])
+    unguarded(engine, "UPDATE log_hashes SET hash = zeroblob(32) WHERE number = 1")
+    with pytest.raises(EvidenceError, match="entries 256 to 511"):
+        sign_checkpoint(log, signer)
+    assert log.checkpoints() == [signed]
 
 
 def test_migrations_complete(engine: Engine) -> None:

@@ -24,6 +24,7 @@ from sandbox.evidence.disclose import (
     make_disclosure,
     verify_disclosure,
 )
+from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.model.record import digest_of
@@ -72,7 +73,7 @@ def parts(frames: list[bytes]) -> tuple[SegmentEvidence, LogHead]:
     note = sign_checkpoint(log, SIGNER).note.encode()
     entry = logged.entry.model_dump(mode="json")
     evidence = SegmentEvidence(raw, sealed.envelope, entry, logged.index)
-    return evidence, LogHead(note, log.leaf_hashes())
+    return evidence, LogHead(note, HashTree(log.hashes, log.size()))
 
 
 def verify(data: bytes) -> DisclosureResult:

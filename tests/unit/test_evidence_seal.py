@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
@@ -145,6 +148,32 @@ def test_the_verifiers_own_reader_agrees_with_the_recorders() -> None:
         (frame.signal, frame.producer, frame.sequence, len(spans_in(frame)))
         for frame in frames
     ]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0, 1, 100, 123, 124, 125, 126, 16_379, 16_381])),
+        max_size=3,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_the_verifiers_reader_counts_spans_of_any_length(scopes: list[Any]) -> None:
+    """Spans whose lengths take one byte, two or three are each counted once."""
+    request = ExportTraceServiceRequest()
+    batch = request.resource_spans.add(schema_url="s")
+    for names in scopes:
+        scope = batch.scope_spans.add(schema_url="s" * len(names))
+        scope.scope.name = "scope"
+        for length in names:
+            scope.spans.add(name="n" * length)
+    frame = encode_frame(
+        request.SerializeToString(),
+        signal="traces",
+        producer="p",
+        sequence=1,
+        received_at=AT,
+    )
+    assert [item.spans for item in walk_frames(frame)] == [sum(map(len, scopes))]
 
 
 def test_the_verifiers_reader_refuses_what_is_not_whole() -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from sandbox.evidence.__main__ import main as verify_evidence
+from sandbox.evidence.log_check import check_log
+from sandbox.evidence.steps import in_words
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
@@ -37,11 +39,18 @@ def verify(
 @app.command("log")
 def show_log(
     trial: Annotated[str, typer.Option(help="Only this trial's entries.")] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the whole log instead of listing.")
+    ] = False,
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
-    """List the entries of the transparency log."""
+    """List the entries of the transparency log, or check all hashes stored of it."""
     ledger, _ = open_ledger(read_settings(home))
+    if check:
+        steps = check_log(ledger.log)
+        typer.echo(in_words(steps, verified="The log is as it was written."))
+        raise typer.Exit(0 if all(step.ok for step in steps) else 1)
     rows = [
         {
             "index": item.index,

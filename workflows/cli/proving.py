@@ -20,7 +20,8 @@ from sandbox.evidence.disclose import (
     make_disclosure,
     verify_disclosure,
 )
-from sandbox.evidence.log import leaf_data, sign_checkpoint
+from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from sandbox.model.segment import Checkpoint
@@ -65,9 +66,8 @@ def tiles(
 def _log_files(ledger: Ledger, checkpoint: Checkpoint, *, entries: bool) -> Files:
     note = checkpoint.note.encode()
     if entries:
-        logged = ledger.log.entries()[: checkpoint.size]
-        return log_files(note, [leaf_data(item.entry) for item in logged])
-    hashes = ledger.log.leaf_hashes()[: checkpoint.size]
+        return log_files(note, ledger.log.leaves(0, checkpoint.size))
+    hashes = ledger.log.hashes(0, 0, checkpoint.size)
     return chain(hash_files(hashes), [("checkpoint", note)])
 
 
@@ -82,8 +82,8 @@ def disclose(
     ledger, _ = open_ledger(read_settings(home))
     evidence = _segment(ledger, trial, segment)
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
-    hashes = ledger.log.leaf_hashes()[: checkpoint.size]
-    head = LogHead(checkpoint.note.encode(), hashes)
+    tree = HashTree(ledger.log.hashes, checkpoint.size)
+    head = LogHead(checkpoint.note.encode(), tree)
     data = make_disclosure(evidence, head, frame=frame)
     _write(file.parent, iter([(file.name, data)]))
     say(f"disclosed request {frame} of segment {segment} of {trial} in {file}")
