@@ -13,6 +13,8 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from sqlalchemy import Connection, Engine, Row, and_, func, insert, select
 
 from sandbox.adapters.database import json_text, reading, writing
@@ -39,29 +41,31 @@ class SqlLog:
             RecordsError: The id is taken by an entry with other content, or the
                 database failed.
         """
-        leaf = json_text(entry, f"log entry {entry.entry_id}")
         with writing(self._engine) as connection:
-            first = _find(connection, entry.entry_id)
-            if first is None:
-                return _insert(connection, entry, leaf)
-        repeated = entry.model_copy(update={"recorded_at": first.entry.recorded_at})
-        if json_text(repeated, entry.entry_id) != json_text(first.entry, "first"):
-            raise RecordsError(
-                f"log entry {entry.entry_id!r} is already entry {first.index} with "
-                f"other content ({first.entry.kind} of {first.entry.trial_id} at "
-                f"{first.entry.recorded_at.isoformat()}, now {entry.kind} of "
-                f"{entry.trial_id}); use a new entry id",
-                retryable=False,
-            )
-        return first
+            return _append(connection, entry)
+
+    def append_if(
+        self,
+        trial_id: str,
+        decide: Callable[[Sequence[LoggedEntry]], Sequence[LogEntry]],
+    ) -> list[LoggedEntry]:
+        """Append what `decide` makes of the trial's entries, under the write lock.
+
+        Args:
+            trial_id: Whose entries `decide` is given, in log order.
+            decide: Raises to append nothing; asks nothing of the log.
+
+        Raises:
+            RecordsError: As for `append`.
+        """
+        with writing(self._engine) as connection:
+            decided = decide(_entries(connection, trial_id))
+            return [_append(connection, entry) for entry in decided]
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
-        query = select(LOG_ENTRIES).order_by(LOG_ENTRIES.c.index)
-        if trial_id:
-            query = query.where(LOG_ENTRIES.c.trial_id == trial_id)
         with reading(self._engine) as connection:
-            return [_logged(row) for row in connection.execute(query)]
+            return _entries(connection, trial_id)
 
     def leaf_hashes(self) -> list[bytes]:
         """Return the RFC 6962 leaf hash of every entry, in order."""
@@ -87,6 +91,30 @@ class SqlLog:
             if _is_kept(connection, checkpoint):
                 return
             connection.execute(insert(CHECKPOINTS).values(**checkpoint.model_dump()))
+
+
+def _entries(connection: Connection, trial_id: str) -> list[LoggedEntry]:
+    query = select(LOG_ENTRIES).order_by(LOG_ENTRIES.c.index)
+    if trial_id:
+        query = query.where(LOG_ENTRIES.c.trial_id == trial_id)
+    return [_logged(row) for row in connection.execute(query)]
+
+
+def _append(connection: Connection, entry: LogEntry) -> LoggedEntry:
+    leaf = json_text(entry, f"log entry {entry.entry_id}")
+    first = _find(connection, entry.entry_id)
+    if first is None:
+        return _insert(connection, entry, leaf)
+    repeated = entry.model_copy(update={"recorded_at": first.entry.recorded_at})
+    if json_text(repeated, entry.entry_id) != json_text(first.entry, "first"):
+        raise RecordsError(
+            f"log entry {entry.entry_id!r} is already entry {first.index} with "
+            f"other content ({first.entry.kind} of {first.entry.trial_id} at "
+            f"{first.entry.recorded_at.isoformat()}, now {entry.kind} of "
+            f"{entry.trial_id}); use a new entry id",
+            retryable=False,
+        )
+    return first
 
 
 def _find(connection: Connection, entry_id: str) -> LoggedEntry | None:

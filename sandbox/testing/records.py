@@ -6,7 +6,7 @@ Each keeps to the rules of its adapter; one contract suite runs on both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.errors import RecordsError
@@ -45,6 +45,19 @@ class FakeLog:
         if _json_bytes(repeated) != _json_bytes(first.entry):
             raise _refused(f"log entry {entry.entry_id!r} has other content already")
         return first
+
+    def append_if(
+        self,
+        trial_id: str,
+        decide: Callable[[Sequence[LoggedEntry]], Sequence[LogEntry]],
+    ) -> list[LoggedEntry]:
+        """Append what `decide` makes of the trial's entries, nothing coming between."""
+        before = dict(self._entries)
+        try:
+            return [self.append(entry) for entry in decide(self.entries(trial_id))]
+        except RecordsError:
+            self._entries = before
+            raise
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
