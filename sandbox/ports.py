@@ -7,7 +7,7 @@ one contract suite in `tests/contracts` that runs on both. Adapters raise only e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -103,9 +103,11 @@ class SegmentFile(NamedTuple):
     """One segment of a trial as it lies on disk."""
 
     number: int
-    state: Literal["open", "closed", "sealed"]
+    state: Literal["open", "closed", "sealed", "erased"]
+    """erased: the statement is there and the bytes are not; whether they were erased
+    or lost, the log says."""
     size: int
-    """Bytes of the raw file, or of the compressed one when sealed."""
+    """Bytes of the raw file, of the compressed one when sealed, 0 when erased."""
 
 
 class Segments(Protocol):
@@ -134,6 +136,17 @@ class Segments(Protocol):
 
     def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
         """Return (compressed file, DSSE envelope) of a sealed segment."""
+        ...
+
+    def read_statement(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed or erased segment."""
+        ...
+
+    def erase(self, trial_id: str, number: int) -> None:
+        """Remove the bytes of a sealed segment, with all that was derived from them.
+
+        Its statement stays. Idempotent; append the entry that says so first.
+        """
         ...
 
 
@@ -173,6 +186,18 @@ class Log(Protocol):
 
     def append_all(self, entries: Sequence[LogEntry]) -> list[LoggedEntry]:
         """Append in this order, all or none; return each with its place."""
+        ...
+
+    def append_if(
+        self,
+        trial_id: str,
+        decide: Callable[[Sequence[LoggedEntry]], Sequence[LogEntry]],
+    ) -> list[LoggedEntry]:
+        """Append what `decide` makes of the trial's entries, nothing coming between.
+
+        All is appended or nothing. `decide` raises to refuse, and asks nothing of the
+        log itself.
+        """
         ...
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:

@@ -7,6 +7,8 @@ Rules of this module:
 * A raw segment is removed only after its sealed form is durable and was compared with
   it, byte for byte.
 * A sealed segment never changes: the same content again is accepted, other refused.
+* Erasing removes what was derived first and the compressed file last: as long as that
+  is there, the erasure is not complete and is repeated.
 """
 
 from __future__ import annotations
@@ -14,19 +16,22 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shutil
 from pathlib import Path
 from typing import Self
 
 import zstandard
 
-from sandbox.adapters.durable import replace_file
+from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.adapters.otlp_admin import TOKEN_FILE
 from sandbox.errors import RecorderError
 from sandbox.ports import SegmentFile
-from sandbox.recorder import file_name, folder_name, segment_files
+from sandbox.recorder import FileKind, file_name, folder_name, segment_files
 from sandbox.settings import Settings
 
 ROLL_TIMEOUT_S = 30.0
+_ERASED: tuple[FileKind, ...] = ("torn", "closed", "zst")
+"""Whatever of a segment holds bytes of requests; the sealed file is the last to go."""
 
 
 class LocalSegments:
@@ -36,10 +41,14 @@ class LocalSegments:
         root: The evidence folder of the installation.
         admin_port: Loopback port of the recorder's own door.
         token_file: File of the secret that door asks for.
+        derived: Folder of files made from sealed segments, one folder each trial.
     """
 
-    def __init__(self, root: Path, *, admin_port: int, token_file: Path) -> None:
+    def __init__(
+        self, root: Path, *, admin_port: int, token_file: Path, derived: Path
+    ) -> None:
         self._root = root
+        self._derived = derived
         self._admin_port = admin_port
         self._token_file = token_file
 
@@ -50,6 +59,7 @@ class LocalSegments:
             settings.evidence_dir,
             admin_port=settings.recorder_admin_port,
             token_file=settings.home / TOKEN_FILE,
+            derived=settings.home / "derived",
         )
 
     def files(self, trial_id: str) -> list[SegmentFile]:
@@ -146,6 +156,56 @@ class LocalSegments:
             return compressed, (folder / file_name(number, "dsse.json")).read_bytes()
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
+
+    def read_statement(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed or erased segment.
+
+        Raises:
+            RecorderError: The segment is not sealed, or cannot be read.
+        """
+        try:
+            return (
+                self._folder(trial_id) / file_name(number, "dsse.json")
+            ).read_bytes()
+        except OSError as error:
+            raise _unreadable(trial_id, number, error) from error
+
+    def erase(self, trial_id: str, number: int) -> None:
+        """Remove the bytes of a sealed segment, with all that was derived from them.
+
+        Derived files may join segments and can be made anew from those that are left,
+        so all of the trial's go.
+
+        Raises:
+            RecorderError: The segment is open, closed or missing, or something cannot
+                be removed.
+        """
+        folder = self._folder(trial_id)
+        states = {item.number: item.state for item in self.files(trial_id)}
+        state = states.get(number, "missing")
+        if state not in ("sealed", "erased"):
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is {state}, not sealed; only a "
+                "sealed segment can be erased, for its statement has to stay",
+                retryable=False,
+            )
+        try:
+            if state == "sealed":
+                self._remove_derived(trial_id)
+            for kind in _ERASED:
+                name = file_name(number, kind)
+                (folder / f".{name}.partial").unlink(missing_ok=True)
+                (folder / name).unlink(missing_ok=True)
+            sync_folder(folder)
+            # Once more, for who derived from the bytes at that moment.
+            self._remove_derived(trial_id)
+        except OSError as error:
+            raise RecorderError(f"cannot erase from {folder}: {error}") from error
+
+    def _remove_derived(self, trial_id: str) -> None:
+        if self._derived.joinpath(folder_name(trial_id)).is_dir():
+            shutil.rmtree(self._derived / folder_name(trial_id))
+            sync_folder(self._derived)
 
     def _folder(self, trial_id: str) -> Path:
         return self._root / folder_name(trial_id)

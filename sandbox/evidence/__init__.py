@@ -17,6 +17,10 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |
 | `verify` | checks such a folder, offline |
+| `erased` | what the log says was erased, for the verifier |
+| `retention` | until when each segment is kept, and why |
+| `hold` | evidence that must not be erased |
+| `expire` | erases what is due: the entry first, then the bytes |
 | `steps` | a check in steps, said in words; both verifiers run on it |
 | `disclose` | one request with its proof, and the check of that file |
 | `tiles` | the log as static files (C2SP tlog-tiles) |

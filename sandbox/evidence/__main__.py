@@ -64,6 +64,11 @@ def _told(result: Result, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(result.as_dict(), indent=2)
     counts = f"{result.entries} entries, {result.frames} frames, {result.spans} spans"
+    if result.erased_frames:
+        counts += (
+            f"; not counted again, because erased: {result.erased_frames} frames, "
+            f"{result.erased_spans} spans"
+        )
     return in_words(result.steps, verified=f"VERIFIED: {counts}")
 
 

@@ -8,6 +8,7 @@ Rules of this module:
   `checkpoint`; `checkpoints.jsonl` every earlier checkpoint with its proof of
   consistency; `segments/` the statements and the raw bytes they speak of, packed with
   gzip, which every standard library reads; `keys.json` the public key;
+  of a segment that the log says was erased, the statement alone;
   `documents/` whatever else belongs to the story.
 * A bundle appears whole or not at all, and only of a trial whose segments are sealed
   and logged.
@@ -35,6 +36,7 @@ from sandbox.evidence.attest import (
     sign_statement,
     statement,
 )
+from sandbox.evidence.erased import read_erasures
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.model.segment import Checkpoint, LoggedEntry
@@ -98,13 +100,14 @@ def write_bundle(
     checkpoint = sign_checkpoint(source.log, source.signer)
     entries = _entries(trial_id, source, checkpoint)
     numbers = _sealed_numbers(trial_id, source.segments, entries)
-    partial = directory.with_name(f".{directory.name}.partial")
+    kept = _kept(trial_id, source.segments, entries)
+    partial = partial_bundle(directory)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         folder = _Folder(partial)
         _add_log(folder, entries, checkpoint, source)
-        _add_segments(folder, trial_id, numbers, source.segments)
+        _add_segments(folder, trial_id, (numbers, kept), source.segments)
         _add_documents(folder, source.documents)
         manifest = _add_manifest(folder, trial_id, source)
         shutil.rmtree(directory, ignore_errors=True)
@@ -124,6 +127,11 @@ def write_bundle(
             mode="json", include={"origin", "size", "root"}
         ),
     }
+
+
+def partial_bundle(directory: Path) -> Path:
+    """Return where a bundle lies while it is written; left over by an interruption."""
+    return directory.with_name(f".{directory.name}.partial")
 
 
 def _check_place(directory: Path) -> None:
@@ -154,7 +162,7 @@ def _sealed_numbers(
     unsealed = [
         text
         for text, item in zip(unsealed, files, strict=True)
-        if item.state != "sealed"
+        if item.state not in ("sealed", "erased")
     ]
     if unsealed:
         raise EvidenceError(
@@ -173,6 +181,24 @@ def _sealed_numbers(
             f"segments: only in one of them are {sorted(logged ^ names)}"
         )
     return [item.number for item in files]
+
+
+def _kept(
+    trial_id: str, segments: Segments, entries: list[LoggedEntry]
+) -> frozenset[int]:
+    """Return the segments whose bytes belong into the bundle."""
+    logged = [item.entry.model_dump(mode="json") for item in entries]
+    erased = read_erasures(logged, trial_id).segments
+    for item in segments.files(trial_id):
+        if item.state == "erased" and item.number not in erased:
+            raise EvidenceError(
+                f"the bytes of segment {item.number} of trial {trial_id} are gone, and "
+                "no entry of the log says that they were erased; if they are being "
+                "erased at this moment, try again, else restore them from a copy"
+            )
+    return frozenset(
+        item.number for item in segments.files(trial_id) if item.number not in erased
+    )
 
 
 def _add_log(
@@ -208,11 +234,17 @@ def _lines(items: list[dict[str, Any]]) -> bytes:
 
 
 def _add_segments(
-    folder: _Folder, trial_id: str, numbers: list[int], segments: Segments
+    folder: _Folder,
+    trial_id: str,
+    numbers: tuple[list[int], frozenset[int]],
+    segments: Segments,
 ) -> None:
-    for number in numbers:
-        compressed, envelope = segments.read_sealed(trial_id, number)
-        folder.add(f"segments/{number:06d}.gz", _repack(compressed))
+    every, kept = numbers
+    for number in every:
+        envelope = segments.read_statement(trial_id, number)
+        if number in kept:
+            compressed, _ = segments.read_sealed(trial_id, number)
+            folder.add(f"segments/{number:06d}.gz", _repack(compressed))
         folder.add(f"segments/{number:06d}.dsse.json", envelope)
 
 

@@ -122,6 +122,8 @@ def _contents(frames: Sequence[Frame]) -> dict[str, Any]:
         "frames": len(frames),
         "spans": sum(count_spans(frame) for frame in frames),
         "signals": dict(Counter(frame.signal for frame in frames)),
+        "first_sequence": frames[0].sequence,
+        "last_sequence": frames[-1].sequence,
         "first_received_at": min(frame.received_at for frame in frames),
         "last_received_at": max(frame.received_at for frame in frames),
         "producers": _producers(frames),

@@ -34,6 +34,9 @@ class SegmentCount(NamedTuple):
     frames: int
     spans: int
     last_sequence: int
+    erased_frames: int = 0
+    """As the statements of erased segments say; not among `frames`."""
+    erased_spans: int = 0
 
 
 def check_segment(
@@ -54,22 +57,33 @@ def check_segment(
         EvidenceError: Something does not agree; names the segment.
     """
     name = f"segments/{body['segment']['number']:06d}"
-    said = _predicate(body, payload, name)
+    said = read_predicate(body, payload, name)
     raw = _unpack(packed, said.get("raw_size"), name)
     try:
         frames = walk_frames(raw)
     except EvidenceError as error:
         raise EvidenceError(f"{name}.gz: {error.diagnosis}") from error
-    _compare(said, _derive(raw, frames), name)
+    seen = _derive(raw, frames)
+    if "first_sequence" in said:
+        seen |= {
+            "first_sequence": frames[0].sequence,
+            "last_sequence": frames[-1].sequence,
+        }
+    _compare(said, seen, name)
     _check_sequence(frames, before.last_sequence, name)
-    return SegmentCount(
+    return before._replace(
         frames=before.frames + len(frames),
         spans=before.spans + sum(frame.spans for frame in frames),
         last_sequence=before.last_sequence + len(frames),
     )
 
 
-def _predicate(body: dict[str, Any], payload: bytes, name: str) -> dict[str, Any]:
+def read_predicate(body: dict[str, Any], payload: bytes, name: str) -> dict[str, Any]:
+    """Return what a statement says of its segment, the same as the log entry says.
+
+    Raises:
+        EvidenceError: They differ, or it is the statement of something else.
+    """
     what = f"{name}.dsse.json"
     data = read_statement(payload, predicate_type=SEGMENT_PREDICATE, what=what)
     if body.get("statement_digest") != sha256(payload):

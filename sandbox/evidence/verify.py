@@ -25,6 +25,12 @@ from sandbox.evidence.attest import (
     read_canonical,
     read_statement,
 )
+from sandbox.evidence.erased import (
+    Erasures,
+    check_erased,
+    not_recounted,
+    read_erasures,
+)
 from sandbox.evidence.layout import (
     fields,
     present,
@@ -51,6 +57,9 @@ class Result(NamedTuple):
     entries: int
     frames: int
     spans: int
+    erased_frames: int = 0
+    """As the statements of erased segments say; not counted again."""
+    erased_spans: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result ready for JSON, in the shape of `Verification`."""
@@ -72,7 +81,15 @@ def verify_bundle(path: Path, *, key: bytes | None = None) -> Result:
     steps = run_steps(check.plan())
     count = check.count
     ok = all(step.ok for step in steps)
-    return Result(ok, steps, len(check.entries), count.frames, count.spans)
+    return Result(
+        ok,
+        steps,
+        len(check.entries),
+        frames=count.frames,
+        spans=count.spans,
+        erased_frames=count.erased_frames,
+        erased_spans=count.erased_spans,
+    )
 
 
 class _Check:
@@ -88,6 +105,7 @@ class _Check:
         self.entries: list[dict[str, Any]] = []
         self.count = SegmentCount(frames=0, spans=0, last_sequence=0)
         self._checkpoint = NoteCheckpoint("", 0, b"")
+        self._erasures = Erasures({}, ())
 
     def plan(self) -> list[tuple[str, Callable[[], str]]]:
         return [
@@ -98,6 +116,7 @@ class _Check:
             ("Every entry stands in the log where it says", self._read_entries),
             ("Earlier checkpoints are continued, not rewritten", self._earlier),
             ("The entries tell one unbroken procedure", self._order),
+            ("What was erased was erased lawfully, and is said", self._erased),
             ("Every segment is what its statement and the log say", self._segments),
         ]
 
@@ -204,21 +223,38 @@ class _Check:
     def _order(self) -> str:
         return check_order(self.entries, self._manifest["trial_id"])
 
+    def _erased(self) -> str:
+        self._erasures = read_erasures(self.entries, self._manifest["trial_id"])
+        return self._erasures.in_words()
+
     def _segments(self) -> str:
         logged = _logged_segments(self.entries, self._manifest["trial_id"])
         names = {f"segments/{number:06d}" for number in logged}
+        unexpected = ""
         found = {stem(name) for name in present(self._path) if name.startswith("seg")}
         for name in sorted(names ^ found):
             raise EvidenceError(f"{name}: it is not both in the log and in the bundle")
         for number, body in sorted(logged.items()):
-            packed = self._read(f"segments/{number:06d}.gz")
             envelope = self._read(f"segments/{number:06d}.dsse.json")
             payload = open_envelope(
                 envelope, [self._key], what=f"segments/{number:06d}.dsse.json"
             )
+            packed = self._packed(number)
+            if packed is None:
+                self.count = check_erased(body, payload, before=self.count)
+                continue
             self.count = check_segment(body, payload, packed, before=self.count)
+            if number in self._erasures.segments:
+                unexpected += f"; segment {number} is here although it was erased"
         seen = self.count
-        return f"{len(logged)} segments, {seen.frames} frames, {seen.spans} spans"
+        counted = f"{len(logged)} segments, {seen.frames} frames, {seen.spans} spans"
+        return counted + not_recounted(seen) + unexpected
+
+    def _packed(self, number: int) -> bytes | None:
+        name = f"segments/{number:06d}.gz"
+        if number in self._erasures.segments and not (self._path / name).exists():
+            return None
+        return self._read(name)
 
     def _read(self, name: str) -> bytes:
         path = self._path / name

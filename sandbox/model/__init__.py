@@ -12,6 +12,7 @@
 | `trial` | the case's states, the environment, the isolation proof |
 | `observation` | spans, what a rule says of one, breaches |
 | `segment` | evidence segments, log entries, checkpoints |
+| `erasure` | holds, erased segments, destroyed keys of data subjects |
 | `load` | what a load test did, and whether limits held |
 | `finding` | looks, verdicts, findings, the exit report |
 | `proposal` | revision proposals, consultations, adoption, retention |

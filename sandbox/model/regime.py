@@ -33,6 +33,17 @@ class RegimeClock(Record):
     source: str
 
 
+class RetentionPeriod(Record):
+    """How long the recorded evidence of a trial is kept, and by what law."""
+
+    start: Literal["recorded", "ended"] = Field(alias="from")
+    """recorded: from the last request of a segment; ended: from the end of the
+    trial."""
+    length: Period
+    source: str
+    """The provision that says so; it is cited when evidence is erased."""
+
+
 class Regime(Record):
     """The scheme a case runs under."""
 
@@ -50,6 +61,8 @@ class Regime(Record):
     monitoring_window: Period
     """How often the evidence so far is looked at and sealed."""
     exit_report_by: Literal["participant", "authority"]
+    retention_period: RetentionPeriod | None = None
+    """None: evidence is kept until someone decides."""
     requires: tuple[str, ...] = ()
     """Fields of the application that may not be empty, beyond the schema."""
 

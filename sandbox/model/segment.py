@@ -33,6 +33,7 @@ EntryKind = Literal[
     "disposition",
     "adoption",
     "retention",
+    "hold",
     "erasure",
 ]
 
@@ -140,6 +141,11 @@ class EvidenceSegment(Record):
     spans: int
     signals: dict[Signal, int]
     """Frames per signal."""
+    first_sequence: int | None = None
+    """Number in the trial of the first frame; None in statements made before it was
+    stated, and then it follows from the frames of the segments before."""
+    last_sequence: int | None = None
+    """Number in the trial of the last frame."""
     first_received_at: Instant
     last_received_at: Instant
     producers: tuple[ProducerRange, ...]
@@ -218,4 +224,8 @@ class Verification(Record):
     steps: tuple[VerificationStep, ...]
     entries: int
     frames: int
+    """Counted from the raw bytes; those of erased segments are not among them."""
     spans: int
+    erased_frames: int = 0
+    """As the statements of erased segments say; not counted again."""
+    erased_spans: int = 0

@@ -22,6 +22,7 @@ from sandbox.recorder.gaps import (
 from sandbox.recorder.otlp_json import Converted, from_json, origin_digest
 from sandbox.recorder.request import RequestFacts, check_request
 from sandbox.recorder.segment import (
+    FileKind,
     RollingPolicy,
     SegmentName,
     file_name,
@@ -36,6 +37,7 @@ __all__ = [
     "RECORDER",
     "Converted",
     "Expected",
+    "FileKind",
     "Frame",
     "RequestFacts",
     "RollingPolicy",

@@ -3,7 +3,8 @@
 Rules of this module:
 
 * A trial's segments are numbered from 1 without holes; a number is never used twice.
-* A file goes `000001.open` → `000001.closed` → `000001.zst` with `000001.dsse.json`.
+* A file goes `000001.open` → `000001.closed` → `000001.zst` with `000001.dsse.json`,
+  of which only `000001.dsse.json` is left when the segment is erased.
   A cut tail is kept beside them as `000001.torn`.
 * A segment is closed by size or by age, whichever comes first, also when nothing more
   arrives; an empty segment is never closed.
@@ -105,4 +106,6 @@ def _segment_file(number: int, kinds: dict[FileKind, int]) -> SegmentFile | None
         return SegmentFile(number, "closed", kinds["closed"])
     if "open" in kinds:
         return SegmentFile(number, "open", kinds["open"])
+    if "dsse.json" in kinds:
+        return SegmentFile(number, "erased", 0)
     return None

@@ -160,6 +160,20 @@ def _adoption(body: Body) -> _Told:
     return f"Version {version} of the rulebook adopted", _text(body), "good"
 
 
+def _hold(body: Body) -> _Told:
+    done = "placed" if body.get("act") == "place" else "released"
+    who = _actor(body, "by")
+    return f"Hold {body.get('number')} {done} by {who}", _text(body), "plain"
+
+
+def _erasure(body: Body) -> _Told:
+    what = f"Segment {body.get('number')} erased"
+    if body.get("kind") == "subject-erasure":
+        what = f"Key of subject {body.get('subject')} destroyed"
+    why = str(body.get("source") or body.get("reason"))
+    return f"{what} by {_actor(body, 'by')}", why, "plain"
+
+
 def _retention(body: Body) -> _Told:
     kept = body.get("retained")
     version = kept.get("version") if isinstance(kept, Mapping) else "?"
@@ -190,4 +204,6 @@ _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "disposition": _disposition,
     "adoption": _adoption,
     "retention": _retention,
+    "hold": _hold,
+    "erasure": _erasure,
 }

@@ -6,7 +6,7 @@ Each keeps to the rules of its adapter; one contract suite runs on both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.errors import RecordsError
@@ -52,9 +52,17 @@ class FakeLog:
         Raises:
             RecordsError: An id is taken by an entry with other content.
         """
+        return self.append_if("", lambda _: entries)
+
+    def append_if(
+        self,
+        trial_id: str,
+        decide: Callable[[Sequence[LoggedEntry]], Sequence[LogEntry]],
+    ) -> list[LoggedEntry]:
+        """Append what `decide` makes of the trial's entries, nothing coming between."""
         before = dict(self._entries)
         try:
-            return [self.append(entry) for entry in entries]
+            return [self.append(entry) for entry in decide(self.entries(trial_id))]
         except RecordsError:
             self._entries = before
             raise

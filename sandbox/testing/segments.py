@@ -19,6 +19,7 @@ class FakeSegments:
         self._raw: dict[str, dict[int, bytes]] = {}
         self._open: dict[str, int] = {}
         self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+        self._erased: set[tuple[str, int]] = set()
 
     def receive(self, trial_id: str, raw: bytes) -> None:
         """Append raw frames to the trial's open segment."""
@@ -33,6 +34,8 @@ class FakeSegments:
 
     def _file(self, trial_id: str, number: int) -> SegmentFile:
         sealed = self._sealed.get((trial_id, number))
+        if (trial_id, number) in self._erased:
+            return SegmentFile(number, "erased", 0)
         if sealed is not None:
             return SegmentFile(number, "sealed", len(sealed[0]))
         size = len(self._raw[trial_id][number])
@@ -43,7 +46,7 @@ class FakeSegments:
     def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:
         """Return the raw bytes from `offset`."""
         raw = self._raw.get(folder_name(trial_id), {}).get(number)
-        if raw is None:
+        if raw is None or (trial_id, number) in self._erased:
             raise RecorderError(
                 f"segment {number} of trial {trial_id} cannot be read: there is none",
                 retryable=False,
@@ -73,11 +76,27 @@ class FakeSegments:
     def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
         """Return (compressed file, DSSE envelope) of a sealed segment."""
         sealed = self._sealed.get((folder_name(trial_id), number))
-        if sealed is None:
+        if sealed is None or (trial_id, number) in self._erased:
             raise RecorderError(
                 f"segment {number} of trial {trial_id} is not sealed", retryable=False
             )
         return sealed
+
+    def read_statement(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed or erased segment."""
+        if (trial_id, number) not in self._sealed:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is not sealed", retryable=False
+            )
+        return self._sealed[trial_id, number][1]
+
+    def erase(self, trial_id: str, number: int) -> None:
+        """Remove the bytes of a sealed segment; its statement stays."""
+        if (folder_name(trial_id), number) not in self._sealed:
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is not sealed", retryable=False
+            )
+        self._erased.add((trial_id, number))
 
 
 def _decompress(compressed: bytes) -> bytes | None:

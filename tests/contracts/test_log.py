@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from sqlalchemy import Engine
 from sandbox.adapters.database import open_database, reading, writing
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.tables import METADATA
-from sandbox.errors import EvidenceError, RecordsError
+from sandbox.errors import EvidenceError, ProcedureError, RecordsError
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes, verify_inclusion
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import Checkpoint, LogEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
 from sandbox.ports import Log
 from sandbox.settings import Settings
 from sandbox.testing.records import FakeLog
@@ -136,6 +136,40 @@ def test_same_again(log: Log) -> None:
     assert again == first
     assert again.entry.recorded_at == AT
     assert len(log.entries()) == 1
+
+
+def test_conditional_append(log: Log) -> None:
+    """What is decided sees the trial's entries alone, and all of it is appended."""
+    log.append(entry("other", "ride-2"))
+    first = log.append(entry("a"))
+    seen: list[LoggedEntry] = []
+
+    def decide(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
+        seen.extend(entries)
+        return [first.entry, entry("b"), entry("c")]
+
+    assert [item.index for item in log.append_if("ride-1", decide)] == [1, 2, 3]
+    assert seen == [first]
+    assert [item.entry.entry_id for item in log.entries("ride-1")] == ["a", "b", "c"]
+
+
+def test_conditional_append_refused(log: Log) -> None:
+    """Who decides may raise anything; then, or on a conflict, nothing is appended."""
+    log.append(entry("a"))
+
+    def refuse(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
+        raise ProcedureError(f"{len(entries)} is enough")
+
+    def conflict(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
+        return [entry("b"), entry("a", body={"outcome": "refused"})]
+
+    with pytest.raises(ProcedureError, match="1 is enough"):
+        log.append_if("ride-1", refuse)
+    with pytest.raises(RecordsError, match="other content"):
+        log.append_if("ride-1", conflict)
+    assert log.append_if("ride-1", lambda entries: []) == []
+    assert [item.entry.entry_id for item in log.entries()] == ["a"]
+    assert log.append(entry("c")).index == 1
 
 
 @pytest.mark.parametrize(

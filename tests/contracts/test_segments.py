@@ -233,3 +233,59 @@ def test_only_trial_ids_have_segments(subject: Subject, trial: str) -> None:
         subject.segments.files(trial)
     with pytest.raises(RecorderError, match="not a trial id"):
         subject.segments.read(trial, 1)
+
+
+def _sealed(subject: Subject) -> Sealed:
+    subject.record("a")
+    subject.segments.roll(TRIAL)
+    sealed = _seal(subject, 1)
+    _put(subject, sealed)
+    return sealed
+
+
+def test_an_erased_segment_keeps_its_statement_and_its_number(subject: Subject) -> None:
+    """Its bytes cannot be read by any name; what is recorded next is segment 2."""
+    sealed = _sealed(subject)
+    subject.segments.erase(TRIAL, 1)
+    subject.segments.erase(TRIAL, 1)
+    assert subject.states() == [(1, "erased")]
+    assert subject.segments.read_statement(TRIAL, 1) == sealed.envelope
+    with pytest.raises(RecorderError):
+        subject.segments.read(TRIAL, 1)
+    with pytest.raises(RecorderError):
+        subject.segments.read_sealed(TRIAL, 1)
+    subject.record("b")
+    assert subject.states() == [(1, "erased"), (2, "open")]
+
+
+def test_only_a_sealed_segment_is_erased(subject: Subject) -> None:
+    """Without its statement nothing would be left to prove anything."""
+    subject.record("a")
+    for number in (1, 2):
+        with pytest.raises(RecorderError):
+            subject.segments.erase(TRIAL, number)
+        with pytest.raises(RecorderError):
+            subject.segments.read_statement(TRIAL, number)
+    subject.segments.roll(TRIAL)
+    with pytest.raises(RecorderError):
+        subject.segments.erase(TRIAL, 1)
+    assert subject.names(1) == ["a"]
+
+
+def test_erasing_removes_every_file_that_holds_bytes_of_requests(
+    tmp_path: Path,
+) -> None:
+    """Cut tails, files left by crashes, and what was derived; other trials' stay."""
+    settings = Settings(home=tmp_path)
+    folder = settings.evidence_dir / TRIAL
+    folder.mkdir(parents=True)
+    left = ("000001.dsse.json", "000002.zst", "000002.dsse.json", "000002.torn")
+    gone = ("000001.zst", "000001.torn", "000001.closed", ".000001.zst.partial")
+    for name in (*left, *gone):
+        (folder / name).write_bytes(b"x")
+    for trial in (TRIAL, "ride-2"):
+        (tmp_path / "derived" / trial).mkdir(parents=True)
+        (tmp_path / "derived" / trial / "a.parquet").write_bytes(b"x")
+    LocalSegments.of(settings).erase(TRIAL, 1)
+    assert {item.name for item in folder.iterdir()} == set(left)
+    assert [item.name for item in (tmp_path / "derived").iterdir()] == ["ride-2"]

@@ -176,7 +176,7 @@ def test_a_bundle_as_written_verifies(bundle: Path) -> None:
     result = verify_bundle(bundle, key=SIGNER.public_key)
     assert result.ok, result
     assert (result.entries, result.frames, result.spans) == (7, 3, 3)
-    assert len(result.steps) == 8
+    assert len(result.steps) == 9
     assert Verification.model_validate(result.as_dict()).ok
     (earlier,) = [s for s in result.steps if s.step.startswith("Earlier")]
     assert earlier.detail == "2 earlier checkpoints"

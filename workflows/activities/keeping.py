@@ -8,11 +8,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sandbox.evidence.bundle import BundleSource, write_bundle
+from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
 from sandbox.model.application import Application
 from sandbox.model.observation import Observation
 from sandbox.model.record import Record
@@ -95,8 +95,10 @@ class Ledger(NamedTuple):
             )
 
     def frames(self, trial_id: str) -> Iterator[tuple[int, list[Frame]]]:
-        """Yield (segment number, its frames) of everything recorded, in order."""
+        """Yield (segment number, its frames) of everything still kept, in order."""
         for file in self.segments.files(trial_id):
+            if file.state == "erased":
+                continue
             frames, _ = decode_frames(self.segments.read(trial_id, file.number))
             yield file.number, frames
 
@@ -117,6 +119,16 @@ class Bundles(NamedTuple):
     """Where the bundles lie."""
 
     directory: Path
+
+    def must_be_renewed(self, trial_id: str, *, erased: Sequence[int]) -> bool:
+        """Return whether bytes of erased segments lie in the trial's bundle.
+
+        Also where an interrupted writing left a part of one: they may lie there.
+        """
+        bundle = self.directory / trial_id
+        names = [f"segments/{number:06d}.gz" for number in erased]
+        left = [bundle / name for name in names] + [partial_bundle(bundle)]
+        return bool(erased) and any(path.exists() for path in left)
 
     def write(self, ledger: Ledger, trial_id: str) -> str:
         """Write the bundle of one trial anew and return its path."""

@@ -62,9 +62,7 @@ class LedgerActivities:
         """Store an application and return every defect it has."""
         submission, records = check.submission, self._ledger.records
         application = submission.application
-        digest = records.put_document(check.trial_id, "application", application)
-        manifests = SystemManifests(objects=submission.manifests)
-        records.put_document(check.trial_id, "system", manifests)
+        digest, regime_digest = _keep_filed(self._ledger, check)
         try:
             rulebook = records.rulebook(application.rulebook)
         except RecordsError as error:
@@ -83,6 +81,7 @@ class LedgerActivities:
         )
         body = {
             "digest": digest,
+            "regime_digest": regime_digest,
             "application": application.model_dump(
                 mode="json", by_alias=True, exclude=set(application.confidential)
             ),
@@ -143,6 +142,17 @@ class LedgerActivities:
     def close_trial(self, task: CloseTrial) -> Closing:
         """Judge the whole trial, write the exit report and the bundle."""
         return close(self._ledger, self._bundles, task)
+
+
+def _keep_filed(ledger: Ledger, check: CheckApplication) -> tuple[str, str]:
+    """Keep what was filed; return the digests of application and regime."""
+    keep, trial_id = ledger.records.put_document, check.trial_id
+    manifests = SystemManifests(objects=check.submission.manifests)
+    keep(trial_id, "system", manifests)
+    return (
+        keep(trial_id, "application", check.submission.application),
+        keep(trial_id, "regime", check.regime),
+    )
 
 
 def _unknown_rulebook(name: str) -> Defect:

@@ -80,7 +80,7 @@ class ObserveActivities:
     ) -> Iterator[tuple[Cursor, list[Observation]]]:
         cursor, trial_id = state.cursor, state.trial_id
         for file in self._ledger.segments.files(trial_id):
-            if file.number < cursor.segment:
+            if file.number < cursor.segment or file.state == "erased":
                 continue
             if file.number > cursor.segment:
                 cursor = Cursor(segment=file.number)

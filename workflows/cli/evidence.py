@@ -14,6 +14,7 @@ from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
+from workflows.cli.retention import expire_segments, hold, release, retention
 from workflows.cli.setup import Home, read_settings
 from workflows.cli.witness import cosigned, witness, witness_key
 from workflows.worker import open_ledger
@@ -87,5 +88,9 @@ app.command("cosigned")(cosigned)
 app.command("disclose")(disclose)
 app.command("disclosed")(disclosed)
 app.command("tiles")(tiles)
+app.command("retention")(retention)
+app.command("expire")(expire_segments)
+app.command("hold")(hold)
+app.command("release")(release)
 app.command("push")(push)
 app.command("pull")(pull)

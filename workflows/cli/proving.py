@@ -22,8 +22,10 @@ from sandbox.evidence.disclose import (
 )
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.retention import segment_erasures
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
+from sandbox.model.erasure import SegmentErasure
 from sandbox.model.segment import Checkpoint
 from workflows.activities.keeping import Ledger
 from workflows.cli.output import say
@@ -107,10 +109,23 @@ def _segment(ledger: Ledger, trial: str, number: int) -> SegmentEvidence:
             f"the log has no sealed segment {number} of trial {trial!r}; "
             "`sandbox evidence log` lists what there is"
         )
+    _check_kept(ledger, trial, number)
     raw = ledger.segments.read(trial, number)
     _, envelope = ledger.segments.read_sealed(trial, number)
     entry = found[0].entry.model_dump(mode="json")
     return SegmentEvidence(raw, envelope, entry, found[0].index)
+
+
+def _check_kept(ledger: Ledger, trial: str, number: int) -> None:
+    erasure = segment_erasures(ledger.log.entries(trial)).get(number)
+    if erasure is not None:
+        body = SegmentErasure.model_validate(erasure.entry.body)
+        raise EvidenceError(
+            f"segment {number} of trial {trial} was erased on "
+            f"{erasure.entry.recorded_at.isoformat()} by {body.by.name} because of "
+            f"{body.source} (log entry {erasure.index}); only its statement is left, "
+            "and no request of it can be disclosed"
+        )
 
 
 def _write(folder: Path, files: Files) -> None:

@@ -1,0 +1,129 @@
+"""Erases the bytes of segments whose lawful period is over.
+
+Rules of this module:
+
+* The entry comes first, then the bytes go. What is interrupted between is finished by
+  the next run, in whoever's name: the entry keeps the first.
+* That the period is over and no hold is in force is weighed again where the entry is
+  appended, with nothing coming between. A hold placed after that entry came too late.
+* The signed statement and the log entry of a segment stay for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sandbox.evidence.retention import (
+    TrialLog,
+    keepings,
+    regime_of,
+    sealed_segments,
+)
+from sandbox.model.erasure import Keeping, SegmentErasure
+from sandbox.model.party import Actor
+from sandbox.model.record import digest_of
+from sandbox.model.segment import LogEntry, LoggedEntry, SealedSegment
+from sandbox.ports import Clock, Log, Records, Segments
+
+
+class Custody(NamedTuple):
+    """The ports through which evidence is kept and erased."""
+
+    log: Log
+    records: Records
+    segments: Segments
+    clock: Clock
+
+
+def show_keeping(custody: Custody, trial_id: str) -> list[Keeping]:
+    """Return until when each sealed segment of a trial is kept, and why.
+
+    Raises:
+        ProcedureError: The regime's period cannot be used.
+        RecordsError: Log or records cannot be read.
+    """
+    entries = custody.log.entries(trial_id)
+    trial = TrialLog(trial_id, entries, regime_of(custody.records, trial_id))
+    return keepings(trial, at=custody.clock.now())
+
+
+def unfinished(custody: Custody, trial_id: str) -> list[Keeping]:
+    """Return the segments that `expire` would erase: due, or not erased to the end.
+
+    Raises:
+        RecorderError: The segments cannot be listed.
+        RecordsError: Log or records cannot be read.
+    """
+    files = custody.segments.files(trial_id)
+    there = {file.number for file in files if file.state == "sealed"}
+    return [
+        item
+        for item in show_keeping(custody, trial_id)
+        if item.state in ("due", "erased") and item.number in there
+    ]
+
+
+def expire(custody: Custody, trial_id: str, *, by: Actor) -> list[int]:
+    """Erase what is due of a trial, and return the numbers of the segments.
+
+    Can be repeated after any interruption.
+
+    Args:
+        custody: The ports.
+        trial_id: The trial.
+        by: Who erases.
+
+    Raises:
+        RecorderError: Bytes cannot be removed; the entry is there, repeat it.
+        RecordsError: The log cannot be written; nothing was removed.
+    """
+    record_erasures(custody, trial_id, by=by)
+    due = [item for item in unfinished(custody, trial_id) if item.state == "erased"]
+    for item in due:
+        custody.segments.erase(trial_id, item.number)
+    return [item.number for item in due]
+
+
+def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[LoggedEntry]:
+    """Append that every segment that is due is erased; return these entries.
+
+    Raises:
+        RecordsError: The log cannot be written.
+    """
+    regime = regime_of(custody.records, trial_id)
+
+    def decide(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
+        trial, at = TrialLog(trial_id, entries, regime), custody.clock.now()
+        sealed = sealed_segments(entries)
+        due = [item for item in keepings(trial, at=at) if item.state == "due"]
+        return [
+            LogEntry(
+                kind="erasure",
+                entry_id=f"erasure/{trial_id}/segment/{item.number:06d}",
+                trial_id=trial_id,
+                recorded_at=at,
+                body=_erasure(item, sealed[item.number], trial, by).model_dump(
+                    mode="json"
+                ),
+            )
+            for item in due
+        ]
+
+    return custody.log.append_if(trial_id, decide)
+
+
+def _erasure(
+    keeping: Keeping, sealed: SealedSegment, trial: TrialLog, by: Actor
+) -> SegmentErasure:
+    return SegmentErasure.model_validate(
+        {
+            "number": keeping.number,
+            "statement_digest": sealed.statement_digest,
+            "raw_digest": sealed.segment.raw_digest,
+            "kept_until": keeping.until,
+            "source": keeping.why,
+            "regime_digest": digest_of(trial.regime or {}),
+            "by": by,
+        }
+    )
