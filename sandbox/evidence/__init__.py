@@ -11,6 +11,9 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `note` | C2SP signed notes and checkpoints |
 | `attest` | in-toto statements in DSSE envelopes |
 | `witness` | cosignatures: the log only ever grew (C2SP tlog-cosignature) |
+| `keys` | the history of the log's key: which counts at which place |
+| `view` | a log as one checkpoint shows it |
+| `cosignatures` | who else has seen the log |
 | `log` | signs checkpoints of the transparency log |
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |

@@ -5,14 +5,31 @@ Rules of this module:
 * A leaf is the canonical JSON of a `LogEntry`; hashing is RFC 6962.
 * A checkpoint is signed over origin, size and root (C2SP tlog-checkpoint); every one
   that was ever signed is kept, so that none can be taken back.
-* A log that does not continue its newest checkpoint is not signed.
+* A log that does not continue its largest checkpoint is not signed.
+* The key that signs is the one in force at the newest entry (`sandbox.evidence.keys`).
+* A cosigned note is kept only if it is one of this log's own checkpoints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sandbox.errors import EvidenceError
+from sandbox.evidence.cosignatures import Cosignature, open_cosignatures
+from sandbox.evidence.keys import (
+    KEY_OWNER,
+    KeyHistory,
+    LoggedChange,
+    NamedSigner,
+    build_history,
+)
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
-from sandbox.evidence.note import checkpoint_text, open_checkpoint, signed_note
+from sandbox.evidence.note import (
+    checkpoint_text,
+    open_checkpoint,
+    signed_note,
+    split_note,
+)
 from sandbox.evidence.vkey import Keys
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import Checkpoint, LogEntry
@@ -40,9 +57,11 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
         EvidenceError: The log no longer contains what an earlier checkpoint covers.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
+    # Read before the entries: the log may grow in between, and then covers them.
+    kept = log.checkpoints()
     hashes = log.leaf_hashes()
-    for newest in log.checkpoints()[-1:]:
-        check_continues(newest, hashes)
+    if kept:
+        check_continues(max(kept, key=lambda item: item.size), hashes)
     root = root_of_hashes(hashes)
     text = checkpoint_text(signer.name, len(hashes), root)
     note = signed_note(
@@ -75,6 +94,65 @@ def check_continues(earlier: Checkpoint, hashes: list[bytes]) -> None:
             f"of size {earlier.size}: entries were changed or removed; restore the "
             "records database from before that"
         )
+
+
+def key_history(log: Log, signer: NamedSigner) -> KeyHistory:
+    """Return every key of the log, as its entries tell them.
+
+    Args:
+        log: The log of this installation.
+        signer: Holder of a key; it is the first one where no change is logged.
+
+    Raises:
+        EvidenceError: A change of key in the log is not signed by both keys.
+    """
+    changes = [
+        LoggedChange(item.index, item.entry.model_dump(mode="json"))
+        for item in log.entries(KEY_OWNER)
+    ]
+    first = signer.public_key
+    if changes:
+        first = bytes.fromhex(str(changes[0].entry["body"]["previous"]))
+    return build_history(signer.name, first, changes)
+
+
+def keep_cosigned(
+    log: Log, signer: NamedSigner, note: bytes, *, witnesses: Sequence[str] = ()
+) -> tuple[Checkpoint, tuple[Cosignature, ...]]:
+    """Keep a checkpoint of this log that came back with cosignatures.
+
+    Args:
+        log: The log of this installation.
+        signer: Holder of the log's key.
+        note: The cosigned note.
+        witnesses: Verifier keys; with any, one of them must have signed.
+
+    Returns:
+        The checkpoint, and the cosignatures that were checked.
+
+    Raises:
+        EvidenceError: It is not a checkpoint of this log, nobody cosigned it, or none
+            of the witnesses did.
+        RecordsError: It cannot be kept.
+    """
+    said = key_history(log, signer).open(note)
+    own = Checkpoint(
+        origin=said.origin,
+        size=said.size,
+        root=f"sha256:{said.root.hex()}",
+        note=note.decode(),
+    )
+    check_continues(own, log.leaf_hashes())
+    _, lines = split_note(note)
+    if all(line.name == said.origin for line in lines):
+        raise EvidenceError(
+            "the note carries no cosignature; give the file that the witness made"
+        )
+    found = open_cosignatures(note, witnesses)
+    if witnesses and not found:
+        raise EvidenceError("none of the witnesses you name cosigned the note")
+    log.keep_cosigned(own)
+    return own, found
 
 
 def parse_checkpoint(text: bytes, keys: Keys) -> Checkpoint:

@@ -13,10 +13,13 @@ from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
 from workflows.cli.setup import Home, read_settings
-from workflows.cli.witness import cosigned, witness, witness_key
+from workflows.cli.witness import add_cosignature, cosigned, witness, witness_key
 from workflows.worker import open_ledger
 
 app = typer.Typer(no_args_is_help=True)
+cosignature = typer.Typer(
+    no_args_is_help=True, help="Checkpoints that came back from witnesses."
+)
 
 
 @app.command("verify")
@@ -25,11 +28,21 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
     ] = None,
+    witnesses: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="Key line of a witness you trust."),
+    ] = None,
+    require_witness: Annotated[
+        int, typer.Option(help="How many of them must have seen every entry.", min=0)
+    ] = 0,
     output: Output = Format.table,
 ) -> None:
     """Verify a bundle offline, step by step; exit 1 if it does not verify."""
     arguments = ["verify", str(bundle)]
     arguments += ["--key", str(key)] if key else []
+    for line in witnesses or ():
+        arguments += ["--witness", line]
+    arguments += ["--require-witness", str(require_witness)]
     arguments += ["--json"] if output is Format.json else []
     raise typer.Exit(verify_evidence(arguments))
 
@@ -75,6 +88,8 @@ def bundle(
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)
+cosignature.command("add")(add_cosignature)
+app.add_typer(cosignature, name="cosignature")
 app.command("disclose")(disclose)
 app.command("disclosed")(disclosed)
 app.command("tiles")(tiles)
