@@ -14,6 +14,9 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `keys` | the history of the log's key: which counts at which place |
 | `view` | a log as one checkpoint shows it |
 | `cosignatures` | who else has seen the log |
+| `timestamp` | checks an RFC 3161 token, with `der` and `cms` |
+| `stamps` | the timestamps of a bundle, weighed |
+| `stamping` | has a checkpoint stamped |
 | `log` | signs checkpoints of the transparency log |
 | `seal` | turns a closed segment into sealed evidence |
 | `bundle` | writes a trial's evidence as one folder |

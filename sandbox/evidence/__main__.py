@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sandbox.errors import EvidenceError
 from sandbox.evidence.cosignatures import Witnesses
 from sandbox.evidence.steps import in_words
+from sandbox.evidence.timestamp import read_certificates
 from sandbox.evidence.verify import Result, Trust, verify_bundle
 from sandbox.evidence.vkey import read_keys
 
@@ -65,7 +67,16 @@ def read_key(path: Path) -> bytes:
 
 def _trust(asked: argparse.Namespace) -> Trust:
     read_keys(asked.witness)
-    return Trust(Witnesses(tuple(asked.witness), asked.require_witness))
+    authorities = [item for path in asked.tsa for item in _certificates(path)]
+    witnesses = Witnesses(tuple(asked.witness), asked.require_witness)
+    return Trust(witnesses, tuple(authorities))
+
+
+def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return read_certificates(path.read_bytes(), what=str(path))
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error}") from error
 
 
 def _told(result: Result, *, as_json: bool) -> str:
@@ -97,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="VKEY",
         help="key line of a witness you trust; may be repeated",
+    )
+    verify.add_argument(
+        "--tsa",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="PEM file of a time-stamping authority you trust; may be repeated",
     )
     verify.add_argument(
         "--require-witness",

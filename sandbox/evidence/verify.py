@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cryptography import x509
+
 from sandbox.errors import EvidenceError
 from sandbox.evidence.attest import (
     MANIFEST_PREDICATE,
@@ -40,6 +42,7 @@ from sandbox.evidence.layout import (
 from sandbox.evidence.merkle import leaf_hash, verify_inclusion
 from sandbox.evidence.note import NoteCheckpoint, open_checkpoint
 from sandbox.evidence.order import check_order
+from sandbox.evidence.stamps import check_timestamps
 from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.unseal import SegmentCount, check_segment
 from sandbox.evidence.view import LogView
@@ -59,6 +62,8 @@ class Trust(NamedTuple):
     """Whom one trusts besides the log's key."""
 
     witnesses: Witnesses = Witnesses()
+    authorities: tuple[x509.Certificate, ...] = ()
+    """Certificates of time-stamping authorities, or above them."""
 
 
 NOBODY = Trust()
@@ -125,6 +130,7 @@ class _Check:
             ("Every entry stands in the log where it says", self._read_entries),
             ("Earlier checkpoints are continued, not rewritten", self._earlier),
             ("Witnesses saw the log only grow", self._cosignatures),
+            ("Time-stamping authorities say when it existed", self._timestamps),
             ("The entries tell one unbroken procedure", self._order),
             ("Every segment is what its statement and the log say", self._segments),
         ]
@@ -230,8 +236,20 @@ class _Check:
             self._files["cosignatures.jsonl"],
             view=self._view,
             witnesses=self._trust.witnesses,
-            entries=self._places[-1] + 1 if self._places else 0,
+            entries=self._covering(),
         )
+
+    def _timestamps(self) -> str:
+        return check_timestamps(
+            self._files["timestamps.jsonl"],
+            view=self._view,
+            authorities=self._trust.authorities,
+            entries=self._covering(),
+        )
+
+    def _covering(self) -> int:
+        """Return the size at which the log holds every entry of the bundle."""
+        return self._places[-1] + 1 if self._places else 0
 
     def _order(self) -> str:
         return check_order(self.entries, self._manifest["trial_id"])

@@ -24,7 +24,7 @@ from sandbox.adapters.log import SqlLog
 from sandbox.adapters.tables import METADATA
 from sandbox.errors import RecordsError
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import Checkpoint, LogEntry
+from sandbox.model.segment import Checkpoint, LogEntry, Timestamp
 from sandbox.ports import Log
 from sandbox.settings import Settings
 from sandbox.testing.records import FakeLog
@@ -181,6 +181,18 @@ def test_cosigned(log: Log) -> None:
     assert len(log.checkpoints()) == 2
 
 
+def test_cosigned_and_stamped(log: Log) -> None:
+    """What others said of a checkpoint is kept once, in order, beside it."""
+    seen = [checkpoint(1, note="cosigned"), checkpoint(1, note="by another too")]
+    stamps = [Timestamp(size=1, note="n", token=token, chain=("c",)) for token in "ab"]
+    for _ in range(2):
+        for item, stamp in zip(seen, stamps, strict=True):
+            log.keep_cosigned(item)
+            log.keep_timestamp(stamp)
+    assert (log.cosigned(), log.timestamps()) == (seen, stamps)
+    assert log.checkpoints() == []
+
+
 def test_second_history(log: Log) -> None:
     """Another root for a size that has one is refused for good."""
     log.keep_checkpoint(checkpoint(1, "a"))
@@ -284,6 +296,10 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM log_entries",
         "UPDATE checkpoints SET root = 'other'",
         "DELETE FROM checkpoints",
+        "UPDATE cosigned_checkpoints SET note = 'other'",
+        "DELETE FROM cosigned_checkpoints",
+        "UPDATE timestamps SET body = 'other'",
+        "DELETE FROM timestamps",
     ],
 )
 def test_append_only(engine: Engine, statement: str) -> None:
@@ -291,6 +307,8 @@ def test_append_only(engine: Engine, statement: str) -> None:
     log = SqlLog(engine)
     log.append(entry())
     log.keep_checkpoint(checkpoint(1))
+    log.keep_cosigned(checkpoint(1))
+    log.keep_timestamp(Timestamp(size=1, note="n", token="t"))
     with (
         pytest.raises(RecordsError, match="append-only"),
         writing(engine) as connection,

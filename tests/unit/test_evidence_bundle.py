@@ -39,11 +39,13 @@ from sandbox.evidence.bundle import BundleSource, write_bundle
 from sandbox.evidence.keys import KeyHistory, LogKey
 from sandbox.evidence.log import keep_cosigned, sign_checkpoint
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.evidence.witness import cosign
 from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry, Verification
 from sandbox.recorder import encode_frame
+from sandbox.testing.authority import ThrowawayAuthority
 from sandbox.testing.records import FakeLog
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -180,7 +182,7 @@ def test_a_bundle_as_written_verifies(bundle: Path) -> None:
     result = verify_bundle(bundle, key=SIGNER.public_key)
     assert result.ok, result
     assert (result.entries, result.frames, result.spans) == (7, 3, 3)
-    assert len(result.steps) == 10
+    assert len(result.steps) == 11
     assert Verification.model_validate(result.as_dict()).ok
     (earlier,) = [s for s in result.steps if s.step.startswith("Earlier")]
     assert earlier.detail == "2 earlier checkpoints"
@@ -203,6 +205,8 @@ def test_every_byte_of_every_file_matters(tmp_path: Path) -> None:
     story.add("transition", "t1", version=1, before="submitted", after="approved")
     seen = sign_checkpoint(story.log, SIGNER).note.encode()
     keep_cosigned(story.log, SIGNER, cosign(seen, WITNESS, at=AT))
+    (checkpoint,) = story.log.checkpoints()
+    stamp_checkpoint(story.log, ThrowawayAuthority(), checkpoint)
     story.record("a")
     story.seal()
     copy = written(tmp_path, story)

@@ -11,7 +11,7 @@ from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
-from workflows.cli.proving import disclose, disclosed, tiles
+from workflows.cli.proving import disclose, disclosed, tiles, timestamp
 from workflows.cli.setup import Home, read_settings
 from workflows.cli.witness import add_cosignature, cosigned, witness, witness_key
 from workflows.worker import open_ledger
@@ -22,27 +22,25 @@ cosignature = typer.Typer(
 )
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def verify(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
     key: Annotated[
         Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
     ] = None,
-    witnesses: Annotated[
-        list[str] | None,
-        typer.Option("--witness", help="Key line of a witness you trust."),
-    ] = None,
-    require_witness: Annotated[
-        int, typer.Option(help="How many of them must have seen every entry.", min=0)
-    ] = 0,
     output: Output = Format.table,
 ) -> None:
-    """Verify a bundle offline, step by step; exit 1 if it does not verify."""
-    arguments = ["verify", str(bundle)]
+    """Verify a bundle offline, step by step; exit 1 if it does not verify.
+
+    Takes every option of `python -m sandbox.evidence verify` besides: --witness VKEY,
+    --require-witness N, --tsa FILE.
+    """
+    arguments = ["verify", str(bundle), *context.args]
     arguments += ["--key", str(key)] if key else []
-    for line in witnesses or ():
-        arguments += ["--witness", line]
-    arguments += ["--require-witness", str(require_witness)]
     arguments += ["--json"] if output is Format.json else []
     raise typer.Exit(verify_evidence(arguments))
 
@@ -93,5 +91,6 @@ app.add_typer(cosignature, name="cosignature")
 app.command("disclose")(disclose)
 app.command("disclosed")(disclosed)
 app.command("tiles")(tiles)
+app.command("timestamp")(timestamp)
 app.command("push")(push)
 app.command("pull")(pull)

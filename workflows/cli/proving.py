@@ -19,6 +19,7 @@ from sandbox.evidence.disclose import (
     verify_disclosure,
 )
 from sandbox.evidence.log import leaf_data, sign_checkpoint
+from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from workflows.activities.keeping import Ledger
@@ -48,6 +49,18 @@ def tiles(
         logged = ledger.log.entries()[: checkpoint.size]
         _write(folder, log_files(note, [leaf_data(item.entry) for item in logged]))
     say(f"wrote the log at {checkpoint.size} entries to {folder}")
+
+
+def timestamp(home: Home = None) -> None:
+    """Sign a checkpoint, and keep an authority's word on when it existed (RFC 3161)."""
+    ledger, _ = open_ledger(read_settings(home))
+    if ledger.timestamps is None:
+        raise EvidenceError(
+            "no time-stamping authority is set; name its URL in SANDBOX_TSA_URL"
+        )
+    checkpoint = sign_checkpoint(ledger.log, ledger.signer)
+    is_new = stamp_checkpoint(ledger.log, ledger.timestamps, checkpoint)
+    say(f"{checkpoint.size} entries {'are' if is_new else 'were already'} stamped")
 
 
 def disclose(
