@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 
 KubernetesObject = dict[str, Any]
 """A Kubernetes object as plain data, exactly as it would stand in YAML."""
@@ -234,6 +234,33 @@ class Log(Protocol):
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a signed checkpoint; idempotent."""
+        ...
+
+    def cosigned(self) -> list[Checkpoint]:
+        """Return every checkpoint that came back cosigned, in the order of keeping."""
+        ...
+
+    def keep_cosigned(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint with its cosigned note; idempotent."""
+        ...
+
+    def timestamps(self) -> list[Timestamp]:
+        """Return every timestamp of a checkpoint, in the order of keeping."""
+        ...
+
+    def keep_timestamp(self, timestamp: Timestamp) -> None:
+        """Store a timestamp; idempotent."""
+        ...
+
+
+class Timestamps(Protocol):
+    """A time-stamping authority (RFC 3161); raises `EvidenceError` only."""
+
+    def stamp(self, text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return a token over the SHA-256 of `text`, and the chain above its signer.
+
+        Both are DER. The error is retryable where the authority did not answer.
+        """
         ...
 
 

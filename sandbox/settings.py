@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     """Access key of the store; empty looks where every S3 client does (`AWS_…`)."""
     s3_secret_key: SecretStr = SecretStr("")
     """Secret key that belongs to the access key; never shown."""
+    tsa_url: str = ""
+    """URL of a time-stamping authority (RFC 3161) for checkpoints; empty asks none."""
+    tsa_chain: Path | None = None
+    """PEM file of the certificates above the authority's own; kept with each token."""
     log_level: str = "INFO"
 
     @property

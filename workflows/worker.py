@@ -33,6 +33,7 @@ from sandbox.adapters.log import SqlLog
 from sandbox.adapters.records import SqlRecords
 from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.signer import FileSigner
+from sandbox.adapters.timestamps import HttpTimestamps
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
 from sandbox.local import LocalServers
@@ -102,6 +103,7 @@ def open_ledger(settings: Settings) -> tuple[Ledger, Tokens]:
         segments=LocalSegments.of(settings),
         signer=FileSigner(settings.home / "keys" / "log.key", name=LOG_NAME),
         clock=SystemClock(),
+        timestamps=HttpTimestamps.of(settings),
     )
     return ledger, SqlTokens(engine)
 

@@ -32,11 +32,17 @@ from sqlalchemy import (
 )
 
 from sandbox.adapters.database import json_text, reading, writing
-from sandbox.adapters.tables import CHECKPOINTS, LOG_ENTRIES, LOG_HASHES
+from sandbox.adapters.tables import (
+    CHECKPOINTS,
+    COSIGNED,
+    LOG_ENTRIES,
+    LOG_HASHES,
+    TIMESTAMPS,
+)
 from sandbox.errors import RecordsError
 from sandbox.evidence.hashtree import full_hashes
 from sandbox.evidence.merkle import leaf_hash
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 
 T = TypeVar("T")
 _ASKED_AT_ONCE = 500
@@ -142,6 +148,38 @@ class SqlLog:
             if _is_kept(connection, checkpoint):
                 return
             connection.execute(insert(CHECKPOINTS).values(**checkpoint.model_dump()))
+
+    def cosigned(self) -> list[Checkpoint]:
+        """Return every checkpoint that came back cosigned, in the order of keeping."""
+        query = select(COSIGNED).order_by(COSIGNED.c.number)
+        with reading(self._engine) as connection:
+            return [_checkpoint(row) for row in connection.execute(query)]
+
+    def keep_cosigned(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint with its cosigned note; idempotent."""
+        same = select(COSIGNED.c.number).where(COSIGNED.c.note == checkpoint.note)
+        with writing(self._engine) as connection:
+            if connection.execute(same).first() is None:
+                connection.execute(insert(COSIGNED).values(**checkpoint.model_dump()))
+
+    def timestamps(self) -> list[Timestamp]:
+        """Return every timestamp of a checkpoint, in the order of keeping."""
+        query = select(TIMESTAMPS.c.body).order_by(TIMESTAMPS.c.number)
+        with reading(self._engine) as connection:
+            bodies = connection.scalars(query).all()
+        return [Timestamp.model_validate_json(body) for body in bodies]
+
+    def keep_timestamp(self, timestamp: Timestamp) -> None:
+        """Store a timestamp; idempotent."""
+        same = select(TIMESTAMPS.c.number).where(TIMESTAMPS.c.token == timestamp.token)
+        values = {
+            "size": timestamp.size,
+            "token": timestamp.token,
+            "body": json_text(timestamp, "timestamp"),
+        }
+        with writing(self._engine) as connection:
+            if connection.execute(same).first() is None:
+                connection.execute(insert(TIMESTAMPS).values(**values))
 
 
 def _entries(connection: Connection, trial_id: str) -> list[LoggedEntry]:

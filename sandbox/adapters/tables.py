@@ -53,6 +53,27 @@ CHECKPOINTS = Table(
 )
 """Signed checkpoints, in the order of signing."""
 
+COSIGNED = Table(
+    "cosigned_checkpoints",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("root", Text, nullable=False),
+    Column("note", Text, nullable=False, unique=True),
+)
+"""Checkpoints with cosignatures of witnesses, in the order of keeping."""
+
+TIMESTAMPS = Table(
+    "timestamps",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("token", Text, nullable=False, unique=True),
+    Column("body", Text, nullable=False),
+)
+"""Timestamps of checkpoints, in the order of keeping; `body` is the whole record."""
+
 DOCUMENTS = Table(
     "documents",
     METADATA,

@@ -12,6 +12,12 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `note` | C2SP signed notes and checkpoints |
 | `attest` | in-toto statements in DSSE envelopes |
 | `witness` | cosignatures: the log only ever grew (C2SP tlog-cosignature) |
+| `keys` | the history of the log's key: which counts at which place |
+| `view` | a log as one checkpoint shows it |
+| `cosignatures` | who else has seen the log |
+| `timestamp` | checks an RFC 3161 token, with `der` and `cms` |
+| `stamps` | the timestamps of a bundle, weighed |
+| `stamping` | has a checkpoint stamped |
 | `log` | signs checkpoints of the transparency log |
 | `log_check` | recomputes every hash stored of the log |
 | `seal` | turns a closed segment into sealed evidence |

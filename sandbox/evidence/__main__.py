@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -20,8 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox.errors import EvidenceError
+from sandbox.evidence.cosignatures import Witnesses
 from sandbox.evidence.steps import in_words
-from sandbox.evidence.verify import Result, verify_bundle
+from sandbox.evidence.timestamp import read_certificates
+from sandbox.evidence.verify import Result, Trust, verify_bundle
+from sandbox.evidence.vkey import read_keys
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         key = read_key(asked.key) if asked.key else None
+        trust = _trust(asked)
         if not asked.path.is_dir():
             raise EvidenceError(
                 f"{asked.path} is not a folder; name the folder of a bundle"
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvidenceError as error:
         sys.stderr.write(f"{error.diagnosis}\n")
         return 2
-    result = verify_bundle(asked.path, key=key)
+    result = verify_bundle(asked.path, key=key, trust=trust)
     sys.stdout.write(_told(result, as_json=asked.json) + "\n")
     return 0 if result.ok else 1
 
@@ -58,6 +63,20 @@ def read_key(path: Path) -> bytes:
             f"{path} holds no Ed25519 public key ({error}); give PEM, 64 hexadecimal "
             "digits, or 32 raw bytes"
         ) from error
+
+
+def _trust(asked: argparse.Namespace) -> Trust:
+    read_keys(asked.witness)
+    authorities = [item for path in asked.tsa for item in _certificates(path)]
+    witnesses = Witnesses(tuple(asked.witness), asked.require_witness)
+    return Trust(witnesses, tuple(authorities))
+
+
+def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return read_certificates(path.read_bytes(), what=str(path))
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error}") from error
 
 
 def _told(result: Result, *, as_json: bool) -> str:
@@ -87,6 +106,28 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="write the result as JSON")
     verify.add_argument(
         "--key", type=Path, help="file of the public key you trust (PEM, hex or raw)"
+    )
+    verify.add_argument(
+        "--witness",
+        action="append",
+        default=[],
+        metavar="VKEY",
+        help="key line of a witness you trust; may be repeated",
+    )
+    verify.add_argument(
+        "--tsa",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="PEM file of a time-stamping authority you trust; may be repeated",
+    )
+    verify.add_argument(
+        "--require-witness",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fail unless N witnesses you trust saw every entry of the bundle",
     )
     return parser
 

@@ -6,10 +6,11 @@ Rules of this module:
   Both are canonical JSON. There is no other file, so no byte can change unseen.
 * `entries.jsonl` holds the trial's log entries, each with its proof of inclusion in
   `checkpoint`; `checkpoints.jsonl` every earlier checkpoint with its proof of
-  consistency; `segments/` the statements and the raw bytes they speak of, packed with
-  gzip, which every standard library reads; `keys.json` the public key;
-  of a segment that the log says was erased, the statement alone;
-  `documents/` whatever else belongs to the story.
+  consistency, `cosignatures.jsonl` those that came back from witnesses, and
+  `timestamps.jsonl` those that were stamped (RFC 3161); `segments/` the statements and
+  the raw bytes they speak of, packed with gzip, which every standard library reads, or
+  the statement alone of a segment that the log says was erased; `keys.json` every key
+  the log had; `documents/` whatever else belongs to the story.
 * A bundle appears whole or not at all, and only of a trial whose segments are sealed
   and logged.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,12 +39,12 @@ from sandbox.evidence.attest import (
 )
 from sandbox.evidence.erased import read_erasures
 from sandbox.evidence.hashtree import HashTree
-from sandbox.evidence.log import sign_checkpoint
-from sandbox.model.segment import Checkpoint, LoggedEntry
+from sandbox.evidence.layout import FORMAT
+from sandbox.evidence.log import key_history, sign_checkpoint
+from sandbox.model.segment import Checkpoint, LoggedEntry, Timestamp
 from sandbox.ports import Log, Segments, Signer
 
 _DOCUMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-_FORMAT = 1
 _PACKING_LEVEL = 3
 
 
@@ -216,17 +217,36 @@ def _add_log(
         }
         for item in entries
     ]
-    earlier = [
+    kept = [item for item in source.log.checkpoints() if item.note != checkpoint.note]
+    stamped = source.log.timestamps()
+    folder.add("checkpoint", checkpoint.note.encode())
+    folder.add("entries.jsonl", _lines(lines))
+    folder.add("checkpoints.jsonl", _lines(_continued(kept, tree)))
+    folder.add("cosignatures.jsonl", _lines(_continued(source.log.cosigned(), tree)))
+    folder.add("timestamps.jsonl", _lines(_continued(stamped, tree)))
+    history = key_history(source.log, source.signer)
+    folder.add("keys.json", canonical(history.to_json(tree.inclusion_proof)))
+
+
+def _continued(
+    items: Sequence[Checkpoint | Timestamp], tree: HashTree
+) -> list[dict[str, Any]]:
+    """Return the notes that the log still continues, each with the proof of it."""
+    return [
         {
             "note": item.note,
             "consistency": [step.hex() for step in tree.consistency_proof(item.size)],
+            **_stamp(item),
         }
-        for item in source.log.checkpoints()
-        if item.size <= checkpoint.size and item.note != checkpoint.note
+        for item in items
+        if item.size <= tree.size
     ]
-    folder.add("checkpoint", checkpoint.note.encode())
-    folder.add("entries.jsonl", _lines(lines))
-    folder.add("checkpoints.jsonl", _lines(earlier))
+
+
+def _stamp(item: Checkpoint | Timestamp) -> dict[str, Any]:
+    if isinstance(item, Checkpoint):
+        return {}
+    return {"token": item.token, "chain": list(item.chain)}
 
 
 def _lines(items: list[dict[str, Any]]) -> bytes:
@@ -265,13 +285,11 @@ def _add_documents(folder: _Folder, documents: Mapping[str, bytes]) -> None:
 
 
 def _add_manifest(folder: _Folder, trial_id: str, source: BundleSource) -> bytes:
-    key = {"name": source.signer.name, "public_key": source.signer.public_key.hex()}
-    folder.add("keys.json", canonical({"algorithm": "ed25519", "keys": [key]}))
     owners = [trial_id, *source.also_entries_of]
     manifest = canonical(
         {
             "kind": "bundle-manifest",
-            "format": _FORMAT,
+            "format": FORMAT,
             "trial_id": trial_id,
             "entries_of": list(dict.fromkeys(owners)),
             "tool": {"name": "regulatory-sandbox", "version": __version__},

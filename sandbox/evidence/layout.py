@@ -15,6 +15,28 @@ from typing import Any
 from sandbox.errors import EvidenceError
 from sandbox.evidence.attest import read_canonical
 
+FORMAT = 2
+"""Format of the bundles written and read here."""
+
+
+def check_format(data: Any) -> None:
+    """Check that a manifest is of the format read here.
+
+    Args:
+        data: Parsed `manifest.json`; nothing else of it is looked at.
+
+    Raises:
+        EvidenceError: It is not a manifest, or of another format; says which.
+    """
+    if not isinstance(data, dict) or data.get("kind") != "bundle-manifest":
+        raise EvidenceError("manifest.json is not the manifest of a bundle")
+    said = data.get("format")
+    if said != FORMAT or isinstance(said, bool):
+        raise EvidenceError(
+            f"manifest.json: the bundle is of format {said!r}, and this verifier reads "
+            f"format {FORMAT}; verify it with the version that wrote it"
+        )
+
 
 def read_manifest(data: Any) -> dict[str, Any]:
     """Return the manifest, once its shape has been checked.
@@ -24,9 +46,8 @@ def read_manifest(data: Any) -> dict[str, Any]:
     """
     wanted = ("kind", "format", "trial_id", "entries_of", "tool", "files")
     values = fields(data, wanted, "manifest.json")
-    if values[:2] != ["bundle-manifest", 1]:
-        raise EvidenceError("manifest.json is not of the format this verifier reads")
-    for number, item in enumerate(data["files"]):
+    check_format(data)
+    for number, item in enumerate(values[-1]):
         name, _, _ = fields(item, ("name", "sha256", "size"), f"its file {number}")
         if not isinstance(name, str) or ".." in name or name.startswith("/"):
             raise EvidenceError(f"manifest.json: {name!r} is not a file of a bundle")

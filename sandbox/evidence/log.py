@@ -9,14 +9,31 @@ Rules of this module:
   wrong stored hash over entries that no checkpoint covers yet.
 * Signing takes time in proportion to the entries since the largest checkpoint, not to
   those of the log. That nothing older was changed is shown by `check_log`.
+* The key that signs is the one in force at the newest entry (`sandbox.evidence.keys`).
+* A cosigned note is kept only if it is one of this log's own checkpoints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sandbox.errors import EvidenceError
+from sandbox.evidence.cosignatures import Cosignature, open_cosignatures
 from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.keys import (
+    KEY_OWNER,
+    KeyHistory,
+    LoggedChange,
+    NamedSigner,
+    build_history,
+)
 from sandbox.evidence.merkle import leaf_hash
-from sandbox.evidence.note import checkpoint_text, open_checkpoint, signed_note
+from sandbox.evidence.note import (
+    checkpoint_text,
+    open_checkpoint,
+    signed_note,
+    split_note,
+)
 from sandbox.evidence.vkey import Keys
 from sandbox.model.record import canonical_json
 from sandbox.model.segment import Checkpoint, LogEntry
@@ -45,8 +62,9 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
             a stored hash is wrong.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
-    tree = HashTree(log.hashes, log.size())
+    # Read before the size: the log may grow in between, and then covers it.
     largest = log.largest_checkpoint()
+    tree = HashTree(log.hashes, log.size())
     if largest is not None:
         check_continues(largest, tree)
     tree.check_since(largest.size if largest else 0)
@@ -82,6 +100,65 @@ def check_continues(earlier: Checkpoint, tree: HashTree) -> None:
             f"of size {earlier.size}: entries were changed or removed; restore the "
             "records database from before that"
         )
+
+
+def key_history(log: Log, signer: NamedSigner) -> KeyHistory:
+    """Return every key of the log, as its entries tell them.
+
+    Args:
+        log: The log of this installation.
+        signer: Holder of a key; it is the first one where no change is logged.
+
+    Raises:
+        EvidenceError: A change of key in the log is not signed by both keys.
+    """
+    changes = [
+        LoggedChange(item.index, item.entry.model_dump(mode="json"))
+        for item in log.entries(KEY_OWNER)
+    ]
+    first = signer.public_key
+    if changes:
+        first = bytes.fromhex(str(changes[0].entry["body"]["previous"]))
+    return build_history(signer.name, first, changes)
+
+
+def keep_cosigned(
+    log: Log, signer: NamedSigner, note: bytes, *, witnesses: Sequence[str] = ()
+) -> tuple[Checkpoint, tuple[Cosignature, ...]]:
+    """Keep a checkpoint of this log that came back with cosignatures.
+
+    Args:
+        log: The log of this installation.
+        signer: Holder of the log's key.
+        note: The cosigned note.
+        witnesses: Verifier keys; with any, one of them must have signed.
+
+    Returns:
+        The checkpoint, and the cosignatures that were checked.
+
+    Raises:
+        EvidenceError: It is not a checkpoint of this log, nobody cosigned it, or none
+            of the witnesses did.
+        RecordsError: It cannot be kept.
+    """
+    said = key_history(log, signer).open(note)
+    own = Checkpoint(
+        origin=said.origin,
+        size=said.size,
+        root=f"sha256:{said.root.hex()}",
+        note=note.decode(),
+    )
+    check_continues(own, HashTree(log.hashes, log.size()))
+    _, lines = split_note(note)
+    if all(line.name == said.origin for line in lines):
+        raise EvidenceError(
+            "the note carries no cosignature; give the file that the witness made"
+        )
+    found = open_cosignatures(note, witnesses)
+    if witnesses and not found:
+        raise EvidenceError("none of the witnesses you name cosigned the note")
+    log.keep_cosigned(own)
+    return own, found
 
 
 def parse_checkpoint(text: bytes, keys: Keys) -> Checkpoint:

@@ -12,7 +12,7 @@ Rules of this module (C2SP tlog-cosignature, `cosignature/v1` with Ed25519):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from sandbox.errors import EvidenceError
@@ -20,19 +20,11 @@ from sandbox.evidence.merkle import verify_consistency
 from sandbox.evidence.note import (
     NoteCheckpoint,
     cosigned_text,
-    known_signatures,
     signature_line,
     split_note,
 )
-from sandbox.evidence.vkey import COSIGNATURE, Keys, NoteKey, read_keys
+from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.ports import Signer
-
-
-class Cosignature(NamedTuple):
-    """Who saw a checkpoint, and when it says so."""
-
-    witness: str
-    at: datetime
 
 
 class Growth(NamedTuple):
@@ -90,32 +82,3 @@ def cosign(note: bytes, signer: Signer, *, at: datetime) -> bytes:
     signature = signer.sign(cosigned_text(text, seconds))
     key = NoteKey(signer.name, signer.public_key, COSIGNATURE)
     return note + signature_line(key, seconds.to_bytes(8, "big") + signature).encode()
-
-
-def open_cosignatures(note: bytes, witnesses: Keys) -> tuple[Cosignature, ...]:
-    """Return who of the witnesses one trusts has signed a note.
-
-    Lines of others are ignored (C2SP signed-note).
-
-    Args:
-        note: The whole note.
-        witnesses: Keys of witnesses: raw by name, or verifier keys.
-
-    Raises:
-        EvidenceError: It is not a note, or a line that a trusted witness's key is named
-            in does not verify.
-    """
-    text, lines = split_note(note)
-    known = read_keys(witnesses, algorithm=COSIGNATURE)
-    return tuple(
-        Cosignature(key.name, _instant(line.at))
-        for key, line in known_signatures(text, lines, known)
-        if key.algorithm == COSIGNATURE
-    )
-
-
-def _instant(seconds: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError) as error:
-        raise EvidenceError("a cosignature was made at no possible time") from error

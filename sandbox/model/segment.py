@@ -35,6 +35,7 @@ EntryKind = Literal[
     "retention",
     "hold",
     "erasure",
+    "key",
 ]
 
 
@@ -187,6 +188,19 @@ class Checkpoint(Record):
     root: Digest
     note: str
     """The signed note, exactly as signed."""
+
+
+class Timestamp(Record):
+    """A time-stamping authority's word on when a checkpoint existed (RFC 3161)."""
+
+    size: int
+    """Entries of the log that the checkpoint covers."""
+    note: str
+    """The signed checkpoint whose text was stamped."""
+    token: str
+    """The TimeStampToken, base64 of its DER."""
+    chain: tuple[str, ...] = ()
+    """Certificates between the authority's and a root, base64 of their DER."""
 
 
 class Attestation(Record):

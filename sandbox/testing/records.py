@@ -13,7 +13,7 @@ from sandbox.errors import RecordsError
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
 from sandbox.model.record import Record, canonical_json, digest_of
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.ports import Clock, Producer
 from sandbox.testing.clock import FixedClock
 
@@ -24,6 +24,8 @@ class FakeLog:
     def __init__(self) -> None:
         self._entries: dict[str, LoggedEntry] = {}
         self._checkpoints: list[Checkpoint] = []
+        self._cosigned: list[Checkpoint] = []
+        self._timestamps: list[Timestamp] = []
 
     def append(self, entry: LogEntry) -> LoggedEntry:
         """Append, or return the entry of that id that is already there.
@@ -120,6 +122,24 @@ class FakeLog:
                 raise _refused(f"log {place[0]} has another root at size {place[1]}")
         if checkpoint not in self._checkpoints:
             self._checkpoints.append(checkpoint)
+
+    def cosigned(self) -> list[Checkpoint]:
+        """Return every checkpoint that came back cosigned, in the order of keeping."""
+        return list(self._cosigned)
+
+    def keep_cosigned(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint with its cosigned note; idempotent."""
+        if checkpoint not in self._cosigned:
+            self._cosigned.append(checkpoint)
+
+    def timestamps(self) -> list[Timestamp]:
+        """Return every timestamp of a checkpoint, in the order of keeping."""
+        return list(self._timestamps)
+
+    def keep_timestamp(self, timestamp: Timestamp) -> None:
+        """Store a timestamp; idempotent."""
+        if timestamp not in self._timestamps:
+            self._timestamps.append(timestamp)
 
 
 class FakeRecords:

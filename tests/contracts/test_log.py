@@ -13,12 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from sandbox.adapters import migrations
 from sandbox.adapters.database import open_database, reading, writing
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.tables import METADATA
@@ -28,7 +31,7 @@ from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes, verify_inclusion
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.ports import Log
 from sandbox.settings import Settings
 from sandbox.testing.records import FakeLog
@@ -304,6 +307,18 @@ def test_cosigned(log: Log) -> None:
     assert len(log.checkpoints()) == 2
 
 
+def test_cosigned_and_stamped(log: Log) -> None:
+    """What others said of a checkpoint is kept once, in order, beside it."""
+    seen = [checkpoint(1, note="cosigned"), checkpoint(1, note="by another too")]
+    stamps = [Timestamp(size=1, note="n", token=token, chain=("c",)) for token in "ab"]
+    for _ in range(2):
+        for item, stamp in zip(seen, stamps, strict=True):
+            log.keep_cosigned(item)
+            log.keep_timestamp(stamp)
+    assert (log.cosigned(), log.timestamps()) == (seen, stamps)
+    assert log.checkpoints() == []
+
+
 def test_second_history(log: Log) -> None:
     """Another root for a size that has one is refused for good."""
     log.keep_checkpoint(checkpoint(1, "a"))
@@ -409,6 +424,10 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM checkpoints",
         "UPDATE log_hashes SET hash = x'00'",
         "DELETE FROM log_hashes",
+        "UPDATE cosigned_checkpoints SET note = 'other'",
+        "DELETE FROM cosigned_checkpoints",
+        "UPDATE timestamps SET body = 'other'",
+        "DELETE FROM timestamps",
     ],
 )
 def test_append_only(engine: Engine, statement: str) -> None:
@@ -416,6 +435,8 @@ def test_append_only(engine: Engine, statement: str) -> None:
     log = SqlLog(engine)
     log.append_all([entry(), *(entry(f"e{number}") for number in range(255))])
     log.keep_checkpoint(checkpoint(1))
+    log.keep_cosigned(checkpoint(1))
+    log.keep_timestamp(Timestamp(size=1, note="n", token="t"))
     with (
         pytest.raises(RecordsError, match="append-only"),
         writing(engine) as connection,
@@ -447,13 +468,12 @@ def test_upgrade(tmp_path: Path) -> None:
     log = SqlLog(engine)
     log.append_all([entry(f"e{number}") for number in range(600)])
     wanted = log.hashes(1, 0, 9)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
     with writing(engine) as connection:
-        for statement in (
-            "DROP TABLE log_hashes",
-            "DROP INDEX ix_checkpoints_size",
-            "UPDATE alembic_version SET version_num = '0001'",
-        ):
-            connection.exec_driver_sql(statement)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
     engine.dispose()
     engine = open_database(Settings(home=tmp_path))
     assert SqlLog(engine).hashes(1, 0, 9) == wanted

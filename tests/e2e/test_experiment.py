@@ -112,11 +112,13 @@ def test_a_witness_signs_the_log_that_only_grew(result, sandbox, tmp_path):
     key.write_text(sandbox("evidence", "key").stdout)
     command = ["evidence", "witness", result["evidence"]["bundle"]]
     command += ["--key", str(key), "--state", str(state), "--name", "regulator.example"]
-    for _ in range(2):
-        assert "\u2014 regulator.example " in sandbox(*command).stdout
+    assert sandbox(*command, check=False).returncode != 0
+    for first in (["--first"], []):
+        assert "\u2014 regulator.example " in sandbox(*command, *first).stdout
     mine = ["--state", str(state), "--name", "regulator.example"]
     line = sandbox("evidence", "witness-key", *mine).stdout.strip()
     note = state / "last.note"
     sandbox("evidence", "cosigned", str(note), "--witness", line)
+    sandbox("evidence", "cosignature", "add", str(note), "--witness", line)
     note.write_text(note.read_text().replace("\n", "\nforged\n", 1))
     assert sandbox(*command, check=False).returncode != 0

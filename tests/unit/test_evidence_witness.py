@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import EvidenceError
+from sandbox.evidence.cosignatures import Cosignature, open_cosignatures
 from sandbox.evidence.log import parse_checkpoint
 from sandbox.evidence.merkle import consistency_proof, leaf_hash, root_of_hashes
 from sandbox.evidence.note import (
@@ -18,13 +19,7 @@ from sandbox.evidence.note import (
     signed_note,
 )
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey, check_public_key, parse_vkey
-from sandbox.evidence.witness import (
-    Cosignature,
-    Growth,
-    check_growth,
-    cosign,
-    open_cosignatures,
-)
+from sandbox.evidence.witness import Growth, check_growth, cosign
 from sandbox.testing.signer import ThrowawaySigner
 
 LOG = ThrowawaySigner("log.example")

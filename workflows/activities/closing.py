@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 from temporalio import activity
 
-from sandbox.evidence import log as evidence_log
 from sandbox.findings import (
     Judgement,
     TrialCourse,
@@ -67,7 +66,6 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
     report = _report(task, course, judgement, entries)
     ledger.write("exit-report", f"exit-report/{trial_id}", trial_id, report)
     ledger.records.put_document(trial_id, "exit-report", report)
-    evidence_log.sign_checkpoint(ledger.log, ledger.signer)
     return Closing(
         findings=len(judgement.findings),
         segments=sum(entry.entry.kind == "segment" for entry in entries),

@@ -8,21 +8,27 @@ Rules of this module:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.errors import EvidenceError
 from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
+from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.model.application import Application
 from sandbox.model.observation import Observation
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
-from sandbox.model.segment import LogEntry
+from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.monitor import observe_frames
-from sandbox.ports import Clock, Log, Records, Segments, Signer
+from sandbox.ports import Clock, Log, Records, Segments, Signer, Timestamps
 from sandbox.recorder import Frame, decode_frames
 from sandbox.rules import CompiledRules, compile_rules
 from workflows.messages import EntryDraft, EntryPlace
+
+_LOG = logging.getLogger(__name__)
 
 
 class Ledger(NamedTuple):
@@ -33,6 +39,23 @@ class Ledger(NamedTuple):
     segments: Segments
     signer: Signer
     clock: Clock
+    timestamps: Timestamps | None = None
+    """Who stamps checkpoints, if anyone."""
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign the log as it stands, and have that stamped where someone does.
+
+        An authority that does not answer is told in the program's log and asked again
+        with the next checkpoint.
+        """
+        checkpoint = sign_checkpoint(self.log, self.signer)
+        if self.timestamps is not None:
+            try:
+                stamp_checkpoint(self.log, self.timestamps, checkpoint)
+            except EvidenceError as error:
+                message = "the checkpoint of %d entries is not stamped: %s"
+                _LOG.warning(message, checkpoint.size, error.diagnosis)
+        return checkpoint
 
     def write(self, kind: str, entry_id: str, trial_id: str, body: Record) -> int:
         """Append a record as an entry and return its place."""
@@ -133,6 +156,7 @@ class Bundles(NamedTuple):
     def write(self, ledger: Ledger, trial_id: str) -> str:
         """Write the bundle of one trial anew and return its path."""
         target = self.directory / trial_id
+        ledger.checkpoint()
         rulebook = ledger.temporary_rule(trial_id).of.rulebook
         source = BundleSource(
             log=ledger.log,

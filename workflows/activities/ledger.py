@@ -13,7 +13,6 @@ from datetime import datetime
 from temporalio import activity
 
 from sandbox.errors import RecordsError
-from sandbox.evidence import log as evidence_log
 from sandbox.evidence import seal
 from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
@@ -135,7 +134,7 @@ class LedgerActivities:
                 _seal(ledger, task.trial_id, file.number)
                 sealed += 1
         if sealed:
-            evidence_log.sign_checkpoint(ledger.log, ledger.signer)
+            ledger.checkpoint()
         return sealed
 
     @activity_method

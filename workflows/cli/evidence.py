@@ -13,25 +13,36 @@ from sandbox.evidence.steps import in_words
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
-from workflows.cli.proving import disclose, disclosed, tiles
+from workflows.cli.proving import disclose, disclosed, tiles, timestamp
 from workflows.cli.retention import expire_segments, hold, release, retention
 from workflows.cli.setup import Home, read_settings
-from workflows.cli.witness import cosigned, witness, witness_key
+from workflows.cli.witness import add_cosignature, cosigned, witness, witness_key
 from workflows.worker import open_ledger
 
 app = typer.Typer(no_args_is_help=True)
+cosignature = typer.Typer(
+    no_args_is_help=True, help="Checkpoints that came back from witnesses."
+)
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def verify(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
     key: Annotated[
         Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
     ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Verify a bundle offline, step by step; exit 1 if it does not verify."""
-    arguments = ["verify", str(bundle)]
+    """Verify a bundle offline, step by step; exit 1 if it does not verify.
+
+    Takes every option of `python -m sandbox.evidence verify` besides: --witness VKEY,
+    --require-witness N, --tsa FILE.
+    """
+    arguments = ["verify", str(bundle), *context.args]
     arguments += ["--key", str(key)] if key else []
     arguments += ["--json"] if output is Format.json else []
     raise typer.Exit(verify_evidence(arguments))
@@ -85,6 +96,8 @@ def bundle(
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)
+cosignature.command("add")(add_cosignature)
+app.add_typer(cosignature, name="cosignature")
 app.command("disclose")(disclose)
 app.command("disclosed")(disclosed)
 app.command("tiles")(tiles)
@@ -92,5 +105,6 @@ app.command("retention")(retention)
 app.command("expire")(expire_segments)
 app.command("hold")(hold)
 app.command("release")(release)
+app.command("timestamp")(timestamp)
 app.command("push")(push)
 app.command("pull")(pull)

@@ -23,6 +23,7 @@ from sandbox.evidence.disclose import (
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.retention import segment_erasures
+from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from sandbox.model.erasure import SegmentErasure
@@ -71,6 +72,18 @@ def _log_files(ledger: Ledger, checkpoint: Checkpoint, *, entries: bool) -> File
         return log_files(note, ledger.log.leaves(0, checkpoint.size))
     hashes = ledger.log.hashes(0, 0, checkpoint.size)
     return chain(hash_files(hashes), [("checkpoint", note)])
+
+
+def timestamp(home: Home = None) -> None:
+    """Sign a checkpoint, and keep an authority's word on when it existed (RFC 3161)."""
+    ledger, _ = open_ledger(read_settings(home))
+    if ledger.timestamps is None:
+        raise EvidenceError(
+            "no time-stamping authority is set; name its URL in SANDBOX_TSA_URL"
+        )
+    checkpoint = sign_checkpoint(ledger.log, ledger.signer)
+    is_new = stamp_checkpoint(ledger.log, ledger.timestamps, checkpoint)
+    say(f"{checkpoint.size} entries {'are' if is_new else 'were already'} stamped")
 
 
 def disclose(

@@ -1,7 +1,8 @@
 """`sandbox evidence witness`: the regulator's own signature under the log.
 
 It runs on a machine of the witness, needs no server, and keeps one key and the last
-note it signed in a folder of its own.
+note it signed in a folder of its own. What it signs may be handed back to the operator,
+whose `sandbox evidence cosignature add` puts it into every later bundle.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from sandbox.adapters.durable import replace_file
 from sandbox.adapters.signer import FileSigner
 from sandbox.errors import EvidenceError
 from sandbox.evidence.__main__ import read_key
+from sandbox.evidence.attest import read_canonical
+from sandbox.evidence.cosignatures import open_cosignatures
+from sandbox.evidence.keys import KeyHistory, read_history
 from sandbox.evidence.layout import fields, read_hashes, read_lines
-from sandbox.evidence.note import (
-    NoteCheckpoint,
-    open_checkpoint,
-    read_checkpoint,
-    split_note,
-)
+from sandbox.evidence.log import keep_cosigned
+from sandbox.evidence.note import NoteCheckpoint, read_checkpoint, split_note
 from sandbox.evidence.verify import verify_bundle
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey, check_public_key
-from sandbox.evidence.witness import Growth, check_growth, cosign, open_cosignatures
+from sandbox.evidence.witness import Growth, check_growth, cosign
 from workflows.cli.output import Format, Output, emit, say
+from workflows.cli.setup import Home, read_settings
+from workflows.worker import open_ledger
 
 _LAST = "last.note"
 State = Annotated[Path, typer.Option(help="Folder of the witness: key and last note.")]
@@ -39,6 +41,10 @@ def witness(
     key: Annotated[Path, typer.Option(help="Public key of the log, which you trust.")],
     state: State,
     name: Name = "witness",
+    first: Annotated[
+        bool,
+        typer.Option("--first", help="You never signed this log: nothing to compare."),
+    ] = False,
 ) -> None:
     """Cosign a bundle's checkpoint if the log only grew since the last one signed."""
     signer = FileSigner(state / "witness.key", name)
@@ -50,19 +56,16 @@ def witness(
             f"{bundle} does not verify, so it is not signed: {result.steps[-1].detail}"
         )
     note = (bundle / "checkpoint").read_bytes()
-    new = _open(note, log_key)
+    history = _history(bundle)
+    new = history.open(note)
     last = state / _LAST
     with (state / "lock").open("w") as lock:
         # Between the check and the save nobody else may sign (C2SP tlog-witness).
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _check_first(last, first)
         if last.exists():
-            old = _open(last.read_bytes(), log_key)
+            old = history.open(last.read_bytes())
             check_growth(Growth(old, new, _proof(bundle, old, new)))
-        else:
-            say(
-                f"there is no {last}: nothing earlier is compared; if you signed this"
-                " log before, restore that note first"
-            )
         signed = cosign(note, signer, at=SystemClock().now())
         replace_file(last, signed)
     say(f"signed {new.origin} at {new.size} entries as {name}; kept as {last}")
@@ -91,9 +94,43 @@ def cosigned(
     raise typer.Exit(0 if found else 1)
 
 
-def _open(note: bytes, log_key: bytes) -> NoteCheckpoint:
-    text, _ = split_note(note)
-    return open_checkpoint(note, {read_checkpoint(text).origin: log_key})
+def add_cosignature(
+    note: Annotated[
+        Path, typer.Argument(help="A cosigned note.", exists=True, dir_okay=False)
+    ],
+    witnesses: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="Key line of a witness who must have signed."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Keep a checkpoint that a witness cosigned; later bundles carry it."""
+    ledger, _ = open_ledger(read_settings(home))
+    kept, found = keep_cosigned(
+        ledger.log, ledger.signer, note.read_bytes(), witnesses=witnesses or ()
+    )
+    who = ", ".join(item.witness for item in found) or "not checked: no --witness given"
+    say(f"kept the checkpoint of {kept.size} entries, cosigned by {who}")
+
+
+def _check_first(last: Path, first: bool) -> None:
+    if not last.exists() and not first:
+        raise EvidenceError(
+            f"there is no {last}, so nothing earlier can be compared: restore that note"
+            " if you signed this log before; only if you never did, say --first"
+        )
+    if last.exists() and first:
+        raise EvidenceError(
+            f"{last} is there, so this is not the first time; leave out --first"
+        )
+
+
+def _history(bundle: Path) -> KeyHistory:
+    """Return the log's keys from a bundle that has been verified."""
+    name = "keys.json"
+    data = read_canonical((bundle / name).read_bytes(), what=name)
+    history, _ = read_history(data, what=name)
+    return history
 
 
 def _proof(bundle: Path, old: NoteCheckpoint, new: NoteCheckpoint) -> list[bytes]:

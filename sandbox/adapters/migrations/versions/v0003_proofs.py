@@ -1,0 +1,56 @@
+"""Cosigned checkpoints and timestamps.
+
+Both can be added and read; the database refuses to change or remove one, as it does for
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_APPEND_ONLY = ("cosigned_checkpoints", "timestamps")
+
+
+def upgrade() -> None:
+    """Make the two tables."""
+    op.create_table(
+        "cosigned_checkpoints",
+        sa.Column("number", sa.Integer(), nullable=False),
+        _text("origin"),
+        sa.Column("size", sa.Integer(), nullable=False),
+        _text("root"),
+        _text("note"),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("note"),
+    )
+    op.create_table(
+        "timestamps",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        _text("token"),
+        _text("body"),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("token"),
+    )
+    for table in _APPEND_ONLY:
+        for act in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+
+
+def downgrade() -> None:
+    """Remove the two tables."""
+    for table in _APPEND_ONLY:
+        op.drop_table(table)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(), nullable=False)
