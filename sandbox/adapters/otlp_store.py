@@ -24,6 +24,7 @@ from typing import NamedTuple
 import zstandard
 
 from sandbox.adapters.durable import sync_folder
+from sandbox.adapters.otlp_numbering import last_sequence
 from sandbox.errors import RecorderError
 from sandbox.model.segment import Signal
 from sandbox.ports import Clock
@@ -39,6 +40,9 @@ from sandbox.recorder import (
     restart_gaps,
     salvage_frames,
 )
+
+_NUMBERED = ("closed", "zst", "dsse.json")
+"""What is left of segments that are not open: whole, sealed, erased."""
 
 
 class Received(NamedTuple):
@@ -149,8 +153,8 @@ class TrialStore:
             sync_folder(self._folder.parent)
         found = self._names()
         opened = [name.number for name in found if name.kind == "open"]
-        closed = [name.number for name in found if name.kind in ("closed", "zst")]
-        self._sequence = self._last_sequence(max(closed, default=0))
+        closed = [name.number for name in found if name.kind in _NUMBERED]
+        self._sequence = last_sequence(self._folder, max(closed, default=0))
         for number in opened:
             self._recover(number)
         self._number = max((name.number for name in self._names()), default=0)
@@ -159,18 +163,6 @@ class TrialStore:
     def _names(self) -> list[SegmentName]:
         names = (parse_name(item.name) for item in self._folder.iterdir())
         return sorted(name for name in names if name is not None)
-
-    def _last_sequence(self, number: int) -> int:
-        if not number:
-            return 0
-        closed = self._folder / file_name(number, "closed")
-        if closed.exists():
-            raw = closed.read_bytes()
-        else:
-            sealed = (self._folder / file_name(number, "zst")).read_bytes()
-            raw = zstandard.ZstdDecompressor().decompress(sealed)
-        frames = salvage_frames(raw).frames
-        return frames[-1].sequence if frames else 0
 
     def _recover(self, number: int) -> None:
         path = self._folder / file_name(number, "open")

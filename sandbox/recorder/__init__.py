@@ -10,6 +10,7 @@ from sandbox.recorder.frame import (
     Salvage,
     decode_frames,
     encode_frame,
+    final_sequence,
     salvage_frames,
 )
 from sandbox.recorder.gaps import (
@@ -20,6 +21,7 @@ from sandbox.recorder.gaps import (
     silences,
 )
 from sandbox.recorder.otlp_json import Converted, from_json, origin_digest
+from sandbox.recorder.remnant import Sequences, sequences_in
 from sandbox.recorder.request import RequestFacts, check_request
 from sandbox.recorder.segment import (
     FileKind,
@@ -43,12 +45,14 @@ __all__ = [
     "RollingPolicy",
     "Salvage",
     "SegmentName",
+    "Sequences",
     "assess",
     "check_request",
     "count_spans",
     "decode_frames",
     "encode_frame",
     "file_name",
+    "final_sequence",
     "folder_name",
     "from_json",
     "gap_request",
@@ -58,6 +62,7 @@ __all__ = [
     "restart_gaps",
     "salvage_frames",
     "segment_files",
+    "sequences_in",
     "silences",
     "spans_in",
 ]

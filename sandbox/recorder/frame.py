@@ -183,6 +183,23 @@ def salvage_frames(
     return Salvage(frames, position, "")
 
 
+def final_sequence(data: bytes) -> int | None:
+    """Return the number of the frame that ends `data`, whatever comes before it.
+
+    None where the data do not end in a frame whose checksum holds.
+    """
+    body_at, crc_at = len(data) - _BODY_BYTES, len(data) - _CRC.size
+    if body_at < len(_PREFIX) or data[body_at - len(_PREFIX) : body_at] != _PREFIX:
+        return None
+    _, _, _, _, sequence, size = _BODY.unpack_from(data, body_at)
+    start = body_at - len(_PREFIX) - size
+    if start < 0:
+        return None
+    payload = google_crc32c.value(data[start : start + size])
+    crc = google_crc32c.extend(payload, data[body_at:crc_at])
+    return int(sequence) if crc == _CRC.unpack_from(data, crc_at)[0] else None
+
+
 def _is_torn(rest: bytes, size: int) -> bool:
     try:
         end = _frame_end(rest, 0)

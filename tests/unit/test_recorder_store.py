@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,10 +16,13 @@ from sandbox.adapters.otlp_reception import MAX_PENDING_BYTES, Reception
 from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import RecorderError
+from sandbox.evidence.seal import seal_segment
+from sandbox.model.record import digest_of
 from sandbox.ports import Producer
-from sandbox.recorder import RollingPolicy, decode_frames, gaps_in
+from sandbox.recorder import RollingPolicy, decode_frames, encode_frame, gaps_in
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.records import FakeTokens
+from sandbox.testing.signer import ThrowawaySigner
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TRIAL = "ride-1"
@@ -223,3 +228,116 @@ async def test_nobody_can_send_in_the_recorders_name(tmp_path: Path) -> None:
     reception = reception_in(tmp_path, tokens)
     for token in ("one", "two"):
         assert isinstance(await reception.identify(f"Bearer {token}"), Refused)
+
+
+def close_segments(root: Path, *counts: int) -> None:
+    """Record closed segments of so many frames each."""
+    store = store_in(root)
+    for count in counts:
+        store.append([received(b"\x12\x00")] * count)
+        store.roll()
+
+
+def seal_in(root: Path, number: int, *, with_numbers: bool = True) -> None:
+    """Seal a closed segment, as today or as before statements stated numbers."""
+    path = root / TRIAL / f"{number:06d}.closed"
+    sealed = seal_segment(
+        path.read_bytes(),
+        trial_id=TRIAL,
+        number=number,
+        rulebook_digest=digest_of(b"r"),
+        signer=ThrowawaySigner(),
+    )
+    envelope = sealed.envelope
+    if not with_numbers:
+        said = sealed.segment.model_dump(mode="json", exclude=_NUMBERS)
+        payload = base64.b64encode(json.dumps({"predicate": said}).encode()).decode()
+        envelope = json.dumps({"payload": payload}).encode()
+    path.with_suffix(".zst").write_bytes(sealed.compressed)
+    path.with_suffix(".dsse.json").write_bytes(envelope)
+    path.unlink()
+
+
+_NUMBERS = {"first_sequence", "last_sequence"}
+
+
+def next_number(root: Path) -> int:
+    """Return the number that the next frame gets after a restart."""
+    store = store_in(root)
+    store.append([received(b"")])
+    store.roll()
+    raw = max((root / TRIAL).glob("*.closed")).read_bytes()
+    return decode_frames(raw)[0][-1].sequence
+
+
+@pytest.mark.parametrize("with_numbers", [True, False], ids=["stated", "counted"])
+def test_numbers_go_on_after_the_last_segment_was_erased(
+    tmp_path: Path, with_numbers: bool
+) -> None:
+    """After a restart, from the statement; old ones state counts of frames only."""
+    close_segments(tmp_path, 2, 3)
+    for number in (1, 2):
+        seal_in(tmp_path, number, with_numbers=with_numbers)
+        (tmp_path / TRIAL / f"{number:06d}.zst").unlink()
+    store_in(tmp_path).recover()
+    assert next_number(tmp_path) == 6
+    assert (tmp_path / TRIAL / "000003.closed").exists()
+
+
+def test_a_damaged_sealed_file_does_not_stop_the_recorder(tmp_path: Path) -> None:
+    """Its statement says how far the numbers went."""
+    close_segments(tmp_path, 3)
+    seal_in(tmp_path, 1)
+    (tmp_path / TRIAL / "000001.zst").write_bytes(b"damaged")
+    assert next_number(tmp_path) == 4
+
+
+def test_a_damaged_frame_in_a_closed_segment_hides_no_number(tmp_path: Path) -> None:
+    """The last frame tells; restored from a copy, the segment fits without a hole."""
+    close_segments(tmp_path, 2, 4)
+    path = tmp_path / TRIAL / "000002.closed"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 4 + 10] ^= 1
+    path.write_bytes(raw)
+    assert next_number(tmp_path) == 7
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3])
+def test_a_number_that_may_have_been_given_is_not_given_again(
+    tmp_path: Path, keep: int
+) -> None:
+    """With nothing left to read after some frames, the numbers leave a hole."""
+    close_segments(tmp_path, 2, 4)
+    path = tmp_path / TRIAL / "000002.closed"
+    raw = path.read_bytes()
+    whole = len(raw) // 4 * keep
+    path.write_bytes(raw[:whole] + b"\xff" * (len(raw) - whole))
+    assert next_number(tmp_path) > 6
+
+
+def test_a_request_that_looks_like_a_frame_cannot_make_numbers_jump(
+    tmp_path: Path,
+) -> None:
+    """What a producer sends is bounded by the room it takes."""
+    fake = encode_frame(
+        b"", signal="traces", producer="x", sequence=1 << 60, received_at=AT
+    )
+    store = store_in(tmp_path)
+    store.append([received(b""), received(fake), received(b"")])
+    store.roll()
+    path = tmp_path / TRIAL / "000001.closed"
+    raw = bytearray(path.read_bytes())
+    end = raw.index(fake) + len(fake)
+    raw[100] ^= 1
+    path.write_bytes(raw[:end])
+    assert 3 < next_number(tmp_path) < 10
+
+
+def test_numbers_are_not_guessed_where_nothing_is_left(tmp_path: Path) -> None:
+    """Without bytes and with a broken statement recording waits for a person."""
+    close_segments(tmp_path, 2)
+    seal_in(tmp_path, 1)
+    (tmp_path / TRIAL / "000001.zst").unlink()
+    (tmp_path / TRIAL / "000001.dsse.json").write_text("{}")
+    with pytest.raises(RecorderError, match=r"000001\.dsse\.json is not the statement"):
+        store_in(tmp_path).append([received(b"")])
