@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
 from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
+from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
 
 KubernetesObject = dict[str, Any]
 """A Kubernetes object as plain data, exactly as it would stand in YAML."""
@@ -333,6 +334,27 @@ class Objects(Protocol):
 
     def names(self, prefix: str = "") -> Iterable[str]:
         """Return the names that start with `prefix`, sorted."""
+        ...
+
+
+class Spans(Protocol):
+    """Answers questions about the recorded spans of a trial.
+
+    Raises `EvidenceError` for a question that cannot be asked or evidence that cannot
+    be read, `RecorderError` for a disk that fails. An engine answers from files derived
+    from sealed segments; those are made, or made again, where they are missing.
+    """
+
+    def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
+        """Return the spans for which everything asked holds, by start."""
+        ...
+
+    def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
+        """Return every recorded span of one trace."""
+        ...
+
+    def sql(self, trial_id: str, statement: str, *, limit: int = 1000) -> SqlAnswer:
+        """Run one reading statement over the view `spans` of the trial."""
         ...
 
 

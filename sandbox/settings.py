@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     """URL of a time-stamping authority (RFC 3161) for checkpoints; empty asks none."""
     tsa_chain: Path | None = None
     """PEM file of the certificates above the authority's own; kept with each token."""
+    query_memory_mib: int = Field(1024, ge=64)
+    """Memory one engine may use for a question about spans, in MiB."""
+    query_threads: int = Field(0, ge=0)
+    """Threads one engine may use for it; 0 is one for each core."""
     log_level: str = "INFO"
 
     @property
@@ -76,3 +80,8 @@ class Settings(BaseSettings):
     def evidence_dir(self) -> Path:
         """Segments of every trial lie here, one folder each."""
         return self.home / "evidence"
+
+    @property
+    def derived_dir(self) -> Path:
+        """Files derived from evidence lie here; removing them loses nothing."""
+        return self.home / "derived"

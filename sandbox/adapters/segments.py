@@ -153,9 +153,9 @@ class LocalSegments:
         folder = self._folder(trial_id)
         try:
             compressed = (folder / file_name(number, "zst")).read_bytes()
-            return compressed, (folder / file_name(number, "dsse.json")).read_bytes()
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
+        return compressed, self.read_statement(trial_id, number)
 
     def read_statement(self, trial_id: str, number: int) -> bytes:
         """Return the DSSE envelope of a sealed or erased segment.
@@ -163,10 +163,9 @@ class LocalSegments:
         Raises:
             RecorderError: The segment is not sealed, or cannot be read.
         """
+        path = self._folder(trial_id) / file_name(number, "dsse.json")
         try:
-            return (
-                self._folder(trial_id) / file_name(number, "dsse.json")
-            ).read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
 

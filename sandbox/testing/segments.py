@@ -98,6 +98,12 @@ class FakeSegments:
             )
         self._erased.add((trial_id, number))
 
+    def tamper(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Put other bytes in the place of a sealed segment, as nobody should."""
+        self._sealed[trial_id, number] = (compressed, envelope)
+
 
 def _decompress(compressed: bytes) -> bytes | None:
     try:

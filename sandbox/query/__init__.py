@@ -1,0 +1,56 @@
+"""What was recorded, asked as questions: from frames to columns, from rows to answers.
+
+| module | what it does |
+|---|---|
+| `columns` | the columns of a derived file; where an attribute stands |
+| `values` | attribute values into typed maps, and back into JSON values |
+| `opening` | a sealed segment, checked against its signed statement |
+| `derive` | the frames of a segment as a table of spans |
+| `arrange` | how spans lie in a file so that questions are fast |
+| `origin` | what a derived file says of itself; when two have the same content |
+| `generations` | which segments share a derived file |
+| `conditions` | a question as a condition in SQL |
+| `rows` | a row as a record |
+
+A derived file can always be made again; deleting it loses nothing. Files, engines and
+processes are the business of `sandbox.adapters.spans_*`.
+"""
+
+from sandbox.query.arrange import Arranged, arrange, promoted
+from sandbox.query.columns import Place, core_schema
+from sandbox.query.conditions import Dialect, condition
+from sandbox.query.derive import derive, verdicts_of
+from sandbox.query.generations import Range, wanted_files
+from sandbox.query.opening import open_segment, read_segment_statement
+from sandbox.query.origin import (
+    Origin,
+    Source,
+    origin_of,
+    read_origin,
+    same_content,
+    with_origin,
+)
+from sandbox.query.rows import recorded_span
+
+__all__ = [
+    "Arranged",
+    "Dialect",
+    "Origin",
+    "Place",
+    "Range",
+    "Source",
+    "arrange",
+    "condition",
+    "core_schema",
+    "derive",
+    "open_segment",
+    "origin_of",
+    "promoted",
+    "read_origin",
+    "read_segment_statement",
+    "recorded_span",
+    "same_content",
+    "verdicts_of",
+    "wanted_files",
+    "with_origin",
+]
