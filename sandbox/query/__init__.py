@@ -6,6 +6,7 @@
 | `values` | attribute values into typed maps, and back into JSON values |
 | `opening` | a sealed segment, checked against its signed statement |
 | `derive` | the frames of a segment as a table of spans |
+| `maps` | attributes out of their maps into columns of their own, and back |
 | `arrange` | how spans lie in a file so that questions are fast |
 | `origin` | what a derived file says of itself; when two have the same content |
 | `generations` | which segments share a derived file |
@@ -21,6 +22,7 @@ from sandbox.query.columns import Place, core_schema
 from sandbox.query.conditions import Dialect, condition
 from sandbox.query.derive import derive, verdicts_of
 from sandbox.query.generations import Range, wanted_files
+from sandbox.query.maps import put_back, set_apart
 from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
     Origin,
@@ -46,10 +48,12 @@ __all__ = [
     "open_segment",
     "origin_of",
     "promoted",
+    "put_back",
     "read_origin",
     "read_segment_statement",
     "recorded_span",
     "same_content",
+    "set_apart",
     "verdicts_of",
     "wanted_files",
     "with_origin",
