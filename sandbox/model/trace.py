@@ -73,7 +73,8 @@ class AttributeTest(Record):
 
     key: str
     value: str | int | float | bool | None = None
-    """Equal in type and value; None asks only that it is there."""
+    """Equal in type and value, NaN to nothing; None asks only that it is there. Lists,
+    maps and bytes are found only by being there."""
 
 
 class SpanQuestion(Record):
@@ -114,6 +115,8 @@ class SpanAnswer(Record):
     more: bool
     """Whether there are more than the limit."""
     evidence: tuple[SegmentDigest, ...]
+    unsealed: int = 0
+    """Segments of the trial that are not sealed yet, and were not searched."""
     engine: str
     """Name and version of what answered, such as `duckdb 2.0.0`."""
 
@@ -128,4 +131,6 @@ class SqlAnswer(Record):
     rows: tuple[tuple[JsonValue, ...], ...]
     more: bool
     evidence: tuple[SegmentDigest, ...]
+    unsealed: int = 0
+    """Segments of the trial that are not sealed yet, and were not searched."""
     engine: str

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import median_low
 from typing import Literal, NamedTuple
 
@@ -103,9 +103,8 @@ def waterfall(spans: Iterable[RecordedSpan]) -> Waterfall:
 
 def start_of(scale: Stretch) -> datetime:
     """Return when a scale begins, in UTC, to the microsecond."""
-    seconds, nanos = divmod(scale.start_ns, 1_000_000_000)
-    at = datetime.fromtimestamp(min(seconds, 253_402_300_799), tz=UTC)
-    return at.replace(microsecond=nanos // 1000)
+    # 64 bits of nanoseconds end in the year 2554, which a datetime can hold.
+    return _EPOCH + timedelta(microseconds=scale.start_ns // 1000)
 
 
 def _nodes(spans: Iterable[RecordedSpan]) -> dict[str, _Node]:

@@ -7,7 +7,16 @@ of the same kind: one trace as a waterfall, with what each rule says of each spa
 """
 
 from sandbox.report.html import render_report
+from sandbox.report.reading import Readings, RuleReading, read_rules
 from sandbox.report.story import TrialStory
 from sandbox.report.trace import TraceStory, render_trace
 
-__all__ = ["TraceStory", "TrialStory", "render_report", "render_trace"]
+__all__ = [
+    "Readings",
+    "RuleReading",
+    "TraceStory",
+    "TrialStory",
+    "read_rules",
+    "render_report",
+    "render_trace",
+]

@@ -22,6 +22,7 @@ from sandbox.model.trace import RecordedSpan, SegmentDigest, SpanAnswer
 from sandbox.query.waterfall import Waterfall, WaterfallRow, start_of, waterfall
 from sandbox.query.wording import MARKS, duration_words, oddities, place_words
 from sandbox.report.html import TEMPLATES
+from sandbox.report.reading import Readings, RuleReading
 
 _WORDS: Mapping[RuleResult, str] = {
     "satisfied": "satisfied",
@@ -32,25 +33,14 @@ _ORDER: tuple[RuleResult, ...] = ("violated", "not_evaluable", "satisfied")
 _TICKS = 4
 
 
-class RuleReading(NamedTuple):
-    """What a rule says in words, and what it read of one span."""
-
-    text: str = ""
-    """The words of the rule, with the values in force on the span's day."""
-    values: Mapping[str, JsonValue] = {}
-    """What it read, for example `span.duration_s` and `params.max_offer_s`."""
-
-
 class TraceStory(NamedTuple):
     """One trace, and what is needed to understand and to prove it."""
 
     trace_id: str
     answer: SpanAnswer
     """Every recorded span of it."""
-    unsealed: int
-    """Segments that were not searched, because they are not sealed yet."""
-    readings: Mapping[tuple[str, str], RuleReading]
-    """(place, rule) → what the rule read there; may be empty."""
+    readings: Readings
+    """May be empty; then nothing is said of what the rules read."""
     written_at: datetime
 
 

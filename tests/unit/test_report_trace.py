@@ -9,8 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from sandbox.model.trace import RecordedSpan, SegmentDigest, SpanAnswer, SpanEvent
-from sandbox.report import TraceStory, render_trace
-from sandbox.report.trace import RuleReading
+from sandbox.report import RuleReading, TraceStory, render_trace
 from sandbox.testing.traces import TRACE, odd_trace, recorded_span, verdict
 
 ATTACK = "<script>alert('x')</script>\"'onload=x"
@@ -52,13 +51,12 @@ def story(spans: list[RecordedSpan], *, unsealed: int = 0) -> TraceStory:
         spans=tuple(spans),
         more=False,
         evidence=EVIDENCE,
+        unsealed=unsealed,
         engine="engine 1.0",
     )
     reading = RuleReading("An offer within 10 s.", {"span.duration_s": 12.5})
     readings = {("1/0/1", "dispatch/offer-time"): reading}
-    return TraceStory(
-        TRACE, answer, unsealed, readings, datetime(2026, 1, 2, tzinfo=UTC)
-    )
+    return TraceStory(TRACE, answer, readings, datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @pytest.fixture(name="page", scope="module")

@@ -1,4 +1,4 @@
-"""`sandbox evidence`: the log, bundles, and whether they verify."""
+"""`sandbox evidence`: the log, what was recorded, bundles, and whether they verify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
+from workflows.cli.questions import search, sql, trace
 from workflows.cli.setup import Home, read_settings
 from workflows.cli.witness import cosigned, witness, witness_key
 from workflows.worker import open_ledger
@@ -72,6 +73,9 @@ def bundle(
     typer.echo(Bundles(settings.home / "bundles").write(ledger, trial))
 
 
+app.command("search")(search)
+app.command("trace")(trace)
+app.command("sql")(sql)
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)

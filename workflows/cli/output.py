@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 stderr = Console(stderr=True, highlight=False)
@@ -79,14 +79,21 @@ def emit_one(result: Mapping[str, Any], form: Format, *, name: str) -> None:
         _print_table([{"field": key, "value": value} for key, value in result.items()])
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows to standard output as a table; words where there are none."""
     if not rows:
         say("nothing to show")
         return
-    table = Table(*rows[0], box=None, pad_edge=False)
+    names = (Text(visible(name)) for name in columns)
+    table = Table(*(Column(name) for name in names), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(visible(_cell(value))) for value in row.values()))
+        table.add_row(*(Text(visible(_cell(value))) for value in row))
     Console(highlight=False).print(table)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = list(rows[0]) if rows else []
+    print_table(names, [list(row.values()) for row in rows])
 
 
 def _cell(value: Any) -> str:
