@@ -20,7 +20,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -32,9 +34,9 @@ from opentelemetry.proto.common.v1.common_pb2 import (
     KeyValue,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from sandbox.recorder.frame import Frame
+from sandbox.query.selection import Chosen, ReadChosen
 from sandbox.recorder.request import parse_as
 from sandbox.recorder.spans import attributes_of
 
@@ -54,34 +56,71 @@ class JaegerSpan(NamedTuple):
     """As in Jaeger's model, without `processID`."""
 
 
-def jaeger_spans(
-    frame: Frame, *, segment: int, numbers: frozenset[int] | None = None
-) -> Iterator[JaegerSpan]:
-    """Yield the spans of a frame.
+def jaeger_file(read: ReadChosen) -> Iterator[str]:
+    """Yield the text of a file, piece by piece.
+
+    What was chosen is read twice, so that a trace is written as soon as its last
+    segment was read: held in memory are one segment and the traces that go on after it.
 
     Args:
-        frame: What was recorded; other signals than traces have no spans.
-        segment: Number of the segment the frame lies in.
-        numbers: The spans to take, counted from 0 in the frame; None takes all.
+        read: Reads the spans that are meant.
+
+    Raises:
+        EvidenceError: A frame is not a request of its signal.
+    """
+    last: dict[str, int] = {}
+    for chosen in read():
+        last.update(dict.fromkeys(_trace_ids(chosen), chosen.segment))
+    held: dict[str, list[JaegerSpan]] = defaultdict(list)
+    separator = '{"data": [\n'
+    for segment, group in groupby(read(), key=lambda chosen: chosen.segment):
+        for chosen in group:
+            for item in jaeger_spans(chosen):
+                held[item.trace_id].append(item)
+        for trace_id in [key for key in held if last[key] <= segment]:
+            trace = jaeger_trace(trace_id, held.pop(trace_id))
+            yield separator + json.dumps(trace, ensure_ascii=False, allow_nan=False)
+            separator = ",\n"
+    yield '{"data": []}\n' if separator.startswith("{") else "\n]}\n"
+
+
+def _trace_ids(chosen: Chosen) -> Iterator[str]:
+    for _, _, (_, span) in _spans(chosen):
+        yield span.trace_id.hex()
+
+
+def jaeger_spans(chosen: Chosen) -> Iterator[JaegerSpan]:
+    """Yield the spans that are meant of one frame.
+
+    Args:
+        chosen: The frame; one of another signal than traces has no spans.
 
     Raises:
         EvidenceError: The frame's payload is not a request of its signal.
     """
-    if frame.signal != "traces":
+    producer = _tag("sandbox.producer", chosen.frame.producer)
+    where = f"{chosen.segment}/{chosen.frame.index}"
+    for batch, scope, (number, span) in _spans(chosen):
+        tags = [_tag("sandbox.place", f"{where}/{number}"), producer]
+        yield JaegerSpan(
+            trace_id=span.trace_id.hex(),
+            process=_process(batch.resource),
+            span=_span(span, scope.scope, tags),
+        )
+
+
+def _spans(
+    chosen: Chosen,
+) -> Iterator[tuple[ResourceSpans, ScopeSpans, tuple[int, Span]]]:
+    if chosen.frame.signal != "traces":
         return
-    request = parse_as(ExportTraceServiceRequest, frame.payload)
+    request = parse_as(ExportTraceServiceRequest, chosen.frame.payload)
     number = 0
     for batch in request.resource_spans:
-        process = _process(batch.resource)
         for scope in batch.scope_spans:
             for span in scope.spans:
-                if numbers is None or number in numbers:
-                    tags = [
-                        _tag("sandbox.place", f"{segment}/{frame.index}/{number}"),
-                        _tag("sandbox.producer", frame.producer),
-                    ]
-                    found = _span(span, scope.scope, tags)
-                    yield JaegerSpan(span.trace_id.hex(), process, found)
+                if chosen.numbers is None or number in chosen.numbers:
+                    yield batch, scope, (number, span)
                 number += 1
 
 

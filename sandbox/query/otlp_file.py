@@ -29,6 +29,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from sandbox.errors import EvidenceError
 from sandbox.model.segment import Signal
+from sandbox.query.selection import Chosen
 from sandbox.recorder.frame import Frame
 from sandbox.recorder.otlp_json import from_json
 from sandbox.recorder.request import (
@@ -81,6 +82,18 @@ def as_sent(frame: Frame) -> bytes:
     if claims_origin(frame.signal, frame.payload):
         return frame.payload[:-_ORIGIN_BYTES]
     return frame.payload
+
+
+def payload_of(chosen: Chosen) -> bytes:
+    """Return a request as its sender would send it, with the spans that are meant.
+
+    Raises:
+        EvidenceError: The frame's payload is not a request of its signal.
+    """
+    payload = as_sent(chosen.frame)
+    if chosen.numbers is None:
+        return payload
+    return only_spans(payload, chosen.numbers)
 
 
 def only_spans(payload: bytes, numbers: frozenset[int]) -> bytes:
@@ -190,7 +203,7 @@ def _read_line(number: int, line: bytes) -> FileRequest:
     signal = _signal_of(line)
     payload = from_json(signal, line).payload
     check_request(signal, payload)
-    return FileRequest(number, signal, line, _spans(signal, payload))
+    return FileRequest(number, signal, line, count_spans(signal, payload))
 
 
 def _signal_of(line: bytes) -> Signal:
@@ -237,7 +250,7 @@ def read_delimited(
         except EvidenceError as error:
             yield BadRequest(number, error.diagnosis)
         else:
-            yield FileRequest(number, signal, payload, _spans(signal, payload))
+            yield FileRequest(number, signal, payload, count_spans(signal, payload))
 
 
 def _read_payload(file: BinaryIO, head: bytes) -> bytes:
@@ -262,7 +275,8 @@ def _too_long() -> str:
     return f"it has more than {LONGEST_REQUEST} bytes; write smaller requests"
 
 
-def _spans(signal: Signal, payload: bytes) -> int:
+def count_spans(signal: Signal, payload: bytes) -> int:
+    """Return how many spans a request holds; none unless it carries traces."""
     if signal != "traces":
         return 0
     request = parse_as(ExportTraceServiceRequest, payload)

@@ -13,7 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sandbox.query.jaeger import jaeger_spans, jaeger_trace
+from sandbox.query.jaeger import jaeger_file, jaeger_spans, jaeger_trace
+from sandbox.query.selection import Chosen
 from sandbox.recorder import Frame
 
 TRACE = bytes.fromhex("5b8efff798038103d269b633813fc60c")
@@ -155,7 +156,7 @@ def _trace() -> dict[str, Any]:
     payload = request().SerializeToString()
     at = datetime(2026, 1, 1, tzinfo=UTC)
     frame = Frame(4, 0, "traces", "hotrod", at, payload, 1)
-    found = jaeger_trace(TRACE.hex(), jaeger_spans(frame, segment=2))
+    found = jaeger_trace(TRACE.hex(), jaeger_spans(Chosen(2, frame, None)))
     read: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))
     return read
 
@@ -259,9 +260,9 @@ def test_some_spans_and_other_signals() -> None:
     """Only the spans asked for; a frame of logs has none."""
     payload = request().SerializeToString()
     frame = Frame(0, 0, "traces", "p", datetime(2026, 1, 1, tzinfo=UTC), payload, 1)
-    found = list(jaeger_spans(frame, segment=1, numbers=frozenset({2})))
+    found = list(jaeger_spans(Chosen(1, frame, frozenset({2}))))
     assert [item.span["operationName"] for item in found] == ["find"]
-    assert list(jaeger_spans(frame._replace(signal="logs"), segment=1)) == []
+    assert list(jaeger_spans(Chosen(1, frame._replace(signal="logs"), None))) == []
 
 
 def test_a_service_without_a_name() -> None:
@@ -270,5 +271,27 @@ def test_a_service_without_a_name() -> None:
     found.resource_spans.add().scope_spans.add().spans.add(trace_id=TRACE)
     payload = found.SerializeToString()
     frame = Frame(0, 0, "traces", "p", datetime(2026, 1, 1, tzinfo=UTC), payload, 1)
-    (item,) = jaeger_spans(frame, segment=1)
+    (item,) = jaeger_spans(Chosen(1, frame, None))
     assert item.process["serviceName"] == "unknown_service"
+
+
+def test_a_file_holds_whole_traces() -> None:
+    """A trace that goes on in a later segment is written once, after its last span."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def chosen(segment: int, *traces: bytes) -> Chosen:
+        found = ExportTraceServiceRequest()
+        scope = found.resource_spans.add().scope_spans.add()
+        for trace in traces:
+            scope.spans.add(trace_id=trace * 16, span_id=bytes([segment]) * 8)
+        payload = found.SerializeToString()
+        return Chosen(segment, Frame(0, 0, "traces", "p", at, payload, 1), None)
+
+    run = [chosen(1, b"a", b"b"), chosen(1, b"b"), chosen(2, b"c"), chosen(3, b"a")]
+    pieces = list(jaeger_file(lambda: iter(run)))
+    read = json.loads("".join(pieces))
+    assert [trace["traceID"][:2] for trace in read["data"]] == ["62", "63", "61"]
+    assert [len(trace["spans"]) for trace in read["data"]] == [2, 1, 2]
+    for trace in read["data"]:
+        check_trace(trace)
+    assert json.loads("".join(jaeger_file(lambda: iter([])))) == {"data": []}

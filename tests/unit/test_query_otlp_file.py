@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
@@ -128,6 +128,7 @@ def read(*lines: bytes) -> list[FileRequest | BadRequest]:
     return list(read_json_lines(io.BytesIO(b"".join(lines))))
 
 
+@settings(deadline=None)
 @given(REQUESTS)
 def test_json_loses_nothing(request: ExportTraceServiceRequest) -> None:
     """A request becomes one line, and the line the same request, byte for byte."""
@@ -141,6 +142,7 @@ def test_json_loses_nothing(request: ExportTraceServiceRequest) -> None:
     assert (found.signal, found.spans) == ("traces", len(spans))
 
 
+@settings(deadline=None)
 @given(st.lists(REQUESTS, max_size=3))
 def test_protobuf_is_kept_as_it_is(requests: list[ExportTraceServiceRequest]) -> None:
     """Length-delimited requests come back as the same bytes, in order."""
@@ -336,6 +338,7 @@ def any_json() -> st.SearchStrategy[Any]:
     )
 
 
+@settings(deadline=None)
 @given(any_json())
 def test_anything_is_read_or_named(data: Any) -> None:
     """Whatever stands in a line, it is a request or a bad line, never a crash."""

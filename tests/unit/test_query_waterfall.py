@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.model.trace import RecordedSpan
@@ -128,6 +128,7 @@ ANY_SPAN = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ANY_SPAN, max_size=12))
 def test_every_delivery_has_one_row(spans: list[RecordedSpan]) -> None:
     """Whatever the parents and times, nothing is lost, and every bar fits the page."""
