@@ -10,6 +10,7 @@ Rooms in flow order; a later room may import an earlier one, never the reverse:
 | `recorder` | What happened, byte for byte? |
 | `monitor` | Does something happening now breach a guardrail? |
 | `evidence` | What can be proven afterwards, by someone who does not trust us? |
+| `query` | Which spans were recorded, of all, that are like this? |
 | `findings` | What does the evidence say about the goals, and how surely? |
 | `revision` | How should the rule change, and what would that have done? |
 | `report` | What does a person see of the whole trial? |

@@ -137,6 +137,10 @@ class Segments(Protocol):
         """Return (compressed file, DSSE envelope) of a sealed segment."""
         ...
 
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed segment, without its contents."""
+        ...
+
 
 class Producer(NamedTuple):
     """Whom a recorder token names."""

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     """Access key of the store; empty looks where every S3 client does (`AWS_…`)."""
     s3_secret_key: SecretStr = SecretStr("")
     """Secret key that belongs to the access key; never shown."""
+    query_memory_mib: int = Field(1024, ge=64)
+    """Memory one engine may use for a question about spans, in MiB."""
+    query_threads: int = Field(0, ge=0)
+    """Threads one engine may use for it; 0 is one for each core."""
     log_level: str = "INFO"
 
     @property
@@ -72,3 +76,8 @@ class Settings(BaseSettings):
     def evidence_dir(self) -> Path:
         """Segments of every trial lie here, one folder each."""
         return self.home / "evidence"
+
+    @property
+    def derived_dir(self) -> Path:
+        """Files derived from evidence lie here; removing them loses nothing."""
+        return self.home / "derived"

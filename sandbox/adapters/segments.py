@@ -143,7 +143,19 @@ class LocalSegments:
         folder = self._folder(trial_id)
         try:
             compressed = (folder / file_name(number, "zst")).read_bytes()
-            return compressed, (folder / file_name(number, "dsse.json")).read_bytes()
+        except OSError as error:
+            raise _unreadable(trial_id, number, error) from error
+        return compressed, self.read_envelope(trial_id, number)
+
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed segment, without its contents.
+
+        Raises:
+            RecorderError: There is none, or it cannot be read.
+        """
+        path = self._folder(trial_id) / file_name(number, "dsse.json")
+        try:
+            return path.read_bytes()
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
 

@@ -53,12 +53,19 @@ def spans_in(frame: Frame) -> list[Span]:
         EvidenceError: The frame's payload is not a traces request.
     """
     spans: list[Span] = []
-    for batch in _request(frame).resource_spans if frame.signal == "traces" else ():
+    for batch in traces_in(frame).resource_spans:
         resource = attributes_of(batch.resource.attributes)
-        service = resource.get("service.name", "")
-        name = service if isinstance(service, str) else ""
+        name = service_of(resource)
         for scope in batch.scope_spans:
-            spans.extend(_span(span, resource, name) for span in scope.spans)
+            spans.extend(
+                span_of(
+                    span,
+                    attributes=attributes_of(span.attributes),
+                    resource=resource,
+                    service=name,
+                )
+                for span in scope.spans
+            )
     return spans
 
 
@@ -68,23 +75,41 @@ def count_spans(frame: Frame) -> int:
     Raises:
         EvidenceError: The frame's payload is not a traces request.
     """
-    if frame.signal != "traces":
-        return 0
     return sum(
         len(scope.spans)
-        for batch in _request(frame).resource_spans
+        for batch in traces_in(frame).resource_spans
         for scope in batch.scope_spans
     )
 
 
-def _request(frame: Frame) -> ExportTraceServiceRequest:
+def traces_in(frame: Frame) -> ExportTraceServiceRequest:
+    """Return the request of a frame; an empty one where it is of another signal.
+
+    Raises:
+        EvidenceError: The frame's payload is not a traces request.
+    """
+    if frame.signal != "traces":
+        return ExportTraceServiceRequest()
     try:
         return parse_as(ExportTraceServiceRequest, frame.payload)
     except EvidenceError as error:
         raise EvidenceError(f"frame {frame.index}: {error.diagnosis}") from error
 
 
-def _span(span: OtlpSpan, resource: dict[str, JsonValue], service: str) -> Span:
+def service_of(resource: Mapping[str, JsonValue]) -> str:
+    """Return the service a resource names; empty where it names none in text."""
+    service = resource.get("service.name", "")
+    return service if isinstance(service, str) else ""
+
+
+def span_of(
+    span: OtlpSpan,
+    *,
+    attributes: dict[str, JsonValue],
+    resource: dict[str, JsonValue],
+    service: str,
+) -> Span:
+    """Return a span as rules see it, with attributes that were read before."""
     # Built without validation: every value comes typed out of the protobuf reader.
     return Span.model_construct(
         trace_id=span.trace_id.hex(),
@@ -96,24 +121,25 @@ def _span(span: OtlpSpan, resource: dict[str, JsonValue], service: str) -> Span:
         start_unix_nano=span.start_time_unix_nano,
         end_unix_nano=span.end_time_unix_nano,
         status=_STATUS.get(span.status.code, "unset"),
-        attributes=attributes_of(span.attributes),
+        attributes=attributes,
         resource=resource,
     )
 
 
 def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, JsonValue]:
     """Return attributes as JSON values by key."""
-    return {item.key: _value(item.value) for item in attributes}
+    return {item.key: json_value(item.value) for item in attributes}
 
 
-def _value(value: AnyValue) -> JsonValue:
+def json_value(value: AnyValue) -> JsonValue:
+    """Return one attribute value as a JSON value."""
     case = value.WhichOneof("value")
     if case in _PLAIN:
         return getattr(value, case)  # type: ignore[no-any-return]
     if case == "double_value":
-        return _number(value.double_value)
+        return json_number(value.double_value)
     if case == "array_value":
-        return [_value(item) for item in value.array_value.values]
+        return [json_value(item) for item in value.array_value.values]
     if case == "kvlist_value":
         return attributes_of(value.kvlist_value.values)
     if case == "bytes_value":
@@ -121,7 +147,8 @@ def _value(value: AnyValue) -> JsonValue:
     return None
 
 
-def _number(number: float) -> JsonValue:
+def json_number(number: float) -> JsonValue:
+    """Return a number, or the name of one that JSON cannot write."""
     if math.isfinite(number):
         return number
     if math.isnan(number):

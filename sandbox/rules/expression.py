@@ -24,7 +24,7 @@ from pydantic import JsonValue
 
 from sandbox.errors import RuleError
 from sandbox.model.observation import Span
-from sandbox.model.record import Interval
+from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import Rule, Rulebook, RuleResult, TemporaryRule, Waiver
 from sandbox.rules.cel import Expression, Facts, Truth
 from sandbox.rules.mentions import Path, dotted
@@ -76,12 +76,31 @@ class CompiledRules:
     """
 
     def __init__(
-        self, rules: tuple[_Judged, ...], *, version: int, in_force: Interval | None
+        self, rules: tuple[_Judged, ...], *, version: int, overlay: TemporaryRule | None
     ) -> None:
         self._rules = rules
         self._version = version
-        self._from, self._until = _nanoseconds(in_force)
+        self._overlay = overlay
+        self._from, self._until = _nanoseconds(overlay.in_force if overlay else None)
         self._values: dict[date, list[dict[str, float]]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rules, in rulebook order."""
+        return tuple(item.rule.rule for item in self._rules)
+
+    @property
+    def mentions(self) -> tuple[Path, ...]:
+        """Every field that any rule or exception reads, each once."""
+        paths = (path for item in self._rules for path in item.mentions)
+        return tuple(dict.fromkeys(paths))
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that can change what is said of a span."""
+        rules = [item.rule.model_dump(mode="json") for item in self._rules]
+        overlay = self._overlay.model_dump(mode="json") if self._overlay else None
+        return digest_of([self._version, rules, overlay])
 
     def judge(self, span: Span, *, at: date) -> list[RuleOutcome]:
         """Return what every rule that applies says of a span, in rulebook order.
@@ -183,7 +202,7 @@ def compile_rules(
     return CompiledRules(
         tuple(_judged(rule, overlays.get(rule.rule)) for rule in rulebook.rules),
         version=rulebook.version,
-        in_force=temporary_rule.in_force if temporary_rule else None,
+        overlay=temporary_rule,
     )
 
 

@@ -79,6 +79,16 @@ class FakeSegments:
             )
         return sealed
 
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
+        """Return the DSSE envelope of a sealed segment, without its contents."""
+        return self.read_sealed(trial_id, number)[1]
+
+    def tamper(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Put other bytes in the place of a sealed segment, as nobody should."""
+        self._sealed[trial_id, number] = (compressed, envelope)
+
 
 def _decompress(compressed: bytes) -> bytes | None:
     try:

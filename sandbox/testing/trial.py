@@ -75,15 +75,21 @@ class RecordedTrial:
             span = request.resource_spans.add().scope_spans.add().spans.add(name=name)
             for key, value in (attributes or {}).items():
                 span.attributes.add(key=key).value.string_value = value
-            frame = encode_frame(
-                request.SerializeToString(),
-                signal="traces",
-                producer="system",
-                sequence=self._spans + 1,
-                received_at=self.now,
-            )
-            self._spans += 1
-            self._receive(self.trial_id, frame)
+            self.send(request)
+
+    def send(
+        self, request: ExportTraceServiceRequest, producer: str = "system"
+    ) -> None:
+        """Receive one request as it is."""
+        frame = encode_frame(
+            request.SerializeToString(),
+            signal="traces",
+            producer=producer,
+            sequence=self._spans + 1,
+            received_at=self.now,
+        )
+        self._spans += 1
+        self._receive(self.trial_id, frame)
 
     def seal(self) -> None:
         """Close the open segment, seal it, and record that."""

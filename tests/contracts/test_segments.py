@@ -157,6 +157,8 @@ def test_a_trial_without_telemetry_has_no_segments(subject: Subject) -> None:
         subject.segments.read(TRIAL, 1)
     with pytest.raises(RecorderError):
         subject.segments.read_sealed(TRIAL, 1)
+    with pytest.raises(RecorderError):
+        subject.segments.read_envelope(TRIAL, 1)
 
 
 def test_an_open_segment_can_be_read_while_it_grows(subject: Subject) -> None:
@@ -194,6 +196,7 @@ def test_a_sealed_segment_reads_like_the_raw_one(subject: Subject) -> None:
     assert subject.segments.read(TRIAL, 1, offset=10) == raw[10:]
     held = subject.segments.read_sealed(TRIAL, 1)
     assert held == (sealed.compressed, sealed.envelope)
+    assert subject.segments.read_envelope(TRIAL, 1) == sealed.envelope
 
 
 def test_sealing_is_idempotent_and_final(subject: Subject) -> None:

@@ -25,6 +25,7 @@ ROOMS = (
     "environment",
     "recorder",
     "monitor",
+    "query",
     "findings",
     "revision",
     "report",

@@ -1,0 +1,246 @@
+"""Questions about spans, answered by DuckDB from derived files.
+
+Rules of this module:
+
+* A question is answered in two steps: which spans, from the few columns that are asked
+  about; then those spans whole. So the width of a span costs nothing for the others.
+* Files that cannot hold an answer, by what they say of themselves, are not opened.
+* A file that another process has replaced in between is looked up again, once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+import duckdb
+
+from sandbox.adapters.spans_duckdb_sql import run_statement
+from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.errors import EvidenceError
+from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
+from sandbox.ports import Segments
+from sandbox.query import condition, recorded_span
+from sandbox.query.columns import ORDER
+from sandbox.query.rows import COLUMNS
+from sandbox.rules import CompiledRules
+from sandbox.settings import Settings
+
+T = TypeVar("T")
+ENGINE = f"duckdb {duckdb.__version__}"
+_ORDER = ", ".join(ORDER)
+
+
+class DuckDialect:
+    """Writes conditions for DuckDB; values are bound, in order of appearance."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def name(self, column: str) -> str:
+        """Return a column's name, quoted."""
+        return quoted(column)
+
+    def value(self, value: str | int | float | bool | bytes) -> str:
+        """Return the place of a bound value."""
+        self.values.append(value)
+        return "?"
+
+    def has(self, column: str, key: str) -> str:
+        """Return whether a map has a key."""
+        return f"{column}[{self.value(key)}] IS NOT NULL"
+
+    def holds(self, column: str, key: str, value: Any) -> str:
+        """Return whether a map has a key with that value."""
+        return f"{column}[{self.value(key)}] = {self.value(value)}"
+
+
+class _Hit(NamedTuple):
+    """Where a span that was found lies."""
+
+    path: str
+    row: int
+    order: tuple[Any, ...]
+
+
+class DuckSpans:
+    """Answers questions with DuckDB; for use by several threads.
+
+    Args:
+        files: The derived files of every trial.
+        memory_mib: Memory one question may use.
+        threads: Threads one question may use; 0 is one for each core.
+    """
+
+    def __init__(
+        self, files: DerivedFiles, *, memory_mib: int = 1024, threads: int = 0
+    ) -> None:
+        self._files = files
+        self._config = engine_config(memory_mib, threads)
+        self._guard = threading.Lock()
+        self._engine: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        segments: Segments,
+        rules: Callable[[str], CompiledRules],
+        keys: Sequence[bytes],
+    ) -> Self:
+        """Return the engine of the installation with these settings.
+
+        Args:
+            settings: Where derived files lie, and what a question may use.
+            segments: Where sealed segments are read.
+            rules: Gives the rules of a trial, as they judge its spans.
+            keys: Raw public keys that may have signed statements of segments.
+        """
+        files = DerivedFiles(segments, rules, root=settings.derived_dir, keys=keys)
+        return cls(
+            files, memory_mib=settings.query_memory_mib, threads=settings.query_threads
+        )
+
+    def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
+        """Return the spans for which everything asked holds, by start."""
+        return self._answer(trial_id, question, question.limit)
+
+    def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
+        """Return every recorded span of one trace."""
+        return self._answer(trial_id, trace_question(trace_id), None)
+
+    def sql(self, trial_id: str, statement: str, *, limit: int = 1000) -> SqlAnswer:
+        """Run one reading statement over the view `spans` of the trial."""
+
+        def run(derived: Derived) -> SqlAnswer:
+            found = run_statement(
+                statement, derived=derived, limit=limit, config=self._config
+            )
+            return SqlAnswer(
+                trial_id=trial_id,
+                statement=statement,
+                columns=found.columns,
+                rows=found.rows,
+                more=found.more,
+                evidence=derived.evidence,
+                unsealed=derived.unsealed,
+                engine=ENGINE,
+            )
+
+        return self._with_files(trial_id, run)
+
+    def _answer(
+        self, trial_id: str, question: SpanQuestion, limit: int | None
+    ) -> SpanAnswer:
+        def run(derived: Derived) -> SpanAnswer:
+            hits = self._find(derived.files, question, limit)
+            rows = self._fetch(hits if limit is None else hits[:limit])
+            return SpanAnswer(
+                trial_id=trial_id,
+                spans=tuple(recorded_span(row) for row in rows),
+                more=limit is not None and len(hits) > limit,
+                evidence=derived.evidence,
+                unsealed=derived.unsealed,
+                engine=ENGINE,
+            )
+
+        return self._with_files(trial_id, run)
+
+    def _with_files(self, trial_id: str, run: Callable[[Derived], T]) -> T:
+        try:
+            try:
+                return run(self._files.current(trial_id))
+            except duckdb.IOException:
+                return run(self._files.current(trial_id))
+        except duckdb.Error as error:
+            raise EvidenceError(f"DuckDB cannot answer: {error}") from error
+
+    def _find(
+        self,
+        files: Iterable[DerivedFile],
+        question: SpanQuestion,
+        limit: int | None,
+    ) -> list[_Hit]:
+        groups: dict[tuple[str, tuple[Any, ...]], list[Path]] = defaultdict(list)
+        for file in files:
+            dialect = DuckDialect()
+            where = condition(question, origin=file.origin, dialect=dialect)
+            if file.origin.spans and where != "FALSE":
+                groups[where, tuple(dialect.values)].append(file.path)
+        if not groups:
+            return []
+        parts = [
+            f"SELECT filename, file_row_number, {_ORDER} "
+            f"FROM {parquet(paths)} WHERE {where}"
+            for (where, _), paths in groups.items()
+        ]
+        most = "" if limit is None else f" LIMIT {limit + 1}"
+        text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER}{most}"
+        values = [value for _, bound in groups for value in bound]
+        found = self._cursor().execute(text, values).fetchall()
+        return [_Hit(path, row, tuple(order)) for path, row, *order in found]
+
+    def _fetch(self, hits: Sequence[_Hit]) -> list[dict[str, Any]]:
+        by_file: dict[str, list[int]] = defaultdict(list)
+        for hit in hits:
+            by_file[hit.path].append(hit.row)
+        columns = ", ".join(COLUMNS)
+        found: list[dict[str, Any]] = []
+        for path, rows in by_file.items():
+            numbers = ", ".join(map(str, sorted(rows)))
+            text = (
+                f"SELECT {columns} FROM {parquet([Path(path)])} "
+                f"WHERE file_row_number IN ({numbers})"
+            )
+            cursor = self._cursor().execute(text)
+            found += [dict(zip(COLUMNS, row, strict=True)) for row in cursor.fetchall()]
+        return sorted(found, key=lambda row: tuple(row[name] for name in ORDER))
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._guard:
+            if self._engine is None:
+                self._engine = duckdb.connect(":memory:", config=self._config)
+                self._engine.execute("SET parquet_metadata_cache = true")
+            return self._engine.cursor()
+
+
+def trace_question(trace_id: str) -> SpanQuestion:
+    """Return the question for one trace.
+
+    Raises:
+        EvidenceError: It is not a trace id.
+    """
+    lawful = len(trace_id) == 32 and not set(trace_id) - set("0123456789abcdef")
+    if not lawful:
+        raise EvidenceError(
+            f"{trace_id!r} is not a trace id; give 32 lower-case hexadecimal digits"
+        )
+    return SpanQuestion(trace_id=trace_id)
+
+
+def engine_config(memory_mib: int, threads: int) -> dict[str, Any]:
+    """Return how DuckDB is opened: in memory, without anything from outside."""
+    config: dict[str, Any] = {
+        "memory_limit": f"{memory_mib}MiB",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "temp_directory": "",
+    }
+    if threads:
+        config["threads"] = threads
+    return config
+
+
+def parquet(paths: Iterable[Path]) -> str:
+    """Return the table function that reads derived files."""
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{names}], file_row_number = true, filename = true)"
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'

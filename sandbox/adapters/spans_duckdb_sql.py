@@ -1,0 +1,204 @@
+"""One reading statement of a reviewer, run by DuckDB over the view `spans`.
+
+Rules of this module:
+
+* A statement is read by DuckDB's own parser before it is run. It is refused unless it
+  is one SELECT that names no table but `spans` and its own common table expressions,
+  and no table function that could reach beyond them.
+* It then runs in an engine of its own that may open the derived files and nothing else,
+  whose settings are locked, and which keeps nothing on disk.
+* A statement has a limited time and memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import duckdb
+from pydantic import JsonValue
+
+from sandbox.adapters.spans_files import Derived
+from sandbox.errors import EvidenceError
+from sandbox.query.columns import core_schema
+
+TIME_LIMIT_S = 60.0
+"""A statement that takes longer is stopped."""
+_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
+_HEX = ("trace_id", "span_id", "parent_span_id")
+
+
+class Found(NamedTuple):
+    """Rows of a statement."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[JsonValue, ...], ...]
+    more: bool
+
+
+def run_statement(
+    statement: str, *, derived: Derived, limit: int, config: Mapping[str, Any]
+) -> Found:
+    """Run one reading statement.
+
+    Args:
+        statement: What a reviewer asks, in DuckDB's SQL.
+        derived: What it is asked of.
+        limit: The most rows to return.
+        config: How DuckDB is opened.
+
+    Raises:
+        EvidenceError: It is not such a statement, or cannot be run; says why.
+    """
+    with duckdb.connect(":memory:", config=dict(config)) as engine:
+        text = _allowed(statement, engine)
+        engine.execute(_view(derived))
+        _lock(engine, derived)
+        timer = threading.Timer(TIME_LIMIT_S, engine.interrupt)
+        timer.start()
+        try:
+            result = engine.execute(f"SELECT * FROM (\n{text}\n) LIMIT {limit + 1}")
+            columns = tuple(item[0] for item in result.description or ())
+            rows = result.fetchall()
+        except duckdb.Error as error:
+            raise EvidenceError(_explained(error)) from error
+        finally:
+            timer.cancel()
+    values = [tuple(as_json(value) for value in row) for row in rows[:limit]]
+    return Found(columns, tuple(values), len(rows) > limit)
+
+
+def as_json(value: Any) -> JsonValue:
+    """Return a value of a result as JSON can write it: bytes as hexadecimal digits,
+    times as ISO 8601, what JSON has no number for as text.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    assert isinstance(value, Decimal | timedelta | UUID), type(value)
+    return str(value)
+
+
+def _allowed(statement: str, engine: duckdb.DuckDBPyConnection) -> str:
+    try:
+        parsed = engine.extract_statements(statement)
+    except duckdb.Error as error:
+        raise EvidenceError(f"the statement cannot be read: {error}") from error
+    if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
+        raise EvidenceError(
+            "only one statement that reads (SELECT …) can be asked; nothing is "
+            "written, set, loaded or attached here"
+        )
+    text = str(parsed[0].query).strip().rstrip(";")
+    row = engine.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
+    tree = json.loads(row[0]) if row else {"error": True}
+    if tree["error"]:
+        raise EvidenceError(f"the statement is not a SELECT: {tree['error_message']}")
+    _check_tables(tree)
+    return text
+
+
+def _check_tables(tree: Any) -> None:
+    nodes = list(_nodes(tree))
+    own = {item["key"] for node in nodes for item in _tables_of(node)}
+    for node in nodes:
+        kind = node.get("type")
+        if kind == "TABLE_FUNCTION":
+            name = str(node["function"].get("function_name", "")).lower()
+            if name not in _TABLE_FUNCTIONS:
+                raise EvidenceError(
+                    f"`{name}(…)` may not be asked: a statement reads the view "
+                    "`spans` and nothing else"
+                )
+        elif kind == "BASE_TABLE":
+            named = node.get("table_name", "")
+            elsewhere = node.get("schema_name") or node.get("catalog_name")
+            if elsewhere or (named.lower() != "spans" and named not in own):
+                raise EvidenceError(
+                    f"there is no table `{named}`: a statement reads the view `spans` "
+                    "and nothing else"
+                )
+
+
+def _tables_of(node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = node.get("cte_map")
+    return list(found.get("map", ())) if isinstance(found, Mapping) else []
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _view(derived: Derived) -> str:
+    files = [file for file in derived.files if file.origin.spans]
+    if not files:
+        return f"CREATE TEMP VIEW spans AS {_nothing()}"
+    origin = files[-1].origin
+    promoted = [place.column for place in origin.promoted]
+    names = [*core_schema(origin.rules).names, *promoted]
+    columns = ", ".join(_column(name) for name in names)
+    paths = ", ".join(f"'{_escaped(file.path)}'" for file in files)
+    return (
+        f"CREATE TEMP VIEW spans AS SELECT {columns}, "
+        "make_timestamp_ns(TRY_CAST(start_ns AS BIGINT)) AS started_at "
+        f"FROM read_parquet([{paths}], union_by_name = true)"
+    )
+
+
+def _nothing() -> str:
+    columns = ", ".join(f"NULL AS {name}" for name in core_schema(()).names)
+    return f"SELECT {columns}, NULL AS started_at WHERE FALSE"
+
+
+def _column(name: str) -> str:
+    if name in _HEX:
+        return f"lower(hex({name})) AS {name}"
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _lock(engine: duckdb.DuckDBPyConnection, derived: Derived) -> None:
+    paths = ", ".join(f"'{_escaped(file.path)}'" for file in derived.files)
+    for line in (
+        f"SET allowed_paths = [{paths}]",
+        "SET enable_external_access = false",
+        "SET python_enable_replacements = false",
+        "SET lock_configuration = true",
+    ):
+        engine.execute(line)
+
+
+def _escaped(path: object) -> str:
+    return str(path).replace("'", "''")
+
+
+def _explained(error: duckdb.Error) -> str:
+    if isinstance(error, duckdb.InterruptException):
+        return f"the statement took longer than {TIME_LIMIT_S:.0f} s; ask for less"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            "the statement needs more memory than a question may use; ask for less, "
+            "or raise SANDBOX_QUERY_MEMORY_MIB"
+        )
+    return f"the statement cannot be run: {error}"

@@ -1,0 +1,267 @@
+"""Files derived from a trial's sealed segments, made where they are missing.
+
+Rules of this module:
+
+* Derived files lie under `SANDBOX_HOME/derived/<trial>/`, never among the evidence.
+  Removing them loses nothing.
+* A file is used only if its bytes are whole and it was derived by this version, under
+  these rules, from the segments whose raw digests the signed statements name. Anything
+  else is made again and then removed.
+* A file appears whole under its final name or not at all. One process at a time makes
+  files of a trial; the others wait, and find them made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from sandbox.adapters.spans_parquet import (
+    checksum,
+    read_checked,
+    read_core,
+    to_parquet,
+)
+from sandbox.errors import EvidenceError, RecorderError
+from sandbox.model.segment import EvidenceSegment
+from sandbox.model.trace import SegmentDigest
+from sandbox.ports import SegmentFile, Segments
+from sandbox.query import (
+    Origin,
+    Range,
+    Source,
+    arrange,
+    derive,
+    open_segment,
+    origin_of,
+    promoted,
+    read_segment_statement,
+    wanted_files,
+)
+from sandbox.query.origin import VERSION
+from sandbox.recorder import folder_name
+from sandbox.rules import CompiledRules
+
+_NAME = re.compile(r"^(\d{6,})-(\d{6,})-([0-9a-f]{8})\.parquet$")
+
+
+class DerivedFile(NamedTuple):
+    """One derived file that may be used."""
+
+    path: Path
+    origin: Origin
+
+    @property
+    def range(self) -> Range:
+        """The segments it holds."""
+        return Range(self.origin.first, self.origin.last)
+
+
+class Derived(NamedTuple):
+    """Everything that may be searched of a trial."""
+
+    files: tuple[DerivedFile, ...]
+    """In order of their segments; those without spans too."""
+    evidence: tuple[SegmentDigest, ...]
+    unsealed: int
+
+
+class DerivedFiles:
+    """The derived files of every trial.
+
+    Args:
+        segments: Where sealed segments are read.
+        rules: Gives the rules of a trial, as they judge its spans.
+        root: The folder of derived files of the installation.
+        keys: Raw public keys that may have signed statements of segments.
+    """
+
+    def __init__(
+        self,
+        segments: Segments,
+        rules: Callable[[str], CompiledRules],
+        *,
+        root: Path,
+        keys: Sequence[bytes],
+    ) -> None:
+        self._segments = segments
+        self._rules = rules
+        self._root = root
+        self._keys = tuple(keys)
+        self._said: dict[tuple[str, SegmentFile], EvidenceSegment] = {}
+        self._seen: dict[tuple[Path, int], Origin] = {}
+
+    def current(self, trial_id: str) -> Derived:
+        """Return what may be searched now, made first where it is missing.
+
+        Raises:
+            EvidenceError: A segment or its statement is damaged; names it.
+            RecorderError: Segments cannot be read, or derived files not written.
+        """
+        files = self._segments.files(trial_id)
+        sealed = [item for item in files if item.state == "sealed"]
+        said = {item.number: self._statement(trial_id, item) for item in sealed}
+        unsealed = len(files) - len(sealed)
+        if not said:
+            return Derived((), (), unsealed)
+        making = _Making(trial_id, said, self._rules(trial_id))
+        try:
+            found = self._found(making)
+        except OSError as error:
+            raise RecorderError(
+                f"derived files of trial {trial_id} cannot be kept: {error}; make room "
+                f"in {self._root}"
+            ) from error
+        evidence = tuple(
+            SegmentDigest(number=n, raw_digest=s.raw_digest) for n, s in said.items()
+        )
+        return Derived(tuple(found), evidence, unsealed)
+
+    def _statement(self, trial_id: str, file: SegmentFile) -> EvidenceSegment:
+        known = self._said.get((trial_id, file))
+        if known is None:
+            known = read_segment_statement(
+                self._segments.read_envelope(trial_id, file.number),
+                keys=self._keys,
+                trial_id=trial_id,
+                number=file.number,
+            )
+            self._said[trial_id, file] = known
+        return known
+
+    def _found(self, making: _Making) -> list[DerivedFile]:
+        folder = self._root / folder_name(making.trial_id)
+        held = self._usable(folder, making)
+        if not all(item in held for item in making.wanted):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder):
+                held = self._usable(folder, making)
+                for item in making.wanted:
+                    if item not in held:
+                        held[item] = self._make(folder, item, making=making, held=held)
+                _remove_others(folder, [held[item].path for item in making.wanted])
+        return [held[item] for item in making.wanted]
+
+    def _usable(self, folder: Path, making: _Making) -> dict[Range, DerivedFile]:
+        usable: dict[Range, DerivedFile] = {}
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            # Another process may remove a file that was merged.
+            with contextlib.suppress(EvidenceError, FileNotFoundError):
+                file = DerivedFile(path, self._origin(path))
+                if making.agrees(file.origin):
+                    usable[file.range] = file
+        return usable
+
+    def _origin(self, path: Path) -> Origin:
+        name = _NAME.match(path.name)
+        if name is None:
+            raise EvidenceError(f"{path} is not a derived file")
+        key = path, path.stat().st_mtime_ns
+        if key not in self._seen:
+            self._seen[key] = read_checked(path, name[3])
+        return self._seen[key]
+
+    def _make(
+        self,
+        folder: Path,
+        wanted: Range,
+        *,
+        making: _Making,
+        held: Mapping[Range, DerivedFile],
+    ) -> DerivedFile:
+        rules = making.rules
+        arranged = arrange(
+            list(self._tables(wanted, making, held)),
+            rules=rules.names,
+            always=promoted(rules.mentions),
+        )
+        origin = origin_of(
+            arranged,
+            sources=making.sources(wanted),
+            rules_digest=making.rules_digest,
+            rules=rules.names,
+        )
+        data = to_parquet(arranged.table, origin)
+        name = f"{wanted.first:06d}-{wanted.last:06d}-{checksum(data)}.parquet"
+        return DerivedFile(_put(folder / name, data), origin)
+
+    def _tables(
+        self, wanted: Range, making: _Making, held: Mapping[Range, DerivedFile]
+    ) -> Iterator[pa.Table]:
+        number = wanted.first
+        while number <= wanted.last:
+            parts = [item for item in held if item.first == number]
+            part = max(
+                (item for item in parts if item.last <= wanted.last), default=None
+            )
+            if part is None:
+                yield self._derive(number, making)
+                number += 1
+            else:
+                yield read_core(held[part].path, making.rules.names)
+                number = part.last + 1
+
+    def _derive(self, number: int, making: _Making) -> pa.Table:
+        compressed, _ = self._segments.read_sealed(making.trial_id, number)
+        frames = open_segment(compressed, making.said[number])
+        return derive(frames, rules=making.rules, segment=number)
+
+
+class _Making:
+    """What derived files of a trial must agree with now."""
+
+    def __init__(
+        self, trial_id: str, said: Mapping[int, EvidenceSegment], rules: CompiledRules
+    ) -> None:
+        self.trial_id = trial_id
+        self.said = said
+        self.rules = rules
+        self.rules_digest = rules.digest
+        self.wanted = wanted_files({n: item.spans for n, item in said.items()})
+
+    def sources(self, wanted: Range) -> list[Source]:
+        """Return the segments of a file with the digests they must have."""
+        numbers = range(wanted.first, wanted.last + 1)
+        return [Source(number, self.said[number].raw_digest) for number in numbers]
+
+    def agrees(self, origin: Origin) -> bool:
+        """Return whether a file was derived from what holds now."""
+        return (
+            origin.version == VERSION
+            and origin.rules_digest == self.rules_digest
+            and all(
+                source.number in self.said
+                and source.raw_digest == self.said[source.number].raw_digest
+                for source in origin.sources
+            )
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _put(path: Path, data: bytes) -> Path:
+    # No fsync: after a power cut the name's checksum does not match, and the file is
+    # made again.
+    partial = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+    return path
+
+
+def _remove_others(folder: Path, kept: Sequence[Path]) -> None:
+    for path in folder.iterdir():
+        if path.suffix in (".parquet", ".partial") and path not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""How a table of spans is written as Parquet, and read back.
+
+Rules of this module:
+
+* Row groups are small enough that a few spans can be read without the others, and
+  carry a Bloom filter of their trace ids (Parquet format, BloomFilter.md).
+* A file's name carries the CRC-32C of its bytes: a changed file is not used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sandbox.errors import EvidenceError
+from sandbox.query import Origin, core_schema, read_origin, with_origin
+
+ROW_GROUP = 32_768
+"""Spans in a row group."""
+ZSTD_LEVEL = 3
+_DELTA = ("start_ns", "end_ns", "segment", "frame", "number")
+_PLAIN = ("trace_id", "span_id", "parent_span_id")
+_FALSE_POSITIVES = 0.01
+
+
+def to_parquet(table: pa.Table, origin: Origin) -> bytes:
+    """Return a table and its origin as the bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    encodings = dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED")
+    pq.write_table(
+        with_origin(table, origin),
+        sink,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=_dictionaries(table.schema),
+        column_encoding={**encodings, "duration_s": "BYTE_STREAM_SPLIT"},
+        bloom_filter_options={
+            "trace_id": {"ndv": _traces(table), "fpp": _FALSE_POSITIVES}
+        },
+    )
+    return bytes(sink.getvalue())
+
+
+def read_checked(path: Path, crc: str) -> Origin:
+    """Return the origin of a derived file that is whole.
+
+    Raises:
+        EvidenceError: Its bytes are not those of its name, or it has no origin.
+        OSError: It cannot be read.
+    """
+    with pa.memory_map(str(path)) as file:
+        data = file.read_buffer()
+        if checksum(data) != crc:
+            raise EvidenceError(f"{path} was changed; it is made again")
+        return read_origin(pq.read_schema(pa.BufferReader(data)).metadata)
+
+
+def read_core(path: Path, rules: tuple[str, ...]) -> pa.Table:
+    """Return the columns of a derived file that are not copies."""
+    schema = core_schema(rules)
+    return pq.read_table(path, columns=schema.names).cast(schema)
+
+
+def checksum(data: bytes | pa.Buffer) -> str:
+    """Return the CRC-32C of bytes as 8 hexadecimal digits."""
+    return f"{google_crc32c.value(bytes(data)):08x}"
+
+
+def _dictionaries(schema: pa.Schema) -> list[str]:
+    columns: list[str] = []
+    for field in schema:
+        if pa.types.is_map(field.type):
+            columns.append(f"{field.name}.key_value.key")
+            if not pa.types.is_boolean(field.type.item_type):
+                columns.append(f"{field.name}.key_value.value")
+        elif field.name not in (*_DELTA, *_PLAIN, "duration_s") and (
+            not pa.types.is_boolean(field.type)
+        ):
+            columns.append(field.name)
+    return columns
+
+
+def _traces(table: pa.Table) -> int:
+    """Return how many traces a row group is expected to hold, at most its rows."""
+    rows = table.num_rows
+    groups = max(1, rows // ROW_GROUP)
+    traces = int(pc.count_distinct(table["trace_id"]).as_py())
+    return max(1, traces // groups)
