@@ -20,7 +20,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -51,6 +51,18 @@ _SIGNALS: dict[str, Signal] = {
 }
 
 
+class Readable(Protocol):
+    """A file of bytes, as far as reading it needs one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+    def readline(self, size: int, /) -> bytes:
+        """Return at most so many bytes, up to a line feed; none at the end."""
+        ...
+
+
 class FileRequest(NamedTuple):
     """One request of a file, checked as the recorder will check it."""
 
@@ -60,6 +72,14 @@ class FileRequest(NamedTuple):
     body: bytes
     """The line, or the request in protobuf: what is sent to the recorder."""
     spans: int
+
+
+class Body(NamedTuple):
+    """One request of a file, not yet read."""
+
+    number: int
+    """Line, or place among the requests, counted from 1."""
+    data: bytes
 
 
 class BadRequest(NamedTuple):
@@ -169,41 +189,54 @@ def delimited(payload: bytes) -> bytes:
     return bytes(head) + payload
 
 
-def read_json_lines(file: BinaryIO) -> Iterator[Read]:
+def read_json_lines(file: Readable) -> Iterator[Read]:
     """Read a file of JSON lines to its end, whatever is wrong in between.
 
     Args:
         file: The file, at its beginning.
     """
-    number, first = 0, None
-    while line := file.readline(LONGEST_REQUEST + 2):
-        number += 1
-        if len(line.rstrip(b"\n")) > LONGEST_REQUEST:
-            _skip_line(file, line)
-            yield BadRequest(number, _too_long())
-            continue
-        if not line.strip():
+    first: Signal | None = None
+    for line in split_lines(file):
+        if isinstance(line, BadRequest):
+            yield line
             continue
         try:
-            found = _read_line(number, line.rstrip(b"\r\n"))
+            found = _read_line(line)
             first = first or found.signal
             _check_one_signal(found.signal, first)
         except EvidenceError as error:
-            yield BadRequest(number, error.diagnosis)
+            yield BadRequest(line.number, error.diagnosis)
         else:
             yield found
 
 
-def _skip_line(file: BinaryIO, line: bytes) -> None:
+def split_lines(file: Readable) -> Iterator[Body | BadRequest]:
+    """Yield the lines of a file that hold something, unread.
+
+    Args:
+        file: The file, at its beginning.
+    """
+    number = 0
+    while line := file.readline(LONGEST_REQUEST + 2):
+        number += 1
+        if len(line.rstrip(b"\r\n")) > LONGEST_REQUEST:
+            _skip_line(file, line)
+            yield BadRequest(number, _too_long())
+        elif line.strip():
+            yield Body(number, line.rstrip(b"\r\n"))
+
+
+def _skip_line(file: Readable, line: bytes) -> None:
     while line and not line.endswith(b"\n"):
         line = file.readline(LONGEST_REQUEST)
 
 
-def _read_line(number: int, line: bytes) -> FileRequest:
-    signal = _signal_of(line)
-    payload = from_json(signal, line).payload
+def _read_line(line: Body) -> FileRequest:
+    signal = _signal_of(line.data)
+    payload = from_json(signal, line.data).payload
     check_request(signal, payload)
-    return FileRequest(number, signal, line, count_spans(signal, payload))
+    spans = count_spans(signal, payload)
+    return FileRequest(line.number, signal, line.data, spans)
 
 
 def _signal_of(line: bytes) -> Signal:
@@ -227,33 +260,44 @@ def _check_one_signal(signal: Signal, first: Signal) -> None:
         )
 
 
-def read_delimited(
-    file: BinaryIO, signal: Signal
-) -> Iterator[FileRequest | BadRequest]:
+def read_delimited(file: Readable, signal: Signal) -> Iterator[Read]:
     """Read a file of length-delimited requests up to its end, or where it breaks off.
 
     Args:
         file: The file, at its beginning.
         signal: What its requests carry; they do not say so themselves.
     """
+    for item in split_delimited(file):
+        if isinstance(item, BadRequest):
+            yield item
+            continue
+        try:
+            check_request(signal, item.data)
+        except EvidenceError as error:
+            yield BadRequest(item.number, error.diagnosis)
+        else:
+            spans = count_spans(signal, item.data)
+            yield FileRequest(item.number, signal, item.data, spans)
+
+
+def split_delimited(file: Readable) -> Iterator[Body | BadRequest]:
+    """Yield the requests of a file, unread, up to its end or where it breaks off.
+
+    Args:
+        file: The file, at its beginning.
+    """
     number = 0
     while head := file.read(1):
         number += 1
         try:
-            payload = _read_payload(file, head)
+            yield Body(number, _read_payload(file, head))
         except EvidenceError as error:
             # Where the next request would begin is not known any more.
             yield BadRequest(number, error.diagnosis)
             return
-        try:
-            check_request(signal, payload)
-        except EvidenceError as error:
-            yield BadRequest(number, error.diagnosis)
-        else:
-            yield FileRequest(number, signal, payload, count_spans(signal, payload))
 
 
-def _read_payload(file: BinaryIO, head: bytes) -> bytes:
+def _read_payload(file: Readable, head: bytes) -> bytes:
     length = shift = 0
     while True:
         length |= (head[0] & 0x7F) << shift

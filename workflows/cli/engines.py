@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sandbox.errors import EvidenceError
+from sandbox.adapters.spans_duckdb import DuckSpans
 from sandbox.ports import Spans
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
@@ -17,24 +17,17 @@ class Engine(StrEnum):
     """What answers a question about spans."""
 
     duckdb = "duckdb"
-    chdb = "chdb"
-    both = "both"
 
 
-EngineOption = Annotated[
-    Engine,
-    typer.Option(
-        "--engine", help="What answers; `both` asks both, and they must agree."
-    ),
-]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="What answers.")]
 
 
 def open_spans(settings: Settings, ledger: Ledger, engine: Engine) -> Spans:
-    """Open an engine for the recorded spans of an installation.
-
-    Raises:
-        EvidenceError: The engine is not installed.
-    """
-    raise EvidenceError(
-        f"there is no engine {engine} in {settings.home} for {ledger.signer.name}"
+    """Open an engine for the recorded spans of an installation."""
+    engines = {Engine.duckdb: DuckSpans}
+    return engines[engine].of(
+        settings,
+        segments=ledger.segments,
+        rules=ledger.rules,
+        keys=[ledger.signer.public_key],
     )

@@ -10,7 +10,7 @@ import typer
 from sandbox.evidence.__main__ import main as verify_evidence
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
-from workflows.cli.exchange import export
+from workflows.cli.exchange import export, import_
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
 from workflows.cli.questions import search, sql, trace
@@ -78,6 +78,7 @@ app.command("search")(search)
 app.command("trace")(trace)
 app.command("sql")(sql)
 app.command("export")(export)
+app.command("import")(import_)
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)

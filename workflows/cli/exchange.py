@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +15,19 @@ from pydantic import ValidationError
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.model.trace import SpanAnswer
+from sandbox.query.imports import check_open, check_producer
 from sandbox.query.selection import places_in
 from workflows.cli.engines import Engine, EngineOption, open_spans
 from workflows.cli.exporting import Form, Source, Wanted, pieces, write_out
-from workflows.cli.output import say
+from workflows.cli.importing import (
+    Door,
+    Intent,
+    Kind,
+    check_files,
+    import_file,
+    plan_import,
+)
+from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.questions import Trial, check_trace_id
 from workflows.cli.setup import Home, read_settings, read_text
 from workflows.worker import open_ledger
@@ -28,6 +39,13 @@ class SignalName(StrEnum):
     traces = "traces"
     metrics = "metrics"
     logs = "logs"
+
+
+class ImportForm(StrEnum):
+    """How a file is written."""
+
+    otlp = "otlp"
+    otlp_proto = "otlp-proto"
 
 
 SignalOption = Annotated[SignalName, typer.Option(help="What the requests carry.")]
@@ -74,6 +92,65 @@ def export(  # noqa: PLR0913 - one parameter per option of the command
     _tell(source, form, digest)
     if answer is not None and answer.unsealed:
         say(f"{answer.unsealed} segments are not sealed yet and were not searched")
+
+
+def import_(  # noqa: PLR0913 - one parameter per option of the command
+    trial: Trial,
+    files: Annotated[list[Path], typer.Argument(help="Files of OTLP.")],
+    producer: Annotated[
+        str, typer.Option(help="Name under which their telemetry is recorded.")
+    ],
+    form: Annotated[
+        ImportForm,
+        typer.Option(
+            "--format",
+            help="otlp: JSON lines; otlp-proto: requests in protobuf, each after its "
+            "length.",
+        ),
+    ] = ImportForm.otlp,
+    signal: Annotated[
+        SignalName,
+        typer.Option(
+            help="What protobuf requests carry; JSON lines say so themselves."
+        ),
+    ] = SignalName.traces,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what was imported before.")
+    ] = False,
+    home: Home = None,
+    output: Output = Format.table,
+) -> None:
+    """Make files of telemetry evidence of a producer, through the running recorder."""
+    settings = read_settings(home)
+    ledger, tokens = open_ledger(settings)
+    check_producer(producer)
+    check_open(ledger.log.entries(trial), trial)
+    checked = check_files(files, Kind(form.value, signal.value))
+    intent = Intent(trial, producer, by=account(), again=again)
+    planned = [(item, plan_import(ledger, item, intent)) for item in checked]
+    door = Door(ledger, tokens, settings.recorder_http_port)
+    rows = []
+    for item, begin in planned:
+        entry = import_file(door, item, begin)
+        rows.append(
+            {
+                "file": str(item.file),
+                "requests": begin.requests,
+                "spans": begin.spans,
+                "digest": begin.file_digest,
+                "entry": entry,
+            }
+        )
+    emit(rows, output, name="entry")
+
+
+def account() -> str:
+    """Return the account of this machine that runs the command."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 def _check_options(
