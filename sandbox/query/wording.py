@@ -37,6 +37,11 @@ def duration_words(nanos: int) -> str:
     return f"{nanos} ns" if nanos else "0"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: `1 span`, `2 spans`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def oddities(row: WaterfallRow) -> list[str]:
     """Return in words what is unusual about a delivery; empty where nothing is."""
     said = [_STANDINGS[row.standing]] if row.standing in _STANDINGS else []

@@ -12,7 +12,7 @@ from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer
 from sandbox.monitor.observe import span_start
-from sandbox.query.wording import MARKS, duration_words, place_words
+from sandbox.query.wording import MARKS, counted, duration_words, place_words
 from sandbox.report import Readings, TraceStory, read_rules, render_trace
 from workflows.activities.keeping import Ledger
 from workflows.cli.output import Format, emit_one, print_table, say
@@ -60,8 +60,7 @@ def emit_sql(answer: SqlAnswer, form: SqlFormat) -> None:
 def say_searched(answer: SpanAnswer | SqlAnswer) -> None:
     """Say on standard error what an answer was drawn from."""
     number = len(answer.evidence)
-    said = f"searched {number} sealed segment{'' if number == 1 else 's'}"
-    said += f" with {answer.engine}"
+    said = f"searched {counted(number, 'sealed segment')} with {answer.engine}"
     if answer.unsealed:
         said += f"; {answer.unsealed} not sealed yet and not searched"
     if answer.more:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.query.waterfall import Waterfall, WaterfallRow, start_of
-from sandbox.query.wording import MARKS, duration_words, oddities, place_words
+from sandbox.query.wording import MARKS, counted, duration_words, oddities, place_words
 from workflows.cli.output import visible
 
 _COLOURS = {"satisfied": "green", "violated": "red", "not_evaluable": "yellow"}
@@ -132,9 +132,8 @@ def _head(drawn: Waterfall) -> Text:
     spans = {row.recorded.span.span_id for row in drawn.rows}
     start = f"{start_of(drawn.scale):%Y-%m-%d %H:%M:%S.%f}"
     took = duration_words(drawn.scale.length_ns)
-    return Text(
-        f"{len(spans)} spans of {len(services)} services in {took}, from {start} UTC"
-    )
+    what = f"{counted(len(spans), 'span')} of {counted(len(services), 'service')}"
+    return Text(f"{what} in {took}, from {start} UTC")
 
 
 def _notes(rows: Sequence[WaterfallRow]) -> Iterator[Text]:
@@ -160,5 +159,5 @@ def _notes(rows: Sequence[WaterfallRow]) -> Iterator[Text]:
     for rule, number in sorted(kept.items()):
         yield Text.assemble(
             (f"{MARKS['satisfied']} {rule} ", _COLOURS["satisfied"]),
-            f"satisfied by {number} of the spans",
+            f"satisfied by {counted(number, 'span')}",
         )

@@ -17,6 +17,7 @@ from sandbox.model.application import Defect
 from sandbox.model.trace import SpanAnswer
 from sandbox.query.imports import check_open, check_producer
 from sandbox.query.selection import places_in
+from sandbox.query.wording import counted
 from workflows.cli.engines import Engine, EngineOption, open_spans
 from workflows.cli.exporting import Form, Source, Wanted, pieces, write_out
 from workflows.cli.importing import (
@@ -91,7 +92,8 @@ def export(  # noqa: PLR0913 - one parameter per option of the command
     digest = write_out(to, pieces(source, form, signal.value))
     _tell(source, form, digest)
     if answer is not None and answer.unsealed:
-        say(f"{answer.unsealed} segments are not sealed yet and were not searched")
+        unsealed = counted(answer.unsealed, "segment")
+        say(f"{unsealed} not sealed yet and not searched")
 
 
 def import_(  # noqa: PLR0913 - one parameter per option of the command
@@ -204,12 +206,13 @@ def _read_answer(file: Path, trial: str) -> SpanAnswer:
 def _tell(source: Source, form: Form, digest: str) -> None:
     states = list(source.segments.values())
     unsealed = len(states) - states.count("sealed")
-    said = f"exported {source.requests} requests with {source.spans} spans"
-    said += f" of {len(states)} segments"
+    said = f"exported {counted(source.requests, 'request')}"
+    said += f" with {counted(source.spans, 'span')}"
+    said += f" of {counted(len(states), 'segment')}"
     said += f" ({unsealed} of them not sealed yet)" if unsealed else ""
     say(f"{said}; {digest}")
     if form is Form.otlp and source.unusual:
         say(
-            f"{source.unusual} requests have fields that this version of OTLP does not"
-            " know and JSON cannot hold; --format otlp-proto keeps them"
+            f"{counted(source.unusual, 'request')} with fields that this version of"
+            " OTLP does not know and JSON cannot hold; --format otlp-proto keeps them"
         )
