@@ -22,6 +22,7 @@ EntryKind = Literal[
     "isolation-proof",
     "environment",
     "segment",
+    "import",
     "look",
     "breach",
     "incident",
@@ -178,6 +179,36 @@ class LoggedEntry(Record):
     index: int
     leaf_hash: Digest
     entry: LogEntry
+
+
+class TelemetryImport(Record):
+    """A file of telemetry that becomes evidence of a named producer.
+
+    Its entry is made before the first request is sent (`begin`), and another one when
+    the last was acknowledged (`end`); what has no end was interrupted.
+    """
+
+    kind: Literal["telemetry-import"] = "telemetry-import"
+    act: Literal["begin", "end"]
+    trial_id: TrialId
+    attempt: str
+    """Names one attempt; the entries of one import have the same."""
+    file: str
+    """Name of the file, without its folder."""
+    file_digest: Digest
+    file_size: int
+    form: Literal["otlp", "otlp-proto"]
+    """JSON lines, or length-delimited protobuf."""
+    producer: str
+    """Under whose name the requests are recorded."""
+    signal: Signal
+    requests: int
+    """Lines, or length-delimited requests."""
+    spans: int
+    earlier: int = 0
+    """How often the same content had been imported before."""
+    by: str
+    """Who did it: the account of this machine that ran the command."""
 
 
 class Checkpoint(Record):

@@ -12,6 +12,11 @@
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
 | `rows` | a row as a record |
+| `waterfall` | the spans of a trace as the rows of a tree in time |
+| `wording` | words and marks, the same in every drawing of a trace |
+| `selection` | which recorded spans are meant, and the frames they lie in |
+| `otlp_file` | requests as OTLP files, and files as requests |
+| `jaeger` | spans as Jaeger's user interface reads them |
 
 A derived file can always be made again; deleting it loses nothing. Files, engines and
 processes are the business of `sandbox.adapters.spans_*`.
@@ -22,6 +27,7 @@ from sandbox.query.columns import Place, core_schema
 from sandbox.query.conditions import Dialect, condition
 from sandbox.query.derive import derive, verdicts_of
 from sandbox.query.generations import Range, wanted_files
+from sandbox.query.jaeger import jaeger_file
 from sandbox.query.maps import put_back, set_apart
 from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
@@ -32,23 +38,48 @@ from sandbox.query.origin import (
     same_content,
     with_origin,
 )
+from sandbox.query.otlp_file import (
+    BadRequest,
+    FileRequest,
+    delimited,
+    json_line,
+    payload_of,
+    read_delimited,
+    read_json_lines,
+)
 from sandbox.query.rows import recorded_span
+from sandbox.query.selection import Chosen, Places, choose, places_in
+from sandbox.query.waterfall import Waterfall, WaterfallRow, waterfall
 
 __all__ = [
     "Arranged",
+    "BadRequest",
+    "Chosen",
     "Dialect",
+    "FileRequest",
     "Origin",
     "Place",
+    "Places",
     "Range",
     "Source",
+    "Waterfall",
+    "WaterfallRow",
     "arrange",
+    "choose",
     "condition",
     "core_schema",
+    "delimited",
     "derive",
+    "jaeger_file",
+    "json_line",
     "open_segment",
     "origin_of",
+    "payload_of",
+    "places_in",
     "promoted",
     "put_back",
+    "read_delimited",
+    "read_json_lines",
     "read_origin",
     "read_segment_statement",
     "recorded_span",
@@ -56,5 +87,6 @@ __all__ = [
     "set_apart",
     "verdicts_of",
     "wanted_files",
+    "waterfall",
     "with_origin",
 ]

@@ -42,7 +42,7 @@ def render_report(story: TrialStory) -> str:
     """
     entries, entries_note = log_rows(story)
     redline = redline_html(story.proposal.redline) if story.proposal else ""
-    return _TEMPLATES.get_template("report.html.j2").render(
+    return TEMPLATES.get_template("report.html.j2").render(
         story=story,
         version=__version__,
         headline=headline(story),
@@ -82,11 +82,12 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f}\u00a0%"
 
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=PackageLoader("sandbox.report", "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(moment=_moment, percent=_percent, verdict=verdict_word)
+"""The pages' templates; everything put into them is escaped."""
+TEMPLATES.filters.update(moment=_moment, percent=_percent, verdict=verdict_word)

@@ -189,6 +189,16 @@ def _load(body: Body) -> _Told:
     )
 
 
+def _import(body: Body) -> _Told:
+    done = "Telemetry imported" if body.get("act") == "end" else "Import begun"
+    return (
+        f"{done}: {body.get('file')}",
+        f"{body.get('requests')} requests with {body.get('spans')} spans, recorded as"
+        f" producer {body.get('producer')}, by {body.get('by')}",
+        "plain",
+    )
+
+
 _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "transition": _transition,
     "opinion": _opinion,
@@ -199,6 +209,7 @@ _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "isolation-proof": _proof,
     "breach": _breach,
     "load-result": _load,
+    "import": _import,
     "proposal": _proposal,
     "comment": _comment,
     "disposition": _disposition,

@@ -8,4 +8,5 @@
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
 | `segments` | the recorder's segment files, in memory |
 | `signer` | a signer with a throwaway key |
+| `traces` | recorded spans to look at, and a trace with every oddity |
 """

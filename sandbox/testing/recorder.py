@@ -2,7 +2,8 @@
 
 Rules of this module:
 
-* What runs is the real recorder on loopback; only its tokens are fakes.
+* What runs is the real recorder on loopback; its tokens are fakes, unless those of the
+  installation's database are asked for.
 * A preamble may prepare the process, for example limit it or make its disk slow; it
   runs before anything of the recorder is imported.
 * Every process started is ended when the `with` block is left.
@@ -34,16 +35,28 @@ TOKEN = "a-good-token"
 PROTOBUF = "application/x-protobuf"
 _START_S = 30
 _HEADERS = {"authorization": f"Bearer {TOKEN}", "content-type": PROTOBUF}
-_PROGRAM = f"""
-import sys
-from sandbox.adapters.clock import SystemClock
-from sandbox.adapters.otlp import run
-from sandbox.settings import Settings
+_FAKE_TOKENS = f"""
 from sandbox.testing.records import FakeTokens
 
 tokens = FakeTokens()
 tokens.issue({TRIAL!r}, "hotrod", {TOKEN!r})
+"""
+_SQL_TOKENS = """
+from sandbox.adapters.database import open_database
+from sandbox.adapters.tokens import SqlTokens
+
+tokens = SqlTokens(open_database(settings))
+"""
+_SETTINGS = """
+import sys
+from sandbox.settings import Settings
+
 settings = Settings.model_validate_json(sys.argv[1])
+"""
+_RUN = """
+from sandbox.adapters.clock import SystemClock
+from sandbox.adapters.otlp import run
+
 run(settings, tokens, SystemClock(), hosts=sys.argv[2:])
 """
 
@@ -64,6 +77,7 @@ class RecorderProcess:
         home: State directory.
         hosts: Further addresses to listen on.
         preamble: Python run in the process before the recorder is imported.
+        sql_tokens: Whether tokens are those of the installation's database.
         changes: Settings to change.
     """
 
@@ -73,6 +87,7 @@ class RecorderProcess:
         *,
         hosts: Sequence[str] = (),
         preamble: str = "",
+        sql_tokens: bool = False,
         **changes: object,
     ) -> None:
         ports = _free_ports(3)
@@ -86,6 +101,7 @@ class RecorderProcess:
         self.preamble = preamble
         self.log = home.with_name(f"{home.name}-recorder-{ports[0]}.log")
         self._hosts = hosts
+        self._tokens = _SQL_TOKENS if sql_tokens else _FAKE_TOKENS
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RecorderProcess:
@@ -131,7 +147,7 @@ class RecorderProcess:
 
     def launch(self) -> None:
         """Start the process and wait for nothing."""
-        program = self.preamble + _PROGRAM
+        program = self.preamble + _SETTINGS + self._tokens + _RUN
         argv = [sys.executable, "-c", program, self.settings.model_dump_json()]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen([*argv, *self._hosts], stderr=log)

@@ -1,4 +1,4 @@
-"""`sandbox evidence`: the log, bundles, and whether they verify."""
+"""`sandbox evidence`: the log, what was recorded, bundles, and whether they verify."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from sandbox.evidence.log_check import check_log
 from sandbox.evidence.steps import in_words
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
+from workflows.cli.exchange import export, import_
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles, timestamp
+from workflows.cli.questions import search, sql, trace
 from workflows.cli.retention import expire_segments, hold, release, retention
 from workflows.cli.setup import Home, read_settings
 from workflows.cli.witness import add_cosignature, cosigned, witness, witness_key
@@ -93,6 +95,11 @@ def bundle(
     typer.echo(Bundles(settings.home / "bundles").write(ledger, trial))
 
 
+app.command("search")(search)
+app.command("trace")(trace)
+app.command("sql")(sql)
+app.command("export")(export)
+app.command("import")(import_)
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)

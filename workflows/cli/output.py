@@ -1,4 +1,8 @@
-"""What the command says: results on standard output, words on standard error."""
+"""What the command says: results on standard output, words on standard error.
+
+Text of others in a table cannot steer the terminal: what is not printable is written
+as its code, and nothing is read as markup.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -33,6 +38,13 @@ Output = Annotated[
 def say(text: str) -> None:
     """Write words for a person to standard error."""
     sys.stderr.write(text + "\n")
+
+
+def visible(text: str) -> str:
+    """Return text in which everything that is not printable is written as its code."""
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )
 
 
 def emit(rows: Sequence[Mapping[str, Any]], form: Format, *, name: str) -> None:
@@ -67,14 +79,21 @@ def emit_one(result: Mapping[str, Any], form: Format, *, name: str) -> None:
         _print_table([{"field": key, "value": value} for key, value in result.items()])
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows to standard output as a table; words where there are none."""
     if not rows:
         say("nothing to show")
         return
-    table = Table(*rows[0], box=None, pad_edge=False)
+    names = (Text(visible(name)) for name in columns)
+    table = Table(*(Column(name) for name in names), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(Text(visible(_cell(value))) for value in row))
     Console(highlight=False).print(table)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = list(rows[0]) if rows else []
+    print_table(names, [list(row.values()) for row in rows])
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,104 @@
+"""How answers about spans are written: rows, pages, and what was searched."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import InputError
+from sandbox.model.application import Defect
+from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer
+from sandbox.monitor.observe import span_start
+from sandbox.query.wording import MARKS, counted, duration_words, place_words
+from sandbox.report import Readings, TraceStory, read_rules, render_trace
+from workflows.activities.keeping import Ledger
+from workflows.cli.output import Format, emit_one, print_table, say
+
+
+class SqlFormat(StrEnum):
+    """How rows are written."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+    name = "name"
+    csv = "csv"
+
+
+def found_row(item: RecordedSpan) -> dict[str, Any]:
+    """Return what a list of spans says of one."""
+    span = item.span
+    return {
+        "start": f"{span_start(span):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+        "took": duration_words(span.end_unix_nano - span.start_unix_nano),
+        "service": span.service,
+        "operation": span.name,
+        "status": span.status,
+        "rules": " ".join(f"{MARKS[one.result]} {one.rule}" for one in item.verdicts),
+        "trace": span.trace_id,
+        "place": place_words(item),
+    }
+
+
+def emit_sql(answer: SqlAnswer, form: SqlFormat) -> None:
+    """Write the rows of a statement to standard output."""
+    if form is SqlFormat.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerows([answer.columns, *answer.rows])
+    elif form is SqlFormat.name:
+        sys.stdout.writelines(f"{row[0]}\n" for row in answer.rows)
+    elif form is SqlFormat.table:
+        print_table(answer.columns, answer.rows)
+    else:
+        data = answer.model_dump(mode="json")
+        emit_one(data, Format(form.value), name="trial_id")
+
+
+def say_searched(answer: SpanAnswer | SqlAnswer) -> None:
+    """Say on standard error what an answer was drawn from."""
+    number = len(answer.evidence)
+    said = f"searched {counted(number, 'sealed segment')} with {answer.engine}"
+    if answer.unsealed:
+        said += f"; {answer.unsealed} not sealed yet and not searched"
+    if answer.erased:
+        said += f"; {answer.erased} erased, as the log says"
+    if answer.more:
+        said += "; there is more than the limit"
+    say(said)
+
+
+def write_page(file: Path, trace_id: str, answer: SpanAnswer, ledger: Ledger) -> None:
+    """Write a trace as a page.
+
+    Raises:
+        EvidenceError: What was derived differs from what the rules say.
+        InputError: The file cannot be written.
+    """
+    story = TraceStory(
+        trace_id=trace_id,
+        answer=answer,
+        readings=_readings(ledger, answer),
+        written_at=ledger.clock.now(),
+    )
+    try:
+        file.write_text(render_trace(story), encoding="utf-8")
+    except OSError as error:
+        defect = Defect(
+            code="page/unwritable",
+            what=f"cannot be written: {error.strerror}",
+            remedy="Name a file in a folder that exists",
+            file=str(file),
+        )
+        raise InputError([defect]) from error
+    say(f"wrote {file}")
+
+
+def _readings(ledger: Ledger, answer: SpanAnswer) -> Readings:
+    if not any(item.verdicts for item in answer.spans):
+        return {}
+    rule = ledger.temporary_rule(answer.trial_id)
+    rulebook = ledger.records.rulebook(rule.of.rulebook, rule.of.version)
+    return read_rules(answer, ledger.rules(answer.trial_id), rulebook)

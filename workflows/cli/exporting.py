@@ -1,0 +1,177 @@
+"""What leaves: recorded requests as they were sent, or as another tool reads them.
+
+Rules of this module:
+
+* Everything is read from the raw frames; what the log says of a sealed segment is
+  compared with its bytes before anything of it leaves.
+* One segment at a time is held in memory.
+* A file appears once it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from sandbox.errors import EvidenceError, InputError
+from sandbox.model.application import Defect
+from sandbox.model.record import digest_of
+from sandbox.model.segment import SealedSegment, Signal
+from sandbox.query.jaeger import jaeger_file
+from sandbox.query.otlp_file import count_spans, delimited, json_line, payload_of
+from sandbox.query.selection import Chosen, Places, choose
+from sandbox.recorder import check_request, decode_frames
+from workflows.activities.keeping import Ledger
+
+
+class Form(StrEnum):
+    """How what leaves is written."""
+
+    otlp = "otlp"
+    otlp_proto = "otlp-proto"
+    jaeger = "jaeger"
+
+
+class Wanted(NamedTuple):
+    """What is to leave of a trial."""
+
+    trial_id: str
+    signal: Signal
+    places: Places | None = None
+    """Where the spans lie that are meant; None means every request."""
+
+
+class Source:
+    """Reads what is wanted from the raw frames, and counts it.
+
+    Args:
+        ledger: The ports the record is kept through.
+        wanted: What is to leave.
+    """
+
+    def __init__(self, ledger: Ledger, wanted: Wanted) -> None:
+        self._ledger = ledger
+        self._wanted = wanted
+        self.segments: dict[int, str] = {}
+        """Number → state of each segment that something was taken of, or was erased."""
+        self.requests = 0
+        self.spans = 0
+        self.unusual = 0
+        """Requests with fields that this version of OTLP does not know."""
+
+    def read(self) -> Iterator[Chosen]:
+        """Yield what is wanted, in order; counts anew each time it is called.
+
+        Raises:
+            EvidenceError: A segment is damaged, or is not the one the log names.
+            RecorderError: A segment cannot be read.
+        """
+        self.segments, self.requests, self.spans = {}, 0, 0
+        trial_id, signal, places = self._wanted
+        digests = self._logged_digests()
+        for file in self._ledger.segments.files(trial_id):
+            if places is not None and file.number not in places:
+                continue
+            if file.state == "erased":
+                self.segments[file.number] = file.state
+                continue
+            raw = self._ledger.segments.read(trial_id, file.number)
+            self._check_same(file.number, raw, digests.get(file.number, ""))
+            frames, _ = decode_frames(raw)
+            for chosen in choose(file.number, frames, signal=signal, places=places):
+                self._count(chosen, file.state)
+                yield chosen
+
+    def payloads(self) -> Iterator[bytes]:
+        """Yield what is wanted as requests in protobuf.
+
+        Raises:
+            EvidenceError: A segment is damaged, or is not the one the log names.
+            RecorderError: A segment cannot be read.
+        """
+        self.unusual = 0
+        for chosen in self.read():
+            payload = payload_of(chosen)
+            self.unusual += check_request(self._wanted.signal, payload).unusual
+            yield payload
+
+    def _logged_digests(self) -> dict[int, str]:
+        sealed = (
+            SealedSegment.model_validate(item.entry.body).segment
+            for item in self._ledger.log.entries(self._wanted.trial_id)
+            if item.entry.kind == "segment"
+        )
+        return {segment.number: segment.raw_digest for segment in sealed}
+
+    def _check_same(self, number: int, raw: bytes, logged: str) -> None:
+        if logged and digest_of(raw) != logged:
+            raise EvidenceError(
+                f"segment {number} of trial {self._wanted.trial_id} is not the one of"
+                f" which the log keeps the digest {logged}: its bytes were changed;"
+                " restore it from a bundle"
+            )
+
+    def _count(self, chosen: Chosen, state: str) -> None:
+        self.segments[chosen.segment] = state
+        self.requests += 1
+        if chosen.numbers is not None:
+            self.spans += len(chosen.numbers)
+        else:
+            self.spans += count_spans(chosen.frame.signal, chosen.frame.payload)
+
+
+def pieces(source: Source, form: Form, signal: Signal) -> Iterator[bytes]:
+    """Yield what is wanted in one of the forms, piece by piece.
+
+    Raises:
+        EvidenceError: A segment is damaged, or is not the one the log names.
+        RecorderError: A segment cannot be read.
+    """
+    if form is Form.jaeger:
+        yield from (piece.encode() for piece in jaeger_file(source.read))
+    elif form is Form.otlp:
+        yield from (json_line(signal, payload) for payload in source.payloads())
+    else:
+        yield from (delimited(payload) for payload in source.payloads())
+
+
+def write_out(file: Path | None, parts: Iterable[bytes]) -> str:
+    """Write to a file that appears once it is whole, or to standard output.
+
+    Returns:
+        The digest of what was written.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    if file is None:
+        return _pour(sys.stdout.buffer, parts)
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("wb") as target:
+            digest = _pour(target, parts)
+        partial.replace(file)
+    except OSError as error:
+        defect = Defect(
+            code="export/unwritable",
+            what=f"cannot be written: {error.strerror}",
+            remedy="Name a file in a folder that exists and has room",
+            file=str(file),
+        )
+        raise InputError([defect]) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return digest
+
+
+def _pour(target: BinaryIO, parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+        target.write(part)
+    target.flush()
+    return f"sha256:{digest.hexdigest()}"
