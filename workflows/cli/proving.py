@@ -18,7 +18,7 @@ from sandbox.evidence.disclose import (
     make_disclosure,
     verify_disclosure,
 )
-from sandbox.evidence.log import leaf_data, sign_checkpoint
+from sandbox.evidence.log import key_history, leaf_data, sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
@@ -75,7 +75,8 @@ def disclose(
     evidence = _segment(ledger, trial, segment)
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
     hashes = ledger.log.leaf_hashes()[: checkpoint.size]
-    head = LogHead(checkpoint.note.encode(), hashes)
+    history = key_history(ledger.log, ledger.signer)
+    head = LogHead(checkpoint.note.encode(), hashes, history)
     data = make_disclosure(evidence, head, frame=frame)
     _write(file.parent, iter([(file.name, data)]))
     say(f"disclosed request {frame} of segment {segment} of {trial} in {file}")
