@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.errors import EvidenceError
-from sandbox.evidence.attest import canonical, pae, sha256, sign_statement
+from sandbox.evidence.attest import canonical, pae, sign_statement
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.cosignatures import Witnesses
 from sandbox.evidence.disclose import (
@@ -36,6 +36,7 @@ from sandbox.evidence.verify import Result, Trust, verify_bundle
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.evidence.witness import cosign
 from sandbox.model.segment import LogEntry
+from sandbox.testing.insider import edit_json, resign
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from sandbox.testing.trial import RecordedTrial
@@ -201,26 +202,8 @@ def test_a_change_has_a_place(place: Any) -> None:
 
 def rewrite(bundle: Path, edit: Change, *, signer: ThrowawaySigner = SECOND) -> None:
     """Edit `keys.json` and sign the manifest anew, as one who holds the key can."""
-    keys = json.loads((bundle / "keys.json").read_bytes())
-    edit(keys)
-    (bundle / "keys.json").write_bytes(canonical(keys))
+    edit_json(bundle / "keys.json", edit)
     resign(bundle, signer)
-
-
-def resign(bundle: Path, signer: ThrowawaySigner) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
-    from_files = {item["name"]: item for item in manifest["files"]}
-    for name, item in from_files.items():
-        data = (bundle / name).read_bytes()
-        item["sha256"] = sha256(data)[7:]
-        item["size"] = len(data)
-    data = canonical(manifest)
-    envelope = json.loads((bundle / "manifest.dsse.json").read_bytes())
-    said = json.loads(base64.b64decode(envelope["payload"]))
-    said["subject"][0]["digest"]["sha256"] = sha256(data)[7:]
-    (bundle / "manifest.json").write_bytes(data)
-    signed = sign_statement(canonical(said), signer).envelope
-    (bundle / "manifest.dsse.json").write_bytes(signed)
 
 
 def test_a_change_that_is_not_in_the_log_is_seen(tmp_path: Path) -> None:
