@@ -30,9 +30,9 @@ from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
+from sandbox.adapters.log_key import KeyFile, open_log_key
 from sandbox.adapters.records import SqlRecords
 from sandbox.adapters.segments import LocalSegments
-from sandbox.adapters.signer import FileSigner
 from sandbox.adapters.timestamps import HttpTimestamps
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
@@ -94,14 +94,20 @@ class Serving(NamedTuple):
     max_cached_workflows: int = 500
 
 
+def log_key_file(settings: Settings) -> KeyFile:
+    """Return where the private key of the log lies."""
+    return KeyFile(settings.home / "keys" / "log.key", LOG_NAME)
+
+
 def open_ledger(settings: Settings) -> tuple[Ledger, Tokens]:
     """Open records, log, segments and key of an installation."""
     engine = open_database(settings)
+    log = SqlLog(engine)
     ledger = Ledger(
-        log=SqlLog(engine),
+        log=log,
         records=SqlRecords(engine),
         segments=LocalSegments.of(settings),
-        signer=FileSigner(settings.home / "keys" / "log.key", name=LOG_NAME),
+        signer=open_log_key(log_key_file(settings), log),
         clock=SystemClock(),
         timestamps=HttpTimestamps.of(settings),
     )

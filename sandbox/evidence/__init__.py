@@ -18,6 +18,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `timestamp` | checks an RFC 3161 token, with `der` and `cms` |
 | `stamps` | the timestamps of a bundle, weighed |
 | `stamping` | has a checkpoint stamped |
+| `rotation` | puts a new key in force |
 | `log` | signs checkpoints of the transparency log |
 | `log_check` | recomputes every hash stored of the log |
 | `seal` | turns a closed segment into sealed evidence |

@@ -4,7 +4,8 @@ Rules of this module:
 
 * A disclosure is one file of canonical JSON: the frame; its proof of inclusion in the
   segment's Merkle root over frames (RFC 6962, section 2.1.1); the segment's signed
-  statement; the log entry of that segment with its proof of inclusion; the checkpoint.
+  statement; the log entry of that segment with its proof of inclusion; the checkpoint;
+  the history of the log's key.
 * It is checked with the standard library and `cryptography`, against a public key that
   comes from elsewhere. Every byte of the file counts.
 * Of the other frames it shows their number and some hashes. A frame is not salted: who
@@ -29,13 +30,15 @@ from sandbox.evidence.attest import (
     sha256,
 )
 from sandbox.evidence.hashtree import HashTree
+from sandbox.evidence.keys import KeyHistory, check_logged, read_history
 from sandbox.evidence.layout import fields, read_hashes
 from sandbox.evidence.merkle import inclusion_proof, leaf_hash, verify_inclusion
-from sandbox.evidence.note import NoteCheckpoint, open_checkpoint, split_note
+from sandbox.evidence.note import NoteCheckpoint, split_note
 from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.walk import WalkedFrame, walk_frames
 
-_FIELDS = ("kind", "format", "frame", "statement", "entry", "checkpoint")
+_FORMAT = 2
+_FIELDS = ("kind", "format", "frame", "statement", "entry", "checkpoint", "keys")
 _PROVEN = ("index", "bytes", "proof")
 _LOGGED = ("index", "entry", "proof")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,6 +64,8 @@ class LogHead(NamedTuple):
     """The signed checkpoint, with the log's signature alone."""
     tree: HashTree
     """Over exactly the entries it covers."""
+    history: KeyHistory
+    """Every key of the log."""
 
 
 class DisclosureResult(NamedTuple):
@@ -94,7 +99,7 @@ def make_disclosure(evidence: SegmentEvidence, head: LogHead, *, frame: int) -> 
     return canonical(
         {
             "kind": "disclosure",
-            "format": 1,
+            "format": _FORMAT,
             "frame": {
                 "index": frame - 1,
                 "bytes": base64.b64encode(pieces[frame - 1]).decode(),
@@ -109,6 +114,7 @@ def make_disclosure(evidence: SegmentEvidence, head: LogHead, *, frame: int) -> 
                 ],
             },
             "checkpoint": head.note.decode(),
+            "keys": head.history.to_json(head.tree.inclusion_proof),
         }
     )
 
@@ -118,7 +124,7 @@ def verify_disclosure(data: bytes, key: bytes) -> DisclosureResult:
 
     Args:
         data: The file.
-        key: The 32 raw bytes of the log's public key, had from elsewhere.
+        key: The 32 raw bytes of a public key of the log, had from elsewhere.
 
     Returns:
         Every step up to the first failure; never raises for what is in the file.
@@ -136,15 +142,19 @@ class _Check:
         self._data = data
         self._key = key
         self._parts: dict[str, Any] = {}
+        self._history = KeyHistory("", ())
         self._checkpoint = NoteCheckpoint("", 0, b"")
         self._entry: dict[str, Any] = {}
+        self._place = 0
+        self._proofs: list[list[bytes]] = []
         self._said: dict[str, Any] = {}
         self.frame = b""
 
     def plan(self) -> list[tuple[str, Callable[[], str]]]:
         return [
             ("The file is a disclosure", self._read),
-            ("The checkpoint is signed by the key you gave", self._read_checkpoint),
+            ("The key you gave is one of the log's", self._read_keys),
+            ("The checkpoint is signed by the key in force", self._read_checkpoint),
             ("The segment's entry stands in the log", self._read_entry),
             ("The segment's statement is the one the log names", self._read_statement),
             ("The frame is the one the statement covers", self._read_frame),
@@ -154,20 +164,29 @@ class _Check:
     def _read(self) -> str:
         data = read_canonical(self._data, what="the disclosure")
         values = fields(data, _FIELDS, "the disclosure")
-        if values[:2] != ["disclosure", 1] or isinstance(data["format"], bool):
-            raise EvidenceError("the disclosure is not of the format read here")
+        if values[:2] != ["disclosure", _FORMAT]:
+            raise EvidenceError(
+                f"the disclosure is of format {data['format']!r}, and {_FORMAT} is "
+                "read here; check it with the version that wrote it"
+            )
         self._parts = data
         return f"{len(self._data)} bytes, {sha256(self._data)}"
+
+    def _read_keys(self) -> str:
+        self._history, self._proofs = read_history(self._parts["keys"], what="its keys")
+        if not self._history.knows(self._key):
+            raise EvidenceError("the disclosure is by another key than given")
+        return f"log {self._history.name}, key {self._history.latest.hex()} in force"
 
     def _read_checkpoint(self) -> str:
         note = self._parts["checkpoint"].encode()
         # Lines of others could be changed unseen, so there are none.
         if len(split_note(note)[1]) != 1:
             raise EvidenceError("the checkpoint must carry the log's signature alone")
-        name = note.decode().split("\n")[0]
-        self._checkpoint = open_checkpoint(note, {name: self._key})
-        size, root = self._checkpoint.size, self._checkpoint.root
-        return f"log {name}, {size} entries, root {root.hex()}"
+        said = self._history.open(note)
+        self._checkpoint = said
+        keys = check_logged(self._history, self._proofs, said)
+        return f"{said.size} entries, root {said.root.hex()}, {keys}"
 
     def _read_entry(self) -> str:
         index, entry, proof = fields(self._parts["entry"], _LOGGED, "its entry")
@@ -182,12 +201,13 @@ class _Check:
         )
         if entry["kind"] != "segment":
             raise EvidenceError(f"the entry is of a {entry['kind']}, not of a segment")
-        self._entry = entry
+        self._entry, self._place = entry, index
         return f"entry {index}, {entry['entry_id']}, recorded {entry['recorded_at']}"
 
     def _read_statement(self) -> str:
         envelope = self._parts["statement"].encode()
-        payload = open_envelope(envelope, [self._key], what="the statement")
+        key = self._history.at(self._place)
+        payload = open_envelope(envelope, [key], what="the statement")
         said = read_statement(
             payload, predicate_type=SEGMENT_PREDICATE, what="the statement"
         )["predicate"]

@@ -4,8 +4,8 @@ Rules of this module:
 
 * A log has one name, and one key at a time. A change of key is an entry of the log, of
   kind `key`; the new key is in force from that entry on.
-* The entry is signed by the key before it, which hands on, and by the new one, which
-  names what it follows (Ed25519 over the DSSE PAE of its canonical JSON).
+* The entry is signed by the key before it and by the new one, each naming the other
+  (Ed25519 over the DSSE PAE of its canonical JSON).
 * A signature counts only by the key in force at its place: that of a statement at its
   entry, that of a checkpoint at the last entry it covers.
 * Whoever trusts one key of a history reaches the others through those signatures, in
@@ -237,8 +237,7 @@ def _check_signatures(body: dict[str, Any], signatures: Any, what: str) -> None:
 def read_history(data: Any, *, what: str) -> tuple[KeyHistory, list[list[bytes]]]:
     """Return a history from its JSON form, and the proofs that its changes are logged.
 
-    The signatures hold then; whether the changes stand in the log is for
-    `check_logged` to say.
+    The signatures hold then; `check_logged` says whether the changes are logged.
 
     Args:
         data: Parsed `keys.json`.

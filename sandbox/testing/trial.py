@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from sandbox.evidence.bundle import BundleSource
+from sandbox.evidence.rotation import change_key
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry, LoggedEntry
@@ -109,6 +110,12 @@ class RecordedTrial:
             envelope=sealed.envelope,
         )
         self.log.append(segment_entry(sealed, recorded_at=self.now))
+
+    def rotate(self, new: Signer) -> LoggedEntry:
+        """Put a new key of the log in force; it signs from here on."""
+        entry = change_key(self.log, self.signer, new, at=self.now)
+        self.signer = new
+        return entry
 
     def source(self, **more: Any) -> BundleSource:
         """Return where a bundle of the trial comes from."""

@@ -38,6 +38,7 @@ from sandbox.evidence.attest import (
 from sandbox.evidence.bundle import BundleSource, write_bundle
 from sandbox.evidence.keys import KeyHistory, LogKey
 from sandbox.evidence.log import keep_cosigned, sign_checkpoint
+from sandbox.evidence.rotation import change_key
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.verify import Result, verify_bundle
@@ -62,6 +63,7 @@ class Story:
     def __init__(self) -> None:
         self.log = FakeLog()
         self.segments = FakeSegments()
+        self.signer = SIGNER
         self.sequence = 0
 
     def add(self, kind: str, name: str, owner: str = TRIAL, **body: Any) -> None:
@@ -90,7 +92,7 @@ class Story:
             trial_id=TRIAL,
             number=number,
             rulebook_digest=digest_of(b"rulebook"),
-            signer=SIGNER,
+            signer=self.signer,
         )
         self.segments.put_sealed(
             TRIAL, number, compressed=sealed.compressed, envelope=sealed.envelope
@@ -98,7 +100,7 @@ class Story:
         self.log.append(segment_entry(sealed, recorded_at=AT))
 
     def source(self, **more: Any) -> BundleSource:
-        return BundleSource(self.log, self.segments, SIGNER, **more)
+        return BundleSource(self.log, self.segments, self.signer, **more)
 
 
 def told_story() -> Story:
@@ -207,6 +209,8 @@ def test_every_byte_of_every_file_matters(tmp_path: Path) -> None:
     keep_cosigned(story.log, SIGNER, cosign(seen, WITNESS, at=AT))
     (checkpoint,) = story.log.checkpoints()
     stamp_checkpoint(story.log, ThrowawayAuthority(), checkpoint)
+    story.signer = ThrowawaySigner(SIGNER.name, seed="next")
+    change_key(story.log, SIGNER, story.signer, at=AT)
     story.record("a")
     story.seal()
     copy = written(tmp_path, story)

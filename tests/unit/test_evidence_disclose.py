@@ -25,7 +25,7 @@ from sandbox.evidence.disclose import (
     verify_disclosure,
 )
 from sandbox.evidence.hashtree import HashTree
-from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.log import key_history, sign_checkpoint
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry
@@ -73,7 +73,8 @@ def parts(frames: list[bytes]) -> tuple[SegmentEvidence, LogHead]:
     note = sign_checkpoint(log, SIGNER).note.encode()
     entry = logged.entry.model_dump(mode="json")
     evidence = SegmentEvidence(raw, sealed.envelope, entry, logged.index)
-    return evidence, LogHead(note, HashTree(log.hashes, log.size()))
+    tree = HashTree(log.hashes, log.size())
+    return evidence, LogHead(note, tree, key_history(log, SIGNER))
 
 
 def verify(data: bytes) -> DisclosureResult:
@@ -136,7 +137,7 @@ def test_another_key_is_not_enough() -> None:
     result = verify_disclosure(data, ThrowawaySigner(seed="x").public_key)
     assert not result.ok
     assert result.frame == b""
-    assert result.steps[-1].step == "The checkpoint is signed by the key you gave"
+    assert result.steps[-1].step == "The key you gave is one of the log's"
 
 
 def _other_frame(data: dict[str, Any]) -> None:
@@ -162,7 +163,7 @@ def _other_segment(data: dict[str, Any]) -> None:
         (lambda d: d["entry"].update(index=2), "The segment's entry stands"),
         (lambda d: d["entry"]["entry"].update(kind="plan"), "The segment's entry"),
         (lambda d: d.update(more=1), "The file is a disclosure"),
-        (lambda d: d.update(format=2), "The file is a disclosure"),
+        (lambda d: d.update(format=1), "The file is a disclosure"),
         (lambda d: d.update(format=True), "The file is a disclosure"),
         (lambda d: d.update(checkpoint=7), "The checkpoint is signed"),
         (lambda d: d.update(statement=None), "The segment's statement"),

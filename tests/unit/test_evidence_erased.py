@@ -25,8 +25,8 @@ from sandbox.evidence.hold import Order, place_hold
 from sandbox.evidence.unseal import SegmentCount, check_segment
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.model.segment import EvidenceSegment, SealedSegment, Verification
-from sandbox.testing.bundle import sign_again
 from sandbox.testing.custody import AFTER, LAW, OPERATOR, custody_of, ended_trial
+from sandbox.testing.insider import resign
 from sandbox.testing.trial import STARTED_AT, RecordedTrial
 
 STEP = "What was erased was erased lawfully, and is said"
@@ -103,7 +103,7 @@ def test_a_missing_segment_without_an_erasure_still_fails(tmp_path: Path) -> Non
     trial = ended_trial()
     bundle = bundle_of(trial, tmp_path / "b")
     (bundle / "segments" / "000001.gz").unlink()
-    sign_again(bundle, trial.signer)
+    resign(bundle, trial.signer)
     result = verify_bundle(bundle)
     assert not result.ok
     assert "segments/000001.gz is missing" in result.steps[-1].detail
@@ -114,7 +114,7 @@ def test_one_erasure_does_not_cover_for_another_segment(
 ) -> None:
     """The segment after the erased one is missed as before."""
     (erased / "segments" / "000002.gz").unlink()
-    sign_again(erased, ended_trial().signer)
+    resign(erased, ended_trial().signer)
     assert "segments/000002.gz is missing" in verify_bundle(erased).steps[-1].detail
 
 
@@ -126,7 +126,7 @@ def test_bytes_that_are_there_although_erased_are_reported(
     whole = bundle_of(trial, tmp_path / "whole")
     packed = (whole / "segments" / "000001.gz").read_bytes()
     (erased / "segments" / "000001.gz").write_bytes(packed)
-    sign_again(erased, trial.signer)
+    resign(erased, trial.signer)
     result = verify_bundle(erased)
     assert result.ok
     assert "segment 1 is here although it was erased" in result.steps[-1].detail
@@ -156,7 +156,7 @@ def test_an_erasure_entry_is_needed_in_the_bundle(erased: Path) -> None:
     path = erased / "entries.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line for line in lines if b"segment-erasure" not in line))
-    sign_again(erased, ended_trial().signer)
+    resign(erased, ended_trial().signer)
     assert "segments/000001.gz is missing" in verify_bundle(erased).steps[-1].detail
 
 

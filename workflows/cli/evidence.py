@@ -13,6 +13,7 @@ from sandbox.evidence.steps import in_words
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.exchange import export, import_
+from workflows.cli.keys import list_keys, rotate_key, show_key
 from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles, timestamp
 from workflows.cli.questions import search, sql, trace
@@ -77,13 +78,6 @@ def show_log(
     emit(rows, output, name="entry")
 
 
-@app.command("key")
-def show_key(home: Home = None) -> None:
-    """Print the public key of the log, to be handed over on another way."""
-    ledger, _ = open_ledger(read_settings(home))
-    typer.echo(ledger.signer.public_key.hex())
-
-
 @app.command("bundle")
 def bundle(
     trial: Annotated[str, typer.Argument(help="Name of the trial.")],
@@ -100,6 +94,9 @@ app.command("trace")(trace)
 app.command("sql")(sql)
 app.command("export")(export)
 app.command("import")(import_)
+app.command("key")(show_key)
+app.command("keys")(list_keys)
+app.command("rotate-key")(rotate_key)
 app.command("witness")(witness)
 app.command("witness-key")(witness_key)
 app.command("cosigned")(cosigned)

@@ -21,7 +21,7 @@ from sandbox.evidence.disclose import (
     verify_disclosure,
 )
 from sandbox.evidence.hashtree import HashTree
-from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.log import key_history, sign_checkpoint
 from sandbox.evidence.retention import segment_erasures
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import in_words
@@ -98,7 +98,8 @@ def disclose(
     evidence = _segment(ledger, trial, segment)
     checkpoint = sign_checkpoint(ledger.log, ledger.signer)
     tree = HashTree(ledger.log.hashes, checkpoint.size)
-    head = LogHead(checkpoint.note.encode(), tree)
+    history = key_history(ledger.log, ledger.signer)
+    head = LogHead(checkpoint.note.encode(), tree, history)
     data = make_disclosure(evidence, head, frame=frame)
     _write(file.parent, iter([(file.name, data)]))
     say(f"disclosed request {frame} of segment {segment} of {trial} in {file}")
