@@ -122,7 +122,6 @@ class Reception:
         self._known: dict[bytes, tuple[Producer | None, float]] = {}
         self._pending = 0
         self._accepted: Counter[str] = Counter()
-        self._unusual = 0
         self.refusals = Refusals(root / REFUSALS_FOLDER)
         """What was not recorded, and why."""
 
@@ -177,7 +176,7 @@ class Reception:
         """
         received_at = self._clock.now()
         try:
-            facts = check_request(signal, payload)
+            check_request(signal, payload)
         except EvidenceError as error:
             return Refused("malformed", error.diagnosis)
         size = len(payload) + len(origin)
@@ -192,7 +191,6 @@ class Reception:
         finally:
             self._pending -= size
         self._accepted[signal] += 1
-        self._unusual += facts.unusual
         return None
 
     def _lane(self, trial_id: str) -> _Lane:
@@ -234,7 +232,6 @@ class Reception:
         """Return counts since the start, ready for JSON."""
         return {
             "accepted": dict(self._accepted),
-            "unusual": self._unusual,
             "refused": self.refusals.counts(),
             "pending_bytes": self._pending,
             "open_bytes": {

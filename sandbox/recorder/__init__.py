@@ -20,7 +20,7 @@ from sandbox.recorder.gaps import (
     silences,
 )
 from sandbox.recorder.otlp_json import Converted, from_json, origin_digest
-from sandbox.recorder.request import RequestFacts, check_request
+from sandbox.recorder.request import check_request, is_unusual
 from sandbox.recorder.segment import (
     RollingPolicy,
     SegmentName,
@@ -37,7 +37,6 @@ __all__ = [
     "Converted",
     "Expected",
     "Frame",
-    "RequestFacts",
     "RollingPolicy",
     "Salvage",
     "SegmentName",
@@ -51,6 +50,7 @@ __all__ = [
     "from_json",
     "gap_request",
     "gaps_in",
+    "is_unusual",
     "origin_digest",
     "parse_name",
     "restart_gaps",

@@ -1,0 +1,3 @@
+module regulatory-sandbox.bench/load
+
+go 1.25
