@@ -14,12 +14,13 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +30,7 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from sandbox.adapters.http_server import HttpServer
 from sandbox.adapters.otlp_grpc import grpc_server
 from sandbox.adapters.otlp_http import OtlpHttp
 from sandbox.adapters.otlp_reception import TOKEN_SECONDS, Reception
@@ -357,6 +359,25 @@ async def grpc_code(target: str, body: bytes) -> tuple[grpc.StatusCode, list[obj
     return grpc.StatusCode.OK, []
 
 
+@asynccontextmanager
+async def client_of(
+    reception: Reception, **headers: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve HTTP on loopback, and give a client of it."""
+    server = HttpServer(OtlpHttp(reception), clock=FixedClock(AT), max_bytes=2**20)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        async with (
+            server.serving([listener], grace_s=5),
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={key.replace("_", "-"): headers[key] for key in headers},
+                trust_env=False,
+            ) as client,
+        ):
+            yield client
+
+
 async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
     """Beyond what may wait: 503 with Retry-After, UNAVAILABLE with RetryInfo.
 
@@ -368,10 +389,8 @@ async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
     reception, _ = reception_on(tmp_path, sync=sync, limit=limit)
     server, ports = grpc_server(reception, addresses=[("127.0.0.1", 0)])
     await server.start()
-    headers = {"authorization": f"Bearer {TOKEN}", "content-type": PROTOBUF}
-    wire = httpx.ASGITransport(OtlpHttp(reception))
-    async with httpx.AsyncClient(
-        transport=wire, base_url="http://recorder", headers=headers
+    async with client_of(
+        reception, authorization=f"Bearer {TOKEN}", content_type=PROTOBUF
     ) as client:
         waiting = [
             asyncio.create_task(client.post("/v1/traces", content=body))
@@ -398,8 +417,7 @@ async def test_a_wrong_a_missing_and_a_revoked_token_are_refused_and_written(
     """401 for each, and a line in the day's file; no token is ever written."""
     known = tokens()
     reception, _ = reception_on(tmp_path, known=known)
-    wire = httpx.ASGITransport(OtlpHttp(reception))
-    async with httpx.AsyncClient(transport=wire, base_url="http://recorder") as client:
+    async with client_of(reception) as client:
 
         async def status_with(value: str) -> int:
             headers = {"authorization": value, "content-type": PROTOBUF}

@@ -1,3 +1,0 @@
-module regulatory-sandbox.bench/load
-
-go 1.25
