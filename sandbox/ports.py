@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry
+from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, RefusalWindow
 
 KubernetesObject = dict[str, Any]
 """A Kubernetes object as plain data, exactly as it would stand in YAML."""
@@ -134,6 +134,14 @@ class Segments(Protocol):
 
     def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
         """Return (compressed file, DSSE envelope) of a sealed segment."""
+        ...
+
+    def refusals(self) -> list[RefusalWindow]:
+        """Return the closed windows of refused requests that are still kept."""
+        ...
+
+    def drop_refusals(self, name: str) -> None:
+        """Keep a window no longer, now that it is in the log; idempotent."""
         ...
 
 

@@ -29,7 +29,7 @@ from sandbox.adapters.http_server import HttpServer
 from sandbox.adapters.otlp_admin import TOKEN_FILE, admin_app, write_token
 from sandbox.adapters.otlp_grpc import grpc_server
 from sandbox.adapters.otlp_http import OtlpHttp
-from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
+from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Limits, Reception
 from sandbox.adapters.otlp_store import TrialStore
 from sandbox.errors import RecorderError
 from sandbox.ports import Clock, Tokens
@@ -89,8 +89,15 @@ async def serve(
         return TrialStore(root, trial_id, policy=policy, clock=clock)
 
     with _only_recorder(root):
+        reception = Reception(
+            root,
+            tokens=tokens,
+            clock=clock,
+            make_store=make_store,
+            limits=Limits(policy.seconds),
+        )
         await asyncio.to_thread(_recover, root, make_store)
-        reception = Reception(root, tokens=tokens, clock=clock, make_store=make_store)
+        await asyncio.to_thread(reception.refusals.recover)
         async with contextlib.AsyncExitStack() as servers:
             # The last to be entered is the first to leave: servers before segments.
             await servers.enter_async_context(_tending(reception, policy))

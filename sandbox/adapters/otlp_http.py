@@ -25,10 +25,10 @@ from google.rpc.status_pb2 import Status
 
 from sandbox.adapters.http_message import HttpAnswer, HttpRequest
 from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
-from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_status import RETRY_S, status_of
 from sandbox.errors import EvidenceError
-from sandbox.model.segment import Signal
+from sandbox.model.segment import RefusalReason, Signal
 from sandbox.ports import Producer
 from sandbox.recorder import Converted, from_json
 
@@ -45,7 +45,7 @@ _OK: Mapping[str, HttpAnswer] = {
     _JSON: HttpAnswer(200, (("content-type", _JSON),), b"{}"),
 }
 _RETRY = (("retry-after", str(RETRY_S)),)
-_REFUSALS: Mapping[Reason, HttpAnswer] = {
+_REFUSALS: Mapping[RefusalReason, HttpAnswer] = {
     "unauthenticated": HttpAnswer(401, (("www-authenticate", "Bearer"),)),
     "malformed": HttpAnswer(400),
     "too-large": HttpAnswer(413),
