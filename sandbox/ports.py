@@ -13,7 +13,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
+from sandbox.model.segment import (
+    Checkpoint,
+    LogEntry,
+    LoggedEntry,
+    RefusalWindow,
+    Timestamp,
+)
 from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
 
 KubernetesObject = dict[str, Any]
@@ -148,6 +154,14 @@ class Segments(Protocol):
 
         Its statement stays. Idempotent; append the entry that says so first.
         """
+        ...
+
+    def refusals(self) -> list[RefusalWindow]:
+        """Return the closed windows of refused requests that are still kept."""
+        ...
+
+    def drop_refusals(self, name: str) -> None:
+        """Keep a window no longer, now that it is in the log; idempotent."""
         ...
 
 

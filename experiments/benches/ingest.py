@@ -1,181 +1,164 @@
 """How fast the recorder takes spans in, durably: every answer follows its fdatasync.
 
-One recorder process on loopback; clients in another process keep one request each in
-flight over OTLP/HTTP in protobuf, uncompressed. Spans carry 11 attributes. Afterwards
-the frames on disk are counted against the answers. `per_core` divides by the processor
-time of the recorder, not by the cores of the machine. The clients share the machine;
-tokens are looked up in memory.
+One process takes spans in over OTLP/HTTP; another, written in Go, sends them over
+loopback; both share the machine with whatever else runs there (`load_average`). Figures
+are of the time after one second of warming up. `processor_us_per_request` and
+`spans_per_s_per_core` count the processor time of the receiving process alone. After
+each run what was answered 200 is compared with what is in the files.
+
+`--collector` does the same to the OpenTelemetry Collector. `--minutes N` sends at a
+bounded rate and prints the memory of the recorder every ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
 import json
 import os
 import platform
-import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from statistics import quantiles
-from typing import Any, NamedTuple
+from statistics import linear_regression
+from typing import Any
 
-import psutil
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
+from experiments.benches.ingesting.sending import Sent, Shape, sending, sent_by
+from experiments.benches.ingesting.subjects import (
+    Collector,
+    Kept,
+    Recorder,
+    Subject,
+    ended,
 )
 
-from sandbox.adapters.segments import LocalSegments
-from sandbox.recorder import count_spans, decode_frames
-from sandbox.settings import Settings
-from sandbox.testing.recorder import TOKEN, TRIAL, RecorderProcess
+SHAPES = (Shape(500, 8), Shape(10, 64))
+SMALL = SHAPES[1]
+KILLS = 3
+SAMPLE_S = 10.0
+_WARM_S = 1.0
 
-_ANSWER_END = b"\r\n\r\n"
-
-
-class Shape(NamedTuple):
-    """One way of sending."""
-
-    spans: int
-    clients: int
-
-
-class Load(NamedTuple):
-    """What was sent, and what the recorder spent on it."""
-
-    warm: int
-    """Requests answered before measuring began."""
-    taken: list[float]
-    """Seconds until each answer."""
-    used_s: float
-    """Processor time of the recorder while measuring."""
-    seconds: float
-
-
-SHAPES = {
-    "500_spans_8_clients": Shape(500, 8),
-    "10_spans_64_clients": Shape(10, 64),
-}
+Make = Callable[[Path], Subject]
 
 
 def main() -> None:
-    """Run every shape for `--seconds` each and print the figures."""
+    """Run what was asked for and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    seconds = parser.parse_args().seconds
-    figures = {name: _measure(shape, seconds) for name, shape in SHAPES.items()}
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each run")
+    parser.add_argument("--collector", action="store_true", help="compare with it")
+    parser.add_argument("--minutes", type=float, default=0.0, help="watch the memory")
+    parser.add_argument("--rate", type=float, default=1000.0, help="with --minutes")
+    given = parser.parse_args()
     machine = {"cores": os.cpu_count(), "system": platform.platform()}
-    said = {"seconds_each": seconds, "machine": machine, "figures": figures}
+    said: dict[str, Any] = {"machine": machine, "load_average": [os.getloadavg()[0]]}
+    if given.minutes:
+        said["steady"] = _steady(60 * given.minutes, given.rate)
+    else:
+        said |= {"seconds_each": given.seconds, "kills": KILLS}
+        for name, make in _subjects(given.collector).items():
+            said[name] = _all_of(make, given.seconds)
+    said["load_average"].append(os.getloadavg()[0])
     sys.stdout.write(json.dumps(said, indent=2) + "\n")
 
 
-def _measure(shape: Shape, seconds: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="rsbx-bench-") as folder:
-        recorder = RecorderProcess(Path(folder) / "state")
-        with recorder:
-            process = psutil.Process(recorder.pid)
-            port = recorder.settings.recorder_http_port
-            load = _load(shape, seconds, (port, process))
-            resident = process.memory_info().rss
-            recorder.stop()
-        return _figures(shape, load, (*_recorded(recorder.settings), resident))
-
-
-def _load(shape: Shape, seconds: float, target: tuple[int, psutil.Process]) -> Load:
-    port, process = target
-    request = _request(shape.spans)
-    warm = asyncio.run(_send(port, [request] * shape.clients, 1.0))
-    before = process.cpu_times()
-    taken = asyncio.run(_send(port, [request] * shape.clients, seconds))
-    after = process.cpu_times()
-    used = after.user + after.system - before.user - before.system
-    return Load(len(warm), taken, used, seconds)
-
-
-async def _send(port: int, requests: list[bytes], seconds: float) -> list[float]:
-    until = time.monotonic() + seconds
-    sent = [_client(port, request, until) for request in requests]
-    return [taken for one in await asyncio.gather(*sent) for taken in one]
-
-
-async def _client(port: int, request: bytes, until: float) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    taken = []
-    while (begun := time.monotonic()) < until:
-        writer.write(request)
-        answer = await reader.readuntil(_ANSWER_END)
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"the recorder answered {answer[:80]!r}")
-        taken.append(time.monotonic() - begun)
-    writer.close()
-    return taken
-
-
-def export_request(spans: int, *, seed: int = 7) -> bytes:
-    """Return an OTLP trace request in protobuf, of spans with 11 attributes each."""
-    chance = random.Random(seed)
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    for _ in range(spans):
-        span = scope.spans.add(
-            trace_id=chance.randbytes(16),
-            span_id=chance.randbytes(8),
-            name="/dispatch",
-            kind=2,
-            start_time_unix_nano=1_790_000_000_000_000_000 + chance.randrange(10**9),
-        )
-        span.end_time_unix_nano = span.start_time_unix_nano + chance.randrange(10**9)
-        for number in range(11):
-            item = span.attributes.add(key=f"attribute.{number}")
-            item.value.string_value = f"value-{chance.randrange(1000)}"
-    return request.SerializeToString()
-
-
-def _request(spans: int) -> bytes:
-    body = export_request(spans)
-    head = (
-        "POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-        f"authorization: Bearer {TOKEN}\r\ncontent-type: application/x-protobuf\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def _recorded(settings: Settings) -> tuple[int, int]:
-    segments = LocalSegments.of(settings)
-    spans = size = 0
-    for item in segments.files(TRIAL):
-        raw = segments.read(TRIAL, item.number)
-        frames, consumed = decode_frames(raw)
-        if consumed != len(raw):
-            raise SystemExit(f"segment {item.number} ends in the middle of a frame")
-        spans += sum(count_spans(frame) for frame in frames)
-        size += len(raw)
-    return spans, size
-
-
-def _figures(shape: Shape, load: Load, left: tuple[int, int, int]) -> dict[str, Any]:
-    recorded, size, resident = left
-    taken, seconds = load.taken, load.seconds
-    spans = len(taken) * shape.spans
-    acknowledged = spans + load.warm * shape.spans
-    cuts = [1000 * cut for cut in quantiles(taken, n=100)]
+def _subjects(collector: bool) -> dict[str, Make]:
+    if not collector:
+        return {"recorder": Recorder}
     return {
-        "requests": len(taken),
-        "requests_per_s": round(len(taken) / seconds),
-        "spans_per_s": round(spans / seconds),
-        "spans_per_s_per_core": round(spans / load.used_s),
-        "answer_ms": {
-            "p50": round(cuts[49], 2),
-            "p95": round(cuts[94], 2),
-            "p99": round(cuts[98], 2),
-            "max": round(1000 * max(taken), 2),
-        },
-        "resident_mib": round(resident / 2**20),
-        "raw_bytes_per_span": round(size / recorded, 1),
-        "acknowledged_spans_missing": max(0, acknowledged - recorded),
+        "recorder": Recorder,
+        "collector": partial(Collector, batches=False),
+        "collector_batching": partial(Collector, batches=True),
+    }
+
+
+def _all_of(make: Make, seconds: float) -> dict[str, Any]:
+    figures = {shape.name: _measured(make, shape, seconds) for shape in SHAPES}
+    half = SMALL._replace(rate=figures[SMALL.name]["requests_per_s"] / 2)
+    figures[f"{SMALL.name}_half_load"] = _measured(make, half, seconds)
+    lost = [_lost_when_killed(make, SMALL) for _ in range(KILLS)]
+    return figures | {"killed": lost}
+
+
+@contextlib.contextmanager
+def _made(make: Make) -> Iterator[Subject]:
+    with tempfile.TemporaryDirectory(prefix="rsbx-bench-") as folder:
+        yield make(Path(folder))
+
+
+def _measured(make: Make, shape: Shape, seconds: float) -> dict[str, Any]:
+    with _made(make) as subject:
+        with ended(subject) as process:
+            warm = sent_by(sending(shape, subject.target, seconds=_WARM_S))
+            before = process.cpu_times()
+            sent = sent_by(sending(shape, subject.target, seconds=seconds))
+            after = process.cpu_times()
+            resident = process.memory_info().rss
+            subject.stop()
+        used = after.user + after.system - before.user - before.system
+        figures = _figures(shape, sent, used)
+        missing = _missing(shape, (warm, sent), subject.kept())
+        return figures | {"resident_mib": resident >> 20} | missing
+
+
+def _figures(shape: Shape, sent: Sent, used_s: float) -> dict[str, Any]:
+    spans = sent.answered * shape.spans
+    return {
+        "requests": sent.answered,
+        "requests_per_s": round(sent.answered / sent.seconds),
+        "spans_per_s": round(spans / sent.seconds),
+        "processor_us_per_request": round(1e6 * used_s / max(1, sent.answered), 1),
+        "spans_per_s_per_core": round(spans / used_s),
+        "cores_used": round(used_s / sent.seconds, 2),
+        "answer_ms": sent.answer_ms,
+        "refused_requests": sent.refused,
+    }
+
+
+def _missing(shape: Shape, sent: tuple[Sent, ...], kept: Kept) -> dict[str, Any]:
+    acknowledged = shape.spans * sum(one.answered for one in sent)
+    return {
+        "bytes_per_span": round(kept.size / max(1, kept.spans), 1),
+        "acknowledged_spans_missing": max(0, acknowledged - kept.spans),
+    }
+
+
+def _lost_when_killed(make: Make, shape: Shape) -> dict[str, int]:
+    with _made(make) as subject:
+        with ended(subject):
+            sender = sending(shape, subject.target, seconds=30)
+            time.sleep(3)
+            subject.kill()
+            sent = sent_by(sender)
+        kept = subject.kept()
+    acknowledged = sent.answered * shape.spans
+    missing = max(0, acknowledged - kept.spans)
+    return {"acknowledged_spans": acknowledged, "missing_spans": missing}
+
+
+def _steady(seconds: float, rate: float) -> dict[str, Any]:
+    shape = SMALL._replace(rate=rate)
+    samples: list[tuple[float, float]] = []
+    with _made(Recorder) as subject, ended(subject) as process:
+        begun = time.monotonic()
+        sender = sending(shape, subject.target, seconds=seconds)
+        while sender.poll() is None:
+            time.sleep(min(SAMPLE_S, seconds / 10))
+            resident = process.memory_info().rss / 2**20
+            samples.append((time.monotonic() - begun, resident))
+            sys.stderr.write(f"{samples[-1][0]:6.0f} s {resident:8.1f} MiB\n")
+        sent = sent_by(sender)
+    # The first tenth is warming up: caches fill, and the allocator takes its share.
+    settled = samples[len(samples) // 10 :]
+    slope = linear_regression(*zip(*settled, strict=True)).slope
+    return {
+        "rate": rate,
+        "requests_per_s": round(sent.answered / sent.seconds),
+        "answer_ms": sent.answer_ms,
+        "resident_mib": [round(resident, 1) for _, resident in samples],
+        "slope_mib_per_minute": round(60 * slope, 3),
     }
 
 

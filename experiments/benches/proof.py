@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple, Self
 
-from experiments.benches.ingest import export_request
+from experiments.benches.ingesting.sending import export_request
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.segments import LocalSegments

@@ -25,10 +25,11 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from sandbox.adapters.http_server import HttpServer
 from sandbox.adapters.otlp_admin import TOKEN_FILE, admin_app, write_token
 from sandbox.adapters.otlp_grpc import grpc_server
 from sandbox.adapters.otlp_http import OtlpHttp
-from sandbox.adapters.otlp_reception import Reception
+from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Limits, Reception
 from sandbox.adapters.otlp_store import TrialStore
 from sandbox.errors import RecorderError
 from sandbox.ports import Clock, Tokens
@@ -36,6 +37,8 @@ from sandbox.recorder import RollingPolicy, folder_name
 from sandbox.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+MAX_WIRE_BYTES = 2 * MAX_REQUEST_BYTES
+"""Bytes of one HTTP request on the wire; chunks of a body cost more than they carry."""
 _BACKLOG = 1024
 _GRACE_S = 5
 _LOG = logging.getLogger(__name__)
@@ -86,12 +89,20 @@ async def serve(
         return TrialStore(root, trial_id, policy=policy, clock=clock)
 
     with _only_recorder(root):
+        reception = Reception(
+            root,
+            tokens=tokens,
+            clock=clock,
+            make_store=make_store,
+            limits=Limits(policy.seconds),
+        )
         await asyncio.to_thread(_recover, root, make_store)
-        reception = Reception(root, tokens=tokens, clock=clock, make_store=make_store)
+        await asyncio.to_thread(reception.refusals.recover)
         async with contextlib.AsyncExitStack() as servers:
             # The last to be entered is the first to leave: servers before segments.
             await servers.enter_async_context(_tending(reception, policy))
-            listening = await _listen(servers, settings, reception, hosts)
+            web = HttpServer(OtlpHttp(reception), clock=clock, max_bytes=MAX_WIRE_BYTES)
+            listening = await _listen(servers, settings, reception, web, hosts=hosts)
             sys.stderr.write(f"recorder ready: {listening}\n")
             sys.stderr.flush()
             await ending.wait()
@@ -159,6 +170,8 @@ async def _listen(
     servers: contextlib.AsyncExitStack,
     settings: Settings,
     reception: Reception,
+    server: HttpServer,
+    *,
     hosts: Sequence[str],
 ) -> str:
     names = list(dict.fromkeys((LOOPBACK, settings.recorder_host, *hosts)))
@@ -169,7 +182,7 @@ async def _listen(
     ]
     token = write_token(settings.home / TOKEN_FILE)
     await servers.enter_async_context(_http(admin_app(reception, token), door))
-    await servers.enter_async_context(_http(OtlpHttp(reception), web))
+    await servers.enter_async_context(server.serving(web, grace_s=_GRACE_S))
     addresses = [(name, settings.recorder_grpc_port) for name in names]
     remote, ports = grpc_server(reception, addresses=addresses)
     await remote.start()

@@ -10,25 +10,25 @@ Rules of this module, from the OTLP specification (OTLP/HTTP):
 * Every refusal has a `google.rpc.Status` as its body, in the request's encoding.
 * JSON is converted beside the event loop, one request at a time: it costs much more
   memory and time than protobuf, and must not keep other producers waiting.
+* Only the body of a sender whose token is known is kept in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
-from starlette.types import Receive, Scope, Send
 
+from sandbox.adapters.http_message import HttpAnswer, HttpRequest
 from sandbox.adapters.otlp_reception import MAX_REQUEST_BYTES, Reception
-from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_status import RETRY_S, status_of
 from sandbox.errors import EvidenceError
-from sandbox.model.segment import Signal
+from sandbox.model.segment import RefusalReason, Signal
 from sandbox.ports import Producer
 from sandbox.recorder import Converted, from_json
 
@@ -39,30 +39,24 @@ _SIGNALS: Mapping[str, Signal] = {
     "/v1/metrics": "metrics",
     "/v1/logs": "logs",
 }
-
-
-class _Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str] = {}
-    body: Status | None = None
-
-
-_ANSWERS: Mapping[Reason, _Answer] = {
-    "unauthenticated": _Answer(401, {"www-authenticate": "Bearer"}),
-    "malformed": _Answer(400),
-    "too-large": _Answer(413, {"connection": "close"}),
-    "unsupported": _Answer(415),
-    "overloaded": _Answer(503, {"retry-after": str(RETRY_S)}),
-    "unavailable": _Answer(503, {"retry-after": str(RETRY_S)}),
+_OK: Mapping[str, HttpAnswer] = {
+    PROTOBUF: HttpAnswer(200, (("content-type", PROTOBUF),)),
+    # The empty response message of any of the three services.
+    _JSON: HttpAnswer(200, (("content-type", _JSON),), b"{}"),
+}
+_RETRY = (("retry-after", str(RETRY_S)),)
+_REFUSALS: Mapping[RefusalReason, HttpAnswer] = {
+    "unauthenticated": HttpAnswer(401, (("www-authenticate", "Bearer"),)),
+    "malformed": HttpAnswer(400),
+    "too-large": HttpAnswer(413),
+    "unsupported": HttpAnswer(415),
+    "overloaded": HttpAnswer(503, _RETRY),
+    "unavailable": HttpAnswer(503, _RETRY),
 }
 
 
-class _Disconnected(ConnectionError):
-    """The client went away before its request was whole."""
-
-
 class OtlpHttp:
-    """The ASGI application.
+    """Answers the HTTP requests of senders.
 
     Args:
         reception: Where requests go.
@@ -72,117 +66,66 @@ class OtlpHttp:
         self._reception = reception
         self._converting = asyncio.Semaphore(1)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI 3)."""
-        if scope["type"] != "http":
-            return
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1")
-            for key, value in scope["headers"]
-        }
-        request = _Request(scope, headers, receive)
-        try:
-            await self._answer(request, send)
-        except _Disconnected:
-            return
+    async def __call__(self, request: HttpRequest) -> HttpAnswer:
+        """Answer one request.
 
-    async def _answer(self, request: _Request, send: Send) -> None:
-        signal = _SIGNALS.get(request.path)
+        Raises:
+            ConnectionResetError: The client went away before the request was whole.
+        """
+        signal, encoding = _SIGNALS.get(request.path), _encoding(request)
         if signal is None or request.method != "POST":
-            await request.drain()
-            await _send(send, _unknown(signal), request)
-            return
-        refused = await self._receive(request, signal)
-        if refused is None:
-            await _send(send, _Answer(200), request)
-        else:
-            self._reception.refusals.add(
-                refused, signal=signal, peer=request.peer, producer=request.producer
-            )
-            answer = _ANSWERS[refused.reason]
-            await _send(send, answer._replace(body=status_of(refused)), request)
-
-    async def _receive(self, request: _Request, signal: Signal) -> Refused | None:
-        named = await self._reception.identify(request.header("authorization"))
+            await request.drain(MAX_REQUEST_BYTES)
+            return _misdirected(signal, encoding)
+        named = await self._reception.identify(request.header(b"authorization"))
         if isinstance(named, Refused):
-            await request.drain()
-            return named
-        request.producer = named
-        refused = request.unsupported()
+            await request.drain(MAX_REQUEST_BYTES)
+            return self._refusal(named, request)
+        refused = await self._receive(request, signal, named)
+        return self._refusal(refused, request, named) if refused else _OK[encoding]
+
+    async def _receive(
+        self, request: HttpRequest, signal: Signal, producer: Producer
+    ) -> Refused | None:
+        refused = _unsupported(request)
         if refused is not None:
-            await request.drain()
+            await request.drain(MAX_REQUEST_BYTES)
             return refused
-        body = await request.body()
-        read = body if isinstance(body, Refused) else await self._read(request, body)
+        body = _plain(request, await request.body(MAX_REQUEST_BYTES))
+        if isinstance(body, Refused):
+            return body
+        if _encoding(request) != _JSON:
+            return await self._reception.record(producer, signal, body)
+        async with self._converting:
+            read = await asyncio.to_thread(_from_json, signal, body)
         if isinstance(read, Refused):
             return read
         payload, origin = read
-        return await self._reception.record(named, signal, payload, origin=origin)
+        return await self._reception.record(producer, signal, payload, origin=origin)
 
-    async def _read(self, request: _Request, body: bytes) -> Converted | Refused:
-        if request.content_type != _JSON:
-            return Converted(body, b"")
-        async with self._converting:
-            return await asyncio.to_thread(_from_json, _SIGNALS[request.path], body)
+    def _refusal(
+        self, refused: Refused, request: HttpRequest, producer: Producer | None = None
+    ) -> HttpAnswer:
+        self._reception.refusals.add(
+            refused, signal=_SIGNALS[request.path], peer=request.peer, producer=producer
+        )
+        answer = _REFUSALS[refused.reason]
+        return _with_status(answer, status_of(refused), _encoding(request))
 
 
-class _Request:
-    """One HTTP request while it is read."""
+def _content_type(request: HttpRequest) -> str:
+    return request.header(b"content-type").partition(";")[0].strip().lower()
 
-    def __init__(
-        self, scope: Scope, headers: Mapping[str, str], receive: Receive
-    ) -> None:
-        self.path: str = scope["path"]
-        self.method: str = scope["method"]
-        self.peer: str = (scope.get("client") or ("",))[0]
-        self.producer: Producer | None = None
-        self._headers = headers
-        self._receive = receive
 
-    def header(self, name: str) -> str:
-        return self._headers.get(name, "")
+def _encoding(request: HttpRequest) -> str:
+    return _JSON if _content_type(request) == _JSON else PROTOBUF
 
-    @property
-    def content_type(self) -> str:
-        return self.header("content-type").partition(";")[0].strip().lower()
 
-    def unsupported(self) -> Refused | None:
-        if self.content_type not in (PROTOBUF, _JSON):
-            said = f"send content type {PROTOBUF} or {_JSON}"
-            return Refused("unsupported", said)
-        encoding = self.header("content-encoding").lower()
-        if encoding not in ("", "identity", "gzip"):
-            return Refused("unsupported", "send content encoding gzip or identity")
-        return None
-
-    async def drain(self) -> None:
-        """Read and forget the body, so that the client sees the answer."""
-        async for _ in self._chunks():
-            pass
-
-    async def body(self) -> bytes | Refused:
-        chunks = [chunk async for chunk in self._chunks()]
-        if sum(map(len, chunks)) > MAX_REQUEST_BYTES or self._announced_too_large():
-            return _too_large()
-        body = b"".join(chunks)
-        zipped = self.header("content-encoding").lower() == "gzip"
-        return _gunzip(body) if zipped and body else body
-
-    def _announced_too_large(self) -> bool:
-        length = self.header("content-length")
-        return length.isdecimal() and int(length) > MAX_REQUEST_BYTES
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        size = 0
-        while size <= MAX_REQUEST_BYTES and not self._announced_too_large():
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            yield chunk
-            if not message.get("more_body", False):
-                return
+def _unsupported(request: HttpRequest) -> Refused | None:
+    if _content_type(request) not in (PROTOBUF, _JSON):
+        return Refused("unsupported", f"send content type {PROTOBUF} or {_JSON}")
+    if request.header(b"content-encoding").lower() not in ("", "identity", "gzip"):
+        return Refused("unsupported", "send content encoding gzip or identity")
+    return None
 
 
 def _from_json(signal: Signal, body: bytes) -> Converted | Refused:
@@ -190,6 +133,13 @@ def _from_json(signal: Signal, body: bytes) -> Converted | Refused:
         return from_json(signal, body)
     except EvidenceError as error:
         return Refused("malformed", error.diagnosis)
+
+
+def _plain(request: HttpRequest, body: bytes | None) -> bytes | Refused:
+    if body is None:
+        return _too_large()
+    zipped = request.header(b"content-encoding").lower() == "gzip"
+    return _gunzip(body) if zipped and body else body
 
 
 def _gunzip(body: bytes) -> bytes | Refused:
@@ -214,33 +164,21 @@ def _too_large() -> Refused:
     )
 
 
-def _unknown(signal: Signal | None) -> _Answer:
+def _misdirected(signal: Signal | None, encoding: str) -> HttpAnswer:
     if signal is None:
-        paths = f"there are only {', '.join(_SIGNALS)}"
-        return _Answer(404, body=Status(code=Code.NOT_FOUND, message=paths))
+        said = Status(
+            code=Code.NOT_FOUND, message=f"there are only {', '.join(_SIGNALS)}"
+        )
+        return _with_status(HttpAnswer(404), said, encoding)
     said = Status(code=Code.UNIMPLEMENTED, message="use POST")
-    return _Answer(405, {"allow": "POST"}, said)
+    return _with_status(HttpAnswer(405, (("allow", "POST"),)), said, encoding)
 
 
-async def _send(send: Send, answer: _Answer, request: _Request) -> None:
-    in_json = request.content_type == _JSON
-    body = _in_json(answer.body) if in_json else _in_protobuf(answer.body)
-    headers = {
-        **answer.headers,
-        "content-type": _JSON if in_json else PROTOBUF,
-        "content-length": str(len(body)),
-    }
-    raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-    start = {"type": "http.response.start", "status": answer.status, "headers": raw}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
-
-
-def _in_json(status: Status | None) -> bytes:
-    # Without a status: the empty response message of any of the three services.
-    text = json_format.MessageToJson(status, indent=None) if status else "{}"
-    return str(text).encode()
-
-
-def _in_protobuf(status: Status | None) -> bytes:
-    return bytes(status.SerializeToString()) if status else b""
+def _with_status(answer: HttpAnswer, status: Status, encoding: str) -> HttpAnswer:
+    if encoding == _JSON:
+        body = str(json_format.MessageToJson(status, indent=None)).encode()
+    else:
+        body = bytes(status.SerializeToString())
+    return HttpAnswer(
+        answer.status, (*answer.headers, ("content-type", encoding)), body
+    )

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER, Refusals, Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
@@ -27,14 +28,21 @@ from sandbox.recorder import MAX_PRODUCER_BYTES, RECORDER, check_request
 
 TOKEN_SECONDS = 0.5
 """How long an answer about a token is believed."""
-MAX_PENDING_BYTES = 128 * 1024 * 1024
-"""Bytes that may wait for the disk, over all trials."""
 MAX_REQUEST_BYTES = 20 * 1024 * 1024
 """Largest request, before and after decompression, over both protocols.
 
 OTLP demands a limit and recommends 64 MiB over HTTP; gRPC servers often have 4 MiB.
 """
 _MAX_CACHED = 10_000
+
+
+class Limits(NamedTuple):
+    """What one recorder keeps in memory, and for how long."""
+
+    refusal_window_s: float
+    """Seconds for which equal refusals are counted together."""
+    pending_bytes: int = 128 * 1024 * 1024
+    """Bytes that may wait for the disk, over all trials."""
 
 
 class _Lane:
@@ -102,7 +110,7 @@ class Reception:
         tokens: Who may send.
         clock: Tells when a request was received.
         make_store: Makes the store of a trial.
-        max_pending_bytes: How much may wait for the disk, over all trials.
+        limits: Of memory, and of how long refusals are counted together.
     """
 
     def __init__(
@@ -112,18 +120,19 @@ class Reception:
         tokens: Tokens,
         clock: Clock,
         make_store: Callable[[str], TrialStore],
-        max_pending_bytes: int = MAX_PENDING_BYTES,
+        limits: Limits,
     ) -> None:
         self._tokens = tokens
         self._clock = clock
         self._make_store = make_store
-        self._max_pending_bytes = max_pending_bytes
+        self._max_pending_bytes = limits.pending_bytes
         self._lanes: dict[str, _Lane] = {}
         self._known: dict[bytes, tuple[Producer | None, float]] = {}
         self._pending = 0
         self._accepted: Counter[str] = Counter()
-        self._unusual = 0
-        self.refusals = Refusals(root / REFUSALS_FOLDER)
+        self.refusals = Refusals(
+            root / REFUSALS_FOLDER, clock=clock, window_s=limits.refusal_window_s
+        )
         """What was not recorded, and why."""
 
     async def identify(self, header: str) -> Producer | Refused:
@@ -177,7 +186,7 @@ class Reception:
         """
         received_at = self._clock.now()
         try:
-            facts = check_request(signal, payload)
+            check_request(signal, payload)
         except EvidenceError as error:
             return Refused("malformed", error.diagnosis)
         size = len(payload) + len(origin)
@@ -192,7 +201,6 @@ class Reception:
         finally:
             self._pending -= size
         self._accepted[signal] += 1
-        self._unusual += facts.unusual
         return None
 
     def _lane(self, trial_id: str) -> _Lane:
@@ -218,7 +226,7 @@ class Reception:
         for lane in list(self._lanes.values()):
             if lane.store.is_due():
                 await lane.roll(only_due=True)
-        await self.refusals.flush(self._clock.now())
+        await self.refusals.flush()
 
     async def close(self) -> None:
         """Close every segment and write down refusals.
@@ -228,13 +236,12 @@ class Reception:
         """
         for lane in list(self._lanes.values()):
             await lane.roll(only_due=False)
-        await self.refusals.flush(self._clock.now())
+        await self.refusals.flush(ending=True)
 
     def status(self) -> dict[str, object]:
         """Return counts since the start, ready for JSON."""
         return {
             "accepted": dict(self._accepted),
-            "unusual": self._unusual,
             "refused": self.refusals.counts(),
             "pending_bytes": self._pending,
             "open_bytes": {

@@ -1,49 +1,83 @@
-"""What the recorder refused: counted at once, written down soon.
+"""What the recorder refused: counted at once, written down soon, window by window.
 
 Rules of this module:
 
-* Every refusal is counted and written, without the token, to one file per day under
-  `_refusals`; equal refusals of one flush are one line with a count.
+* Equal refusals of one window are one count, with the first and the last time; no token
+  is ever written. Beyond `MAX_KINDS` peers are not told apart, so nobody can fill the
+  memory or the disk by being refused.
+* The file of a window is written anew as a whole at each flush, durably: what was
+  flushed is there after a power cut, and nothing is counted twice.
+* A closed window never changes. It waits under a name never used again until the
+  refusals are in the log, and is then removed by whoever put them there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import secrets
+import threading
+import time
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.errors import RecorderError
-from sandbox.ports import Producer
+from sandbox.model.segment import RecorderRefusal, RefusalReason, RefusalWindow
+from sandbox.ports import Clock, Producer
 
 REFUSALS_FOLDER = "_refusals"
-_MAX_KINDS = 10_000
-
-Reason = Literal[
-    "unauthenticated",
-    "malformed",
-    "too-large",
-    "unsupported",
-    "overloaded",
-    "unavailable",
-]
+OPEN = ".open.json"
+CLOSED = ".closed.json"
+MAX_KINDS = 1000
 
 
 class Refused(NamedTuple):
     """Why a request was not recorded."""
 
-    reason: Reason
+    reason: RefusalReason
     message: str
 
 
 class _Kind(NamedTuple):
-    reason: Reason
+    reason: RefusalReason
     signal: str
     peer: str
     trial_id: str
     producer: str
+
+
+class _Window:
+    """The refusals of one window while it is open."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.name = ""
+        self.kinds: dict[_Kind, RecorderRefusal] = {}
+        self.changes = 0
+        self.written = 0
+
+    def add(self, kind: _Kind, clock: Clock) -> None:
+        if kind not in self.kinds and len(self.kinds) >= MAX_KINDS:
+            kind = _Kind(kind.reason, "", "many", "", "")
+        now = clock.now()
+        if not self.kinds:
+            self.began = time.monotonic()
+            self.name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        known = self.kinds.get(kind)
+        self.kinds[kind] = RecorderRefusal.model_construct(
+            **kind._asdict(),
+            count=known.count + 1 if known else 1,
+            first_at=known.first_at if known else now,
+            last_at=now,
+        )
+        self.changes += 1
+
+    def text(self) -> bytes:
+        refusals = tuple(self.kinds.values())
+        return (
+            RefusalWindow(name=self.name, refusals=refusals).model_dump_json().encode()
+        )
 
 
 class Refusals:
@@ -51,12 +85,19 @@ class Refusals:
 
     Args:
         folder: Where they are written.
+        clock: Tells when a request was refused.
+        window_s: How long a window lasts, in seconds.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Clock, window_s: float) -> None:
         self._folder = folder
-        self._counts: Counter[Reason] = Counter()
-        self._unwritten: Counter[_Kind] = Counter()
+        self._clock = clock
+        self._window_s = window_s
+        self._counts: Counter[RefusalReason] = Counter()
+        # One that could not be closed yet may lie before the one that is filled.
+        self._windows = [_Window()]
+        # A flush that is given up at the end goes on in its thread.
+        self._writing = threading.Lock()
 
     def counts(self) -> dict[str, int]:
         """Return how often each reason came, since the start."""
@@ -74,36 +115,62 @@ class Refusals:
 
         Args:
             refused: Why.
-            signal: Of the request, or the path asked for.
+            signal: What the request claimed to carry.
             peer: Address of the sender.
             producer: Whom the token named, if it named anyone.
         """
         self._counts[refused.reason] += 1
         trial_id, name = producer or ("", "")
-        kind = _Kind(refused.reason, signal[:80], peer, trial_id, name)
-        if kind not in self._unwritten and len(self._unwritten) >= _MAX_KINDS:
-            kind = _Kind(refused.reason, "", "many", "", "")
-        self._unwritten[kind] += 1
+        kind = _Kind(refused.reason, signal[:80], peer[:80], trial_id, name)
+        self._windows[-1].add(kind, self._clock)
 
-    async def flush(self, at: datetime) -> None:
-        """Write down the refusals counted since the last flush.
+    def recover(self) -> None:
+        """Close what an earlier recorder left open.
 
         Raises:
-            RecorderError: They cannot be written; they are kept for the next flush.
+            RecorderError: It cannot be closed.
         """
-        if self._unwritten:
-            counted, self._unwritten = self._unwritten, Counter()
-            try:
-                await asyncio.to_thread(self._write, counted, at)
-            except OSError as error:
-                self._unwritten.update(counted)
-                raise RecorderError(f"cannot write refusals: {error}") from error
+        try:
+            for path in sorted(self._folder.glob(f"*{OPEN}")):
+                path.rename(path.with_name(path.name.removesuffix(OPEN) + CLOSED))
+            if self._folder.is_dir():
+                sync_folder(self._folder)
+        except OSError as error:
+            raise RecorderError(f"cannot close refusals: {error}") from error
 
-    def _write(self, counted: Counter[_Kind], at: datetime) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lines = [
-            json.dumps({"at": at.isoformat(), "count": count, **kind._asdict()})
-            for kind, count in counted.items()
-        ]
-        with (self._folder / f"{at:%Y-%m-%d}.jsonl").open("a") as file:
-            file.write("\n".join(lines) + "\n")
+    async def flush(self, *, ending: bool = False) -> None:
+        """Write down what was refused since the last flush; close a window that is due.
+
+        Args:
+            ending: Close the window also when it is not due.
+
+        Raises:
+            RecorderError: It cannot be written; it is kept for the next flush.
+        """
+        current = self._windows[-1]
+        is_due = ending or time.monotonic() - current.began >= self._window_s
+        if current.kinds and is_due and len(self._windows) == 1:
+            self._windows.append(_Window())
+        for window in list(self._windows):
+            await self._keep(window, is_closed=window is not self._windows[-1])
+
+    async def _keep(self, window: _Window, *, is_closed: bool) -> None:
+        changes = window.changes
+        if changes == window.written and not is_closed:
+            return
+        try:
+            await asyncio.to_thread(self._write, window.name, window.text(), is_closed)
+        except OSError as error:
+            raise RecorderError(f"cannot write refusals: {error}") from error
+        window.written = changes
+        if is_closed:
+            self._windows.remove(window)
+
+    def _write(self, name: str, data: bytes, is_closed: bool) -> None:
+        with self._writing:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            opened = self._folder / f"{name}{OPEN}"
+            replace_file(opened, data)
+            if is_closed:
+                opened.rename(self._folder / f"{name}{CLOSED}")
+                sync_folder(self._folder)

@@ -17,12 +17,13 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from sandbox.adapters.otlp_refusals import Reason, Refused
+from sandbox.adapters.otlp_refusals import Refused
+from sandbox.model.segment import RefusalReason
 
 RETRY_S = 1
 """Seconds a sender is asked to wait before it sends again."""
 
-_CODES: Mapping[Reason, int] = {
+_CODES: Mapping[RefusalReason, int] = {
     "unauthenticated": Code.UNAUTHENTICATED,
     "malformed": Code.INVALID_ARGUMENT,
     "too-large": Code.RESOURCE_EXHAUSTED,
@@ -47,7 +48,7 @@ def status_of(refused: Refused) -> Status:
     return status
 
 
-def _details(reason: Reason, message: str) -> list[Message]:
+def _details(reason: RefusalReason, message: str) -> list[Message]:
     if reason == "malformed":
         violation = BadRequest.FieldViolation(field="body", description=message)
         return [BadRequest(field_violations=[violation])]

@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Self
 
 import zstandard
+from pydantic import ValidationError
 
 from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.adapters.otlp_admin import TOKEN_FILE
+from sandbox.adapters.otlp_refusals import CLOSED, REFUSALS_FOLDER
 from sandbox.errors import RecorderError
+from sandbox.model.segment import RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import FileKind, file_name, folder_name, segment_files
 from sandbox.settings import Settings
@@ -206,6 +209,31 @@ class LocalSegments:
             shutil.rmtree(self._derived / folder_name(trial_id))
             sync_folder(self._derived)
 
+    def refusals(self) -> list[RefusalWindow]:
+        """Return the closed windows of refused requests that are still kept.
+
+        Raises:
+            RecorderError: One cannot be read, or is not what the recorder wrote.
+        """
+        found = []
+        for path in sorted((self._root / REFUSALS_FOLDER).glob(f"*{CLOSED}")):
+            # Another worker may have entered it in the log meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_refusals_of(path))
+        return found
+
+    def drop_refusals(self, name: str) -> None:
+        """Keep a window no longer, now that it is in the log; idempotent.
+
+        Raises:
+            RecorderError: It cannot be removed.
+        """
+        path = self._root / REFUSALS_FOLDER / f"{Path(name).name}{CLOSED}"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RecorderError(f"cannot remove {path}: {error}") from error
+
     def _folder(self, trial_id: str) -> Path:
         return self._root / folder_name(trial_id)
 
@@ -247,6 +275,19 @@ class LocalSegments:
             ) from error
         finally:
             door.close()
+
+
+def _refusals_of(path: Path) -> RefusalWindow:
+    try:
+        return RefusalWindow.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValidationError) as error:
+        raise RecorderError(
+            f"{path} cannot be read: {error}; move it away to go on without what it "
+            "counted",
+            retryable=isinstance(error, OSError),
+        ) from error
 
 
 def _decompress(compressed: bytes) -> bytes:

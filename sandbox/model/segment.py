@@ -161,6 +161,45 @@ class EvidenceSegment(Record):
     rulebook_digest: Digest
 
 
+RefusalReason = Literal[
+    "unauthenticated",
+    "malformed",
+    "too-large",
+    "unsupported",
+    "overloaded",
+    "unavailable",
+]
+"""unauthenticated: no token, a wrong or a revoked one. malformed, too-large,
+unsupported: the request itself. overloaded: the disk was behind. unavailable: the
+recorder could not write, or not read the tokens."""
+
+
+class RecorderRefusal(Record):
+    """Requests that were not recorded, for one reason, from one place."""
+
+    kind: Literal["recorder-refusal"] = "recorder-refusal"
+    reason: RefusalReason
+    signal: str = ""
+    """What the requests claimed to carry; empty where there was more than one."""
+    peer: str
+    """Network address they came from; `many` where they are not told apart."""
+    trial_id: str = ""
+    """Trial and producer that the token named; empty where it named nobody."""
+    producer: str = ""
+    count: int
+    first_at: Instant
+    last_at: Instant
+
+
+class RefusalWindow(Record):
+    """What the recorder refused in one window of time."""
+
+    kind: Literal["refusal-window"] = "refusal-window"
+    name: str
+    """Never used twice."""
+    refusals: tuple[RecorderRefusal, ...]
+
+
 class LogEntry(Record):
     """One leaf of the transparency log; its canonical JSON is what is hashed."""
 
@@ -168,7 +207,7 @@ class LogEntry(Record):
     entry_id: str
     """Idempotency key: the same id is the same entry."""
     trial_id: str
-    """Trial or `rulebook/{id}` it belongs to."""
+    """Trial or `rulebook/{id}` it belongs to; `@recorder` for requests of nobody."""
     recorded_at: Instant
     body: dict[str, JsonValue] = Field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from sandbox.recorder.gaps import (
 )
 from sandbox.recorder.otlp_json import Converted, from_json, origin_digest
 from sandbox.recorder.remnant import Sequences, sequences_in
-from sandbox.recorder.request import RequestFacts, check_request
+from sandbox.recorder.request import check_request, is_unusual
 from sandbox.recorder.segment import (
     FileKind,
     RollingPolicy,
@@ -41,7 +41,6 @@ __all__ = [
     "Expected",
     "FileKind",
     "Frame",
-    "RequestFacts",
     "RollingPolicy",
     "Salvage",
     "SegmentName",
@@ -57,6 +56,7 @@ __all__ = [
     "from_json",
     "gap_request",
     "gaps_in",
+    "is_unusual",
     "origin_digest",
     "parse_name",
     "restart_gaps",

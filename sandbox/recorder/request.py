@@ -12,7 +12,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -44,14 +44,7 @@ The protobuf language forbids every schema to declare the numbers 19000-19999.
 _ORIGIN_BYTES = len(ORIGIN_PREFIX) + 32
 
 
-class RequestFacts(NamedTuple):
-    """What was seen of a request without reading its contents."""
-
-    unusual: bool
-    """It has fields this version of OTLP does not know, or is not written as usual."""
-
-
-def check_request(signal: Signal, payload: bytes) -> RequestFacts:
+def check_request(signal: Signal, payload: bytes) -> None:
     """Read a request once, to be sure that it can be read.
 
     Args:
@@ -62,13 +55,28 @@ def check_request(signal: Signal, payload: bytes) -> RequestFacts:
         EvidenceError: It is not an OTLP request of that signal, or ends in the field
             that only the recorder writes.
     """
-    facts = _facts(signal, payload)
-    if facts.unusual and _ends_in_origin(payload):
+    message = parse_as(TYPES[signal], payload)
+    if _ends_in_origin(payload) and _is_unusual(message, payload):
         raise EvidenceError(
             "the request ends in protobuf field 19963, which only the recorder writes; "
             "send fields that OTLP defines"
         )
-    return facts
+
+
+def is_unusual(signal: Signal, payload: bytes) -> bool:
+    """Return whether a request has fields this version of OTLP does not know.
+
+    So does one that is not written as usual, with a field twice for example. It takes
+    four times as long as `check_request`.
+
+    Args:
+        signal: What the request carries.
+        payload: Its bytes.
+
+    Raises:
+        EvidenceError: It is not an OTLP request of that signal.
+    """
+    return _is_unusual(parse_as(TYPES[signal], payload), payload)
 
 
 def claims_origin(signal: Signal, payload: bytes) -> bool:
@@ -81,13 +89,13 @@ def claims_origin(signal: Signal, payload: bytes) -> bool:
     Raises:
         EvidenceError: It is not an OTLP request of that signal.
     """
-    return _facts(signal, payload).unusual and _ends_in_origin(payload)
+    unusual = is_unusual(signal, payload)
+    return unusual and _ends_in_origin(payload)
 
 
-def _facts(signal: Signal, payload: bytes) -> RequestFacts:
-    message = parse_as(TYPES[signal], payload)
+def _is_unusual(message: Message, payload: bytes) -> bool:
     message.DiscardUnknownFields()
-    return RequestFacts(unusual=message.ByteSize() != len(payload))
+    return message.ByteSize() != len(payload)
 
 
 def _ends_in_origin(payload: bytes) -> bool:

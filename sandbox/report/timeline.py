@@ -94,10 +94,22 @@ def _decision(body: Body) -> _Told:
 
 
 def _refusal(body: Body) -> _Told:
+    if body.get("kind") == "recorder-refusal":
+        return _not_recorded(body)
     who = _actor(body, "by")
     return (
         f"Attempt refused: {_words(body.get('act'))} by {who}",
         _text(body),
+        "refused",
+    )
+
+
+def _not_recorded(body: Body) -> _Told:
+    sender = body.get("producer") or "an unknown sender"
+    return (
+        f"{body.get('count')} requests not recorded: {_words(body.get('reason'))}",
+        f"From {sender} at {body.get('peer')}, {body.get('first_at')} to"
+        f" {body.get('last_at')}.",
         "refused",
     )
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
@@ -130,6 +131,15 @@ class RecorderProcess:
     def pid(self) -> int:
         """Number of its process."""
         return self._running().pid
+
+    def resident_bytes(self) -> int:
+        """Return how much memory its process holds."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
+    def processor_s(self) -> float:
+        """Return how many seconds of processors its process has used."""
+        used = psutil.Process(self.pid).cpu_times()
+        return float(used.user + used.system)
 
     def start(self) -> None:
         """Start the process and wait until it listens.

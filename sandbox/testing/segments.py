@@ -5,6 +5,7 @@ from __future__ import annotations
 import zstandard
 
 from sandbox.errors import RecorderError
+from sandbox.model.segment import RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import folder_name
 
@@ -20,12 +21,25 @@ class FakeSegments:
         self._open: dict[str, int] = {}
         self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._erased: set[tuple[str, int]] = set()
+        self._refusals: dict[str, RefusalWindow] = {}
 
     def receive(self, trial_id: str, raw: bytes) -> None:
         """Append raw frames to the trial's open segment."""
         segments = self._raw.setdefault(folder_name(trial_id), {})
         number = self._open.setdefault(trial_id, len(segments) + 1)
         segments[number] = segments.get(number, b"") + raw
+
+    def refuse(self, window: RefusalWindow) -> None:
+        """Keep a closed window of refused requests."""
+        self._refusals[window.name] = window
+
+    def refusals(self) -> list[RefusalWindow]:
+        """Return the closed windows of refused requests that are still kept."""
+        return [self._refusals[name] for name in sorted(self._refusals)]
+
+    def drop_refusals(self, name: str) -> None:
+        """Keep a window no longer; idempotent."""
+        self._refusals.pop(name, None)
 
     def files(self, trial_id: str) -> list[SegmentFile]:
         """Return the trial's segments in order of their numbers."""

@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import http.client
-import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,13 +29,17 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from sandbox.adapters.http_server import HttpServer
 from sandbox.adapters.otlp_grpc import grpc_server
 from sandbox.adapters.otlp_http import OtlpHttp
-from sandbox.adapters.otlp_reception import TOKEN_SECONDS, Reception
+from sandbox.adapters.otlp_reception import TOKEN_SECONDS, Limits, Reception
+from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER
 from sandbox.adapters.otlp_store import TrialStore
+from sandbox.adapters.segments import LocalSegments
 from sandbox.errors import EvidenceError, RecorderError
 from sandbox.evidence.seal import seal_segment
 from sandbox.model.record import digest_of
+from sandbox.model.segment import RefusalWindow
 from sandbox.ports import Producer
 from sandbox.recorder import RollingPolicy, decode_frames, gaps_in, spans_in
 from sandbox.testing.clock import FixedClock
@@ -319,7 +323,7 @@ def reception_on(
         tokens=known or tokens(),
         clock=clock,
         make_store=make_store,
-        max_pending_bytes=limit,
+        limits=Limits(600, limit),
     )
     return made, clock
 
@@ -357,6 +361,25 @@ async def grpc_code(target: str, body: bytes) -> tuple[grpc.StatusCode, list[obj
     return grpc.StatusCode.OK, []
 
 
+@asynccontextmanager
+async def client_of(
+    reception: Reception, **headers: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve HTTP on loopback, and give a client of it."""
+    server = HttpServer(OtlpHttp(reception), clock=FixedClock(AT), max_bytes=2**20)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        async with (
+            server.serving([listener], grace_s=5),
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={key.replace("_", "-"): headers[key] for key in headers},
+                trust_env=False,
+            ) as client,
+        ):
+            yield client
+
+
 async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
     """Beyond what may wait: 503 with Retry-After, UNAVAILABLE with RetryInfo.
 
@@ -368,10 +391,8 @@ async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
     reception, _ = reception_on(tmp_path, sync=sync, limit=limit)
     server, ports = grpc_server(reception, addresses=[("127.0.0.1", 0)])
     await server.start()
-    headers = {"authorization": f"Bearer {TOKEN}", "content-type": PROTOBUF}
-    wire = httpx.ASGITransport(OtlpHttp(reception))
-    async with httpx.AsyncClient(
-        transport=wire, base_url="http://recorder", headers=headers
+    async with client_of(
+        reception, authorization=f"Bearer {TOKEN}", content_type=PROTOBUF
     ) as client:
         waiting = [
             asyncio.create_task(client.post("/v1/traces", content=body))
@@ -395,11 +416,10 @@ async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
 async def test_a_wrong_a_missing_and_a_revoked_token_are_refused_and_written(
     tmp_path: Path,
 ) -> None:
-    """401 for each, and a line in the day's file; no token is ever written."""
+    """401 for each, and one count in the window's file; no token is ever written."""
     known = tokens()
     reception, _ = reception_on(tmp_path, known=known)
-    wire = httpx.ASGITransport(OtlpHttp(reception))
-    async with httpx.AsyncClient(transport=wire, base_url="http://recorder") as client:
+    async with client_of(reception) as client:
 
         async def status_with(value: str) -> int:
             headers = {"authorization": value, "content-type": PROTOBUF}
@@ -416,11 +436,31 @@ async def test_a_wrong_a_missing_and_a_revoked_token_are_refused_and_written(
     await reception.close()
     assert names_on(tmp_path) == [f"Bearer {TOKEN}"]
     (written,) = (tmp_path / "_refusals").iterdir()
-    lines = [json.loads(line) for line in written.read_text().splitlines()]
-    assert [(item["reason"], item["count"]) for item in lines] == [
-        ("unauthenticated", 3)
-    ]
+    (refusal,) = RefusalWindow.model_validate_json(written.read_text()).refusals
+    assert (refusal.reason, refusal.count) == ("unauthenticated", 3)
     assert TOKEN not in written.read_text()
+
+
+def test_refusals_that_were_written_down_outlive_a_kill(tmp_path: Path) -> None:
+    """After SIGKILL each is counted once, in a window that is closed and not used."""
+    with RecorderProcess(tmp_path / "state") as recorder:
+        segments = LocalSegments.of(recorder.settings)
+        folder = recorder.settings.evidence_dir / REFUSALS_FOLDER
+        for _ in range(5):
+            assert recorder.post(b"", authorization="Bearer wrong").status == 401
+        while '"count":5' not in "".join(map(Path.read_text, folder.glob("*.json"))):
+            time.sleep(0.02)
+        assert segments.refusals() == []
+        recorder.kill()
+        recorder.start()
+        (window,) = segments.refusals()
+        assert [(item.reason, item.count) for item in window.refusals] == [
+            ("unauthenticated", 5)
+        ]
+        recorder.post(b"", authorization="Bearer wrong")
+        recorder.stop()
+    later = [item for item in segments.refusals() if item.name != window.name]
+    assert [[one.count for one in item.refusals] for item in later] == [[1]]
 
 
 async def test_a_clock_that_goes_back_loses_nothing(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.otlp import serve
+from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER, Refusals, Refused
 from sandbox.adapters.segments import LocalSegments
 from sandbox.errors import RecorderError
 from sandbox.evidence.seal import Sealed, seal_segment
 from sandbox.model.record import digest_of
+from sandbox.model.segment import RecorderRefusal, RefusalWindow
 from sandbox.ports import Segments
 from sandbox.recorder import decode_frames, encode_frame, spans_in
 from sandbox.settings import Settings
@@ -33,9 +35,16 @@ TRIAL = "ride-1"
 class Subject:
     """Segments, and a way to have telemetry recorded into them."""
 
-    def __init__(self, segments: Segments, send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        segments: Segments,
+        send: Callable[[bytes], None],
+        refuse: Callable[[str], None],
+    ) -> None:
         self.segments = segments
         self._send = send
+        self.refuse = refuse
+        """Has a window closed in which a request from a peer was refused."""
 
     def record(self, name: str) -> None:
         request = ExportTraceServiceRequest()
@@ -67,7 +76,25 @@ def _fake() -> Subject:
         )
         segments.receive(TRIAL, frame)
 
-    return Subject(segments, send)
+    def refuse(peer: str) -> None:
+        refusal = RecorderRefusal(
+            reason="unauthenticated",
+            peer=peer,
+            count=1,
+            first_at=clock.now(),
+            last_at=clock.now(),
+        )
+        segments.refuse(RefusalWindow(name=peer, refusals=(refusal,)))
+
+    return Subject(segments, send, refuse)
+
+
+def _refuse(settings: Settings, peer: str) -> None:
+    folder = settings.evidence_dir / REFUSALS_FOLDER
+    refusals = Refusals(folder, clock=SystemClock(), window_s=0)
+    said = Refused("unauthenticated", "no")
+    refusals.add(said, signal="traces", peer=peer)
+    asyncio.run(refusals.flush())
 
 
 def _free_ports(count: int) -> list[int]:
@@ -122,7 +149,11 @@ def _subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject
     thread = threading.Thread(target=loop.run_until_complete, args=(server,))
     thread.start()
     _await_listening(settings.recorder_grpc_port, thread)
-    yield Subject(LocalSegments.of(settings), lambda data: _post(settings, data))
+    yield Subject(
+        LocalSegments.of(settings),
+        lambda data: _post(settings, data),
+        lambda peer: _refuse(settings, peer),
+    )
     loop.call_soon_threadsafe(stop.set)
     thread.join(20)
     assert not thread.is_alive()
@@ -227,6 +258,19 @@ def test_only_a_closed_segment_is_sealed_and_only_by_its_own_bytes(
             _put(subject, wrong)
     assert subject.states() == [(1, "closed")]
     assert subject.names(1) == ["a", "b"]
+
+
+def test_refused_requests_are_kept_until_they_are_dropped(subject: Subject) -> None:
+    """Each window is there once, until it is dropped, which may be done twice."""
+    assert subject.segments.refusals() == []
+    for peer in ("10.0.0.1", "10.0.0.2"):
+        subject.refuse(peer)
+    kept = subject.segments.refusals()
+    assert {item.refusals[0].peer for item in kept} == {"10.0.0.1", "10.0.0.2"}
+    assert len({item.name for item in kept}) == 2
+    for _ in range(2):
+        subject.segments.drop_refusals(kept[0].name)
+        assert subject.segments.refusals() == kept[1:]
 
 
 @pytest.mark.parametrize("trial", ["../x", "", "A", "a/b"])

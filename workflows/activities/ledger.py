@@ -3,6 +3,7 @@
 Rules of this module:
 
 * Every append is idempotent by its entry id; a retried activity changes nothing twice.
+* Refused requests are entered before the recorder's account of them is dropped.
 * An entry carries the record itself where it is small and public, a digest otherwise.
 """
 
@@ -14,6 +15,7 @@ from temporalio import activity
 
 from sandbox.errors import RecordsError
 from sandbox.evidence import seal
+from sandbox.evidence.refusals import refusal_entries
 from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
 from sandbox.procedure import add_period, check_application
@@ -133,7 +135,8 @@ class LedgerActivities:
                 activity.heartbeat(file.number)
                 _seal(ledger, task.trial_id, file.number)
                 sealed += 1
-        if sealed:
+        refused = _enter_refusals(ledger)
+        if sealed or refused:
             ledger.checkpoint()
         return sealed
 
@@ -176,6 +179,16 @@ def _seal(ledger: Ledger, trial_id: str, number: int) -> None:
     ledger.segments.put_sealed(
         trial_id, number, compressed=sealed.compressed, envelope=sealed.envelope
     )
+
+
+def _enter_refusals(ledger: Ledger) -> int:
+    """Enter what the recorder refused, of all trials and of nobody's."""
+    windows = ledger.segments.refusals()
+    for window in windows:
+        for entry in refusal_entries(window, recorded_at=ledger.clock.now()):
+            ledger.log.append(entry)
+        ledger.segments.drop_refusals(window.name)
+    return len(windows)
 
 
 def _prepare(ledger: Ledger, site: Site, prepare: PrepareTrial) -> PreparedTrial:

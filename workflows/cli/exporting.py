@@ -24,7 +24,7 @@ from sandbox.model.segment import SealedSegment, Signal
 from sandbox.query.jaeger import jaeger_file
 from sandbox.query.otlp_file import count_spans, delimited, json_line, payload_of
 from sandbox.query.selection import Chosen, Places, choose
-from sandbox.recorder import check_request, decode_frames
+from sandbox.recorder import decode_frames, is_unusual
 from workflows.activities.keeping import Ledger
 
 
@@ -96,7 +96,7 @@ class Source:
         self.unusual = 0
         for chosen in self.read():
             payload = payload_of(chosen)
-            self.unusual += check_request(self._wanted.signal, payload).unusual
+            self.unusual += is_unusual(self._wanted.signal, payload)
             yield payload
 
     def _logged_digests(self) -> dict[int, str]:

@@ -1,0 +1,3 @@
+module regulatory-sandbox.bench/sender
+
+go 1.25
