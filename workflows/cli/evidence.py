@@ -14,6 +14,8 @@ from workflows.cli.output import Format, Output, emit
 from workflows.cli.proving import disclose, disclosed, tiles
 from workflows.cli.retention import expire_segments, hold, release, retention
 from workflows.cli.setup import Home, read_settings
+from workflows.cli.subjects import app as subject_keys
+from workflows.cli.subjects import unseal
 from workflows.cli.witness import cosigned, witness, witness_key
 from workflows.worker import open_ledger
 
@@ -83,5 +85,7 @@ app.command("retention")(retention)
 app.command("expire")(expire_segments)
 app.command("hold")(hold)
 app.command("release")(release)
+app.command("unseal")(unseal)
+app.add_typer(subject_keys, name="subject-key", help="Keys of data subjects.")
 app.command("push")(push)
 app.command("pull")(pull)
