@@ -372,6 +372,48 @@ class Spans(Protocol):
         ...
 
 
+class SubjectKey(NamedTuple):
+    """The public half of a data subject's key."""
+
+    subject: str
+    """The subject's pseudonym in the trial."""
+    public_key: bytes
+    """32 raw bytes (X25519, RFC 7748)."""
+
+
+class SubjectKeys(Protocol):
+    """Private keys of data subjects, which never leave it; raises `EvidenceError` only.
+
+    Subjects are named by pseudonyms.
+    """
+
+    def naming_key(self, trial_id: str) -> bytes:
+        """Return the key under which subjects of a trial get their pseudonyms."""
+        ...
+
+    def create(self, trial_id: str, subject: str) -> SubjectKey:
+        """Make the key of a subject, or return the one there is."""
+        ...
+
+    def list(self, trial_id: str) -> Sequence[SubjectKey]:
+        """Return the keys of a trial's subjects, by pseudonym."""
+        ...
+
+    def open(
+        self, trial_id: str, subject: str, *, sealed: bytes, info: bytes
+    ) -> bytes | None:
+        """Return what was sealed to a subject, or None where it does not open.
+
+        Raises:
+            EvidenceError: There is no such key.
+        """
+        ...
+
+    def destroy(self, trial_id: str, subject: str) -> None:
+        """Destroy the key of a subject for good; without one, do nothing."""
+        ...
+
+
 class Signer(Protocol):
     """Holds one Ed25519 key; the private half never leaves it."""
 

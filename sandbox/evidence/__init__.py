@@ -27,6 +27,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `erased` | what the log says was erased, for the verifier |
 | `retention` | until when each segment is kept, and why |
 | `hold` | evidence that must not be erased |
+| `subject` | keys of data subjects; destroying one is the erasure |
 | `expire` | erases what is due: the entry first, then the bytes |
 | `steps` | a check in steps, said in words; both verifiers run on it |
 | `disclose` | one request with its proof, and the check of that file |

@@ -19,6 +19,8 @@ from workflows.cli.proving import disclose, disclosed, tiles, timestamp
 from workflows.cli.questions import search, sql, trace
 from workflows.cli.retention import expire_segments, hold, release, retention
 from workflows.cli.setup import Home, read_settings
+from workflows.cli.subjects import app as subject_keys
+from workflows.cli.subjects import unseal
 from workflows.cli.witness import add_cosignature, cosigned, witness, witness_key
 from workflows.worker import open_ledger
 
@@ -110,5 +112,7 @@ app.command("expire")(expire_segments)
 app.command("hold")(hold)
 app.command("release")(release)
 app.command("timestamp")(timestamp)
+app.command("unseal")(unseal)
+app.add_typer(subject_keys, name="subject-key", help="Keys of data subjects.")
 app.command("push")(push)
 app.command("pull")(pull)
