@@ -24,6 +24,7 @@ EntryKind = Literal[
     "segment",
     "look",
     "breach",
+    "closing",
     "incident",
     "load-result",
     "finding",

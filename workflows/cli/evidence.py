@@ -10,6 +10,8 @@ import typer
 from sandbox.evidence.__main__ import main as verify_evidence
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.steps import in_words
+from sandbox.evidence.verify import verify_bundle
+from sandbox.findings.rederive import rederive_bundle
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.output import Format, Output, emit
@@ -27,13 +29,17 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
     ] = None,
+    rederive: Annotated[
+        bool, typer.Option("--rederive", help="Also derive all verdicts again.")
+    ] = False,
     output: Output = Format.table,
 ) -> None:
     """Verify a bundle offline, step by step; exit 1 if it does not verify."""
     arguments = ["verify", str(bundle)]
     arguments += ["--key", str(key)] if key else []
     arguments += ["--json"] if output is Format.json else []
-    raise typer.Exit(verify_evidence(arguments))
+    checked_by = rederive_bundle if rederive else verify_bundle
+    raise typer.Exit(verify_evidence(arguments, verify=checked_by))
 
 
 @app.command("log")
