@@ -375,6 +375,11 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM checkpoints",
         "UPDATE log_hashes SET hash = x'00'",
         "DELETE FROM log_hashes",
+        "REPLACE INTO log_entries VALUES (0, 'other', 't', 'h', 'other')",
+        "REPLACE INTO log_entries VALUES (256, 'e', 't', 'h', 'other')",
+        "REPLACE INTO checkpoints VALUES (1, 'o', 1, 'r', 'other')",
+        "REPLACE INTO checkpoints SELECT 2, 'o', 1, 'r', note FROM checkpoints",
+        "REPLACE INTO log_hashes VALUES (1, 0, zeroblob(32))",
     ],
 )
 def test_append_only(engine: Engine, statement: str) -> None:
@@ -417,6 +422,8 @@ def test_upgrade(tmp_path: Path) -> None:
         for statement in (
             "DROP TABLE log_hashes",
             "DROP INDEX ix_checkpoints_size",
+            "DROP TRIGGER log_entries_no_replace",
+            "DROP TRIGGER checkpoints_no_replace",
             "UPDATE alembic_version SET version_num = '0001'",
         ):
             connection.exec_driver_sql(statement)

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
-from sandbox.model.application import Application
+from sandbox.model.application import Application, Harm
 from sandbox.model.finding import ExitReport
 from sandbox.model.observation import Breach
 from sandbox.model.record import Interval, digest_of
@@ -37,9 +37,11 @@ from sandbox.model.rule import (
     TemporaryRule,
 )
 from sandbox.model.segment import LogEntry
-from sandbox.model.trial import Transition
+from sandbox.model.trial import Pause, Transition
+from sandbox.monitor import advance, start
 from sandbox.recorder import encode_frame
 from sandbox.recorder.producer import INSTANCE, SEQUENCE
+from sandbox.rules import guardrail_of
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.records import FakeLog, FakeRecords
 from sandbox.testing.segments import FakeSegments
@@ -158,8 +160,10 @@ def _ledger() -> Ledger:
     return ledger
 
 
-def record(ledger: Ledger, sequences: list[int | None], *, number: int = 1) -> None:
-    """Record one unit for each sequence, and seal it as one segment."""
+def record(
+    ledger: Ledger, sequences: list[int | None], *, number: int = 1, slow: int = 0
+) -> None:
+    """Record one unit for each sequence, the last of them slow, as one segment."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for place, sequence in enumerate(sequences, start=1):
@@ -169,7 +173,8 @@ def record(ledger: Ledger, sequences: list[int | None], *, number: int = 1) -> N
             span_id=place.to_bytes(8, "big"),
             name="call",
             start_time_unix_nano=start,
-            end_time_unix_nano=start + 10**9,
+            end_time_unix_nano=start
+            + (9 if place > len(sequences) - slow else 1) * 10**9,
         )
         if sequence is not None:
             span.attributes.add(key=INSTANCE).value.string_value = "a"
@@ -194,11 +199,11 @@ def record(ledger: Ledger, sequences: list[int | None], *, number: int = 1) -> N
     ledger.log.append(segment_entry(sealed, recorded_at=T0))
 
 
-def closed(ledger: Ledger, folder: Path) -> ExitReport:
+def closed(ledger: Ledger, folder: Path, *pauses: Pause) -> ExitReport:
     task = CloseTrial(
         trial_id="t",
         regime=regime(),
-        pauses=(),
+        pauses=pauses,
         started_at=T0,
         ended_at=T0 + timedelta(minutes=2),
     )
@@ -284,6 +289,43 @@ def test_a_truthful_bundle_is_derived_again(ledger: Ledger, tmp_path: Path) -> N
     assert "looks; 0 of the monitor" in words[4]
     assert words[5] == "in-time: inconclusive"
     assert result.spans == UNITS
+
+
+def test_a_harm_with_a_pause_is_derived_again(ledger: Ledger, tmp_path: Path) -> None:
+    """Live signal, replay, strata and looks of the harm come out the same."""
+    harm = Harm.model_validate(
+        {
+            "harm": "slow",
+            "of": "calls/time",
+            "baseline_rate": 0.01,
+            "signal": {"design": "maxsprt", "alpha": 0.01, "min_events": 3},
+            "action": "pause",
+        }
+    )
+    asked = application()
+    plan = asked.plan.model_copy(update={"harms": (harm,)})
+    rule = ledger.temporary_rule("t").model_copy(
+        update={"plan_digest": digest_of(plan), "guardrails": (guardrail_of(harm),)}
+    )
+    ledger.records.put_document(
+        "t", "application", asked.model_copy(update={"plan": plan})
+    )
+    ledger.write("temporary-rule", "trial/t/2", "t", rule)
+    record(ledger, list(range(1, 1 + UNITS)), slow=20)
+    state, breach = start(guardrail_of(harm)), None
+    for unit in ledger.observations("t"):
+        state, signal = advance(state, unit, trial_id="t", at=unit.started_at)
+        breach = breach or signal
+    assert breach is not None
+    ledger.write("breach", "breach/t/slow/1", "t", breach)
+    resumed_at = breach.detected_at + timedelta(milliseconds=5)
+    pause = Pause(reason="r", paused_at=breach.detected_at, resumed_at=resumed_at)
+    report = closed(ledger, tmp_path, pause)
+    assert [item.verdict for item in report.findings] == ["inconclusive", "harm"]
+    result = derived(tmp_path / "t")
+    assert result.ok, result.steps[-1]
+    unpaused = resigned(ledger, tmp_path, changing("closing/t", pauses=[]))
+    assert "in the log" in derived(unpaused).steps[-1].detail
 
 
 def test_what_came_after_the_closing_is_not_judged(
