@@ -60,7 +60,7 @@ def tell(stage: Stage, course: Course) -> dict[str, Any]:
             "segments": len(_of(entries, "segment")),
             "frames": verified.frames,
             "spans": verified.spans,
-            "log_size": len(stage.ledger.log.leaf_hashes()),
+            "log_size": stage.ledger.log.size(),
             "checkpoint": stage.ledger.log.checkpoints()[-1].root,
             "verified": verified.ok,
             "bundle": closed.bundle,

@@ -207,8 +207,7 @@ def _append(connection: Connection, entries: Sequence[LogEntry]) -> list[LoggedE
 
 
 def _size(connection: Connection) -> int:
-    last = select(func.coalesce(func.max(LOG_ENTRIES.c.index), -1))
-    return int(connection.scalars(last).one()) + 1
+    return int(connection.scalars(_LAST).one()) + 1
 
 
 def _hashes(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
@@ -225,6 +224,7 @@ def _run(column: Column[T], place: Column[int]) -> Select[T]:
     return select(column).where(started, place < bindparam("end")).order_by(place)
 
 
+_LAST = select(func.coalesce(func.max(LOG_ENTRIES.c.index), -1))
 _LEAVES = _run(LOG_ENTRIES.c.leaf, LOG_ENTRIES.c.index)
 _LEAF_HASHES = _run(LOG_ENTRIES.c.leaf_hash, LOG_ENTRIES.c.index)
 _FULL_HASHES = _run(LOG_HASHES.c.hash, LOG_HASHES.c.number).where(

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,8 +29,23 @@ from sandbox.evidence.verify import Result, Trust, verify_bundle
 from sandbox.evidence.vkey import read_keys
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+class Verify(Protocol):
+    """Checks a bundle."""
+
+    def __call__(self, path: Path, *, key: bytes | None, trust: Trust) -> Result:
+        """Return every step up to the first failure."""
+        ...
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, verify: Verify = verify_bundle
+) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: Of the command line; those of the process when None.
+        verify: How a bundle is checked: `verify_bundle`, or what does more than it.
+    """
     asked = _parser().parse_args(arguments)
     try:
         key = read_key(asked.key) if asked.key else None
@@ -41,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvidenceError as error:
         sys.stderr.write(f"{error.diagnosis}\n")
         return 2
-    result = verify_bundle(asked.path, key=key, trust=trust)
+    result = verify(asked.path, key=key, trust=trust)
     sys.stdout.write(_told(result, as_json=asked.json) + "\n")
     return 0 if result.ok else 1
 

@@ -24,6 +24,7 @@ from sandbox.evidence.merkle import (
     consistency_path,
     inclusion_path,
     node_hash,
+    pair_hashes,
     root_of_hashes,
     split,
 )
@@ -57,7 +58,7 @@ class HashTree:
     def __init__(self, read: ReadHashes, size: int) -> None:
         self._read = read
         self.size = size
-        self._runs: dict[tuple[int, int], Sequence[bytes]] = {}
+        self._runs: dict[tuple[int, int], _Run] = {}
         self._roots: dict[tuple[int, int], bytes] = {}
 
     def root(self, size: int | None = None) -> bytes:
@@ -111,29 +112,41 @@ class HashTree:
             level, width = level + 1, width * WIDTH
         if length & (length - 1) == 0:
             number, at = divmod(start // width, WIDTH)
-            run = self._run(level, number)
-            return root_of_hashes(run[at : at + length // width])
+            return self._run(level, number).over(at, length // width)
         middle = start + split(length)
         return node_hash(self._root(start, middle), self._root(middle, end))
 
-    def _run(self, level: int, number: int) -> Sequence[bytes]:
+    def _run(self, level: int, number: int) -> _Run:
         """Return up to 256 hashes of a level, checked where a hash over them exists."""
         run = self._runs.get((level, number))
         if run is None:
             start = number * WIDTH
             end = min(start + WIDTH, self.size // WIDTH**level)
-            run = self._read(level, start, end)
-            if len(run) != end - start:
+            hashes = self._read(level, start, end)
+            if len(hashes) != end - start:
                 raise _wrong(level, start, "hashes of it are missing")
-            self._runs[level, number] = run
-            if len(run) == WIDTH:
+            run = self._runs[level, number] = _Run(hashes)
+            if len(hashes) == WIDTH:
                 self._check(level, number, run)
         return run
 
-    def _check(self, level: int, number: int, run: Sequence[bytes]) -> None:
+    def _check(self, level: int, number: int, run: _Run) -> None:
         above, at = divmod(number, WIDTH)
-        if self._run(level + 1, above)[at] != root_of_hashes(run):
+        if self._run(level + 1, above).over(at, 1) != run.over(0, WIDTH):
             raise _wrong(level, number * WIDTH, "the hash stored over it is another")
+
+
+class _Run:
+    """Up to 256 hashes of a level, and those over two, four, eight … of them."""
+
+    def __init__(self, hashes: Sequence[bytes]) -> None:
+        self._rows = [hashes]
+        while len(self._rows[-1]) > 1:
+            self._rows.append(pair_hashes(self._rows[-1]))
+
+    def over(self, at: int, count: int) -> bytes:
+        """Return the hash over `count` of them, a power of two that divides `at`."""
+        return self._rows[count.bit_length() - 1][at // count]
 
 
 def full_hashes(read: ReadHashes, *, old: int, new: int) -> Iterator[FullHash]:

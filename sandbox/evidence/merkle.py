@@ -37,15 +37,20 @@ def root_hash(leaves: Sequence[bytes]) -> bytes:
 
 def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
     """Return the root over leaves given as leaf hashes."""
-    level, sha = list(hashes), hashlib.sha256
+    level = list(hashes)
     if not level:
         return hashlib.sha256(b"").digest()
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
         odd = level[-1:] if len(level) % 2 else []
-        # Written out: calling `node_hash` takes as long as the hash itself.
-        level = [sha(b"\x01" + left + right).digest() for left, right in pairs] + odd
+        level = pair_hashes(level) + odd
     return level[0]
+
+
+def pair_hashes(row: Sequence[bytes]) -> list[bytes]:
+    """Return the hash of every two hashes of a row; an odd last one is left out."""
+    # Written out: calling `node_hash` takes as long as the hash itself.
+    sha, pairs = hashlib.sha256, zip(row[::2], row[1::2], strict=False)
+    return [sha(b"\x01" + left + right).digest() for left, right in pairs]
 
 
 class _Subtrees:

@@ -3,10 +3,17 @@
 `check_plan` and `feasibility` say before the trial what it can show; `plan_digest`
 locks the plan; `judge_evidence` (or `judge`, for a trial without pauses) gives findings
 and looks; `exit_report` sums up. `missing_units` and `completeness_limits` bring in
-what is known to be missing of the evidence. The statistics stand in
-`sandbox.findings.sequential`.
+what is known to be missing of the evidence. `conclude` does all of this from a trial's
+log entries and frames; `sandbox.findings.rederive` does it again from a bundle. The
+statistics stand in `sandbox.findings.sequential`.
 """
 
+from sandbox.findings.conclude import (
+    Conclusion,
+    TrialRecord,
+    conclude,
+    trial_record,
+)
 from sandbox.findings.evidence import TrialEvidence
 from sandbox.findings.goal import look_at_goal
 from sandbox.findings.judge import Judgement, judge, judge_evidence
@@ -16,12 +23,15 @@ from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.findings.tally import units_of
 
 __all__ = [
+    "Conclusion",
     "Feasibility",
     "Judgement",
     "TrialCourse",
     "TrialEvidence",
+    "TrialRecord",
     "check_plan",
     "completeness_limits",
+    "conclude",
     "exit_report",
     "feasibility",
     "judge",
@@ -29,5 +39,6 @@ __all__ = [
     "look_at_goal",
     "missing_units",
     "plan_digest",
+    "trial_record",
     "units_of",
 ]

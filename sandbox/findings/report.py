@@ -11,19 +11,16 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from sandbox.findings.tally import busiest_minute, units_of
-from sandbox.model.application import Application
+from sandbox.model.closing import TrialClosing
 from sandbox.model.decision import Condition
 from sandbox.model.finding import ConditionKept, ExitReport, Finding
 from sandbox.model.observation import Observation
 from sandbox.model.record import digest_of
-from sandbox.model.regime import Regime
 from sandbox.model.rule import TemporaryRule
 from sandbox.model.segment import Completeness
-from sandbox.model.trial import Pause
 
 _RATE = "requests_per_minute"
 
@@ -31,11 +28,8 @@ _RATE = "requests_per_minute"
 class TrialCourse(NamedTuple):
     """How the trial went, apart from its findings."""
 
-    application: Application
+    closing: TrialClosing
     temporary_rule: TemporaryRule
-    started_at: datetime
-    ended_at: datetime
-    pauses: tuple[Pause, ...]
     observations: tuple[Observation, ...]
     checked: Mapping[str, str] = {}
     """Condition → how it was seen to be kept, for those a person or gate has
@@ -48,7 +42,6 @@ def exit_report(
     course: TrialCourse,
     *,
     findings: Sequence[Finding],
-    regime: Regime,
     evidence: Mapping[str, str],
     how_to_verify: str,
 ) -> ExitReport:
@@ -57,23 +50,22 @@ def exit_report(
     Args:
         course: How the trial went.
         findings: What the judge found.
-        regime: Says who the author is.
         evidence: Name → digest of what the report rests on.
         how_to_verify: The command that checks the evidence bundle.
 
     Returns:
         The report as a record.
     """
-    rule = course.temporary_rule
+    closing, rule = course.closing, course.temporary_rule
     return ExitReport(
         trial_id=rule.trial_id,
-        author=regime.exit_report_by,
-        tried=course.application.innovation.summary,
+        author=closing.regime.exit_report_by,
+        tried=closing.tried,
         rulebook=rule.of,
         temporary_rule_digest=digest_of(rule),
-        started_at=course.started_at,
-        ended_at=course.ended_at,
-        pauses=course.pauses,
+        started_at=closing.started_at,
+        ended_at=closing.ended_at,
+        pauses=closing.pauses,
         conditions=tuple(_kept(item, course) for item in rule.conditions),
         findings=tuple(findings),
         uncertain=_uncertain(findings),
@@ -113,7 +105,7 @@ def _requests(course: TrialCourse) -> list[Observation]:
     A rule the plan does not speak of may be about something else than a request, for
     example about every span of every service.
     """
-    plan = course.application.plan
+    plan = course.closing.plan
     rules = {goal.estimand.of for goal in plan.goals} | {h.of for h in plan.harms}
     units = (units_of(rule, course.observations) for rule in rules)
     return max(units, key=len, default=[])

@@ -25,6 +25,7 @@ EntryKind = Literal[
     "import",
     "look",
     "breach",
+    "closing",
     "incident",
     "load-result",
     "finding",

@@ -428,6 +428,11 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM cosigned_checkpoints",
         "UPDATE timestamps SET body = 'other'",
         "DELETE FROM timestamps",
+        "REPLACE INTO log_entries VALUES (0, 'other', 't', 'h', 'other')",
+        "REPLACE INTO log_entries VALUES (256, 'e', 't', 'h', 'other')",
+        "REPLACE INTO checkpoints VALUES (1, 'o', 1, 'r', 'other')",
+        "REPLACE INTO checkpoints SELECT 2, 'o', 1, 'r', note FROM checkpoints",
+        "REPLACE INTO log_hashes VALUES (1, 0, zeroblob(32))",
     ],
 )
 def test_append_only(engine: Engine, statement: str) -> None:

@@ -77,6 +77,17 @@ def test_the_bundle_verifies_and_any_changed_byte_is_found(result, sandbox, tmp_
         assert "FAIL" in ended.stdout + ended.stderr
 
 
+def test_the_verdicts_are_derived_again_from_the_bundle(result, sandbox):
+    """From frames and entries alone come the same looks, findings and exit report."""
+    said = sandbox("evidence", "verify", result["evidence"]["bundle"], "--rederive")
+    assert "derived again: 1 entry" in said.stdout
+
+
+def test_the_stored_log_is_as_it_was_written(result, sandbox):
+    """Every hash, and every checkpoint signed on the way, follows from the entries."""
+    assert "as it was written" in sandbox("evidence", "log", "--check").stdout
+
+
 def test_the_report_is_one_file_without_scripts(result):
     """It needs nothing else, runs nothing, and holds every chart as a picture."""
     page = Path(result["report"]).read_text()

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sandbox.findings.report import TrialCourse, exit_report
-from sandbox.model.application import Application
+from sandbox.model.application import TrialPlan
+from sandbox.model.closing import TrialClosing
 from sandbox.model.decision import Condition
 from sandbox.model.finding import Counts, ExitReport, Finding
 from sandbox.model.observation import Observation
@@ -19,41 +20,19 @@ DIGEST = "sha256:" + "0" * 64
 REF = RulebookRef(rulebook="transport", version=3, digest=DIGEST)
 
 
-def application() -> Application:
-    text = {name: "…" for name in ("novelty", "public_benefit", "readiness")}
-    harm = {
-        "harm": "h",
-        "of": "r",
-        "baseline_rate": 0.1,
-        "signal": {"design": "maxsprt", "alpha": 0.01},
-        "action": "pause",
-    }
-    plan = {
-        "goals": [],
-        "harms": [harm],
-        "order_of_analysis": [],
-        "settling_time": "PT1S",
-    }
-    limits = {"cpu": "1", "memory": "64Mi", "pods": 2}
-    return Application.model_validate(
-        {
-            "application": "t",
-            "regime": "r",
-            "rulebook": "transport",
-            "applicant": {"name": "A", "contact": "a@example"},
-            "innovation": {"summary": "Automatic dispatch.", **text},
-            "participants": {"class": "c", "max": 5, "consent": "c", "area": "a"},
-            "period": {"length": "PT1M", "must_start_within": "PT1M"},
-            "plan": plan,
-            "incidents": {"procedure": "p", "contact": "c"},
-            "system": {
-                "manifests": "system/",
-                "images": {},
-                "needs": {"limits": limits},
-                "telemetry": {"protocol": "otlp-http", "services": ["s"]},
-            },
-        }
-    )
+HARM = {
+    "harm": "h",
+    "of": "r",
+    "baseline_rate": 0.1,
+    "signal": {"design": "maxsprt", "alpha": 0.01},
+    "action": "pause",
+}
+PLAN = {
+    "goals": [],
+    "harms": [HARM],
+    "order_of_analysis": [],
+    "settling_time": "PT1S",
+}
 
 
 def regime(author: str) -> Regime:
@@ -102,12 +81,18 @@ def course(
         )
         for n in range(90)
     ]
-    return TrialCourse(
-        application=application(),
-        temporary_rule=rule,
+    closing = TrialClosing(
+        trial_id="t",
+        regime=regime("authority"),
+        plan=TrialPlan.model_validate(PLAN),
+        tried="Automatic dispatch.",
         started_at=T0,
         ended_at=T0 + timedelta(minutes=2),
         pauses=(),
+    )
+    return TrialCourse(
+        closing=closing,
+        temporary_rule=rule,
         observations=tuple(seen + seen),
         checked=checked or {},
     )
@@ -140,10 +125,10 @@ def finding(name: str, verdict: str, *limits: str) -> Finding:
 def write(
     told: TrialCourse, *findings: Finding, author: str = "authority"
 ) -> ExitReport:
+    closing = told.closing.model_copy(update={"regime": regime(author)})
     return exit_report(
-        told,
+        told._replace(closing=closing),
         findings=findings,
-        regime=regime(author),
         evidence={"bundle": DIGEST},
         how_to_verify="verify it",
     )

@@ -59,31 +59,33 @@ class Ledger(NamedTuple):
 
     def write(self, kind: str, entry_id: str, trial_id: str, body: Record) -> int:
         """Append a record as an entry and return its place."""
-        draft = EntryDraft.model_validate(
-            {
-                "kind": kind,
-                "entry_id": entry_id,
-                "trial_id": trial_id,
-                "body": body.model_dump(mode="json", by_alias=True),
-            }
-        )
-        return self.append(draft).index
+        return self.append(draft_of(kind, entry_id, trial_id, body)).index
 
     def append(self, draft: EntryDraft) -> EntryPlace:
         """Append an entry and return its place."""
-        entry = LogEntry(
-            kind=draft.kind,
-            entry_id=draft.entry_id,
-            trial_id=draft.trial_id,
-            recorded_at=self.clock.now(),
-            body=draft.body,
-        )
-        logged = self.log.append(entry)
-        return EntryPlace(
-            entry_id=draft.entry_id,
-            index=logged.index,
-            recorded_at=logged.entry.recorded_at,
-        )
+        return self.append_all([draft])[0]
+
+    def append_all(self, drafts: Sequence[EntryDraft]) -> list[EntryPlace]:
+        """Append entries in this order, all or none, and return their places."""
+        now = self.clock.now()
+        entries = [
+            LogEntry(
+                kind=draft.kind,
+                entry_id=draft.entry_id,
+                trial_id=draft.trial_id,
+                recorded_at=now,
+                body=draft.body,
+            )
+            for draft in drafts
+        ]
+        return [
+            EntryPlace(
+                entry_id=logged.entry.entry_id,
+                index=logged.index,
+                recorded_at=logged.entry.recorded_at,
+            )
+            for logged in self.log.append_all(entries)
+        ]
 
     def application(self, trial_id: str) -> Application:
         """Return the application of a trial, as last filed."""
@@ -124,6 +126,18 @@ class Ledger(NamedTuple):
                 continue
             frames, _ = decode_frames(self.segments.read(trial_id, file.number))
             yield file.number, frames
+
+
+def draft_of(kind: str, entry_id: str, trial_id: str, body: Record) -> EntryDraft:
+    """Return the draft of an entry that carries a record."""
+    return EntryDraft.model_validate(
+        {
+            "kind": kind,
+            "entry_id": entry_id,
+            "trial_id": trial_id,
+            "body": body.model_dump(mode="json", by_alias=True),
+        }
+    )
 
 
 def publish_rulebook(ledger: Ledger, rulebook: Rulebook) -> RulebookRef:

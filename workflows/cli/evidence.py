@@ -10,6 +10,8 @@ import typer
 from sandbox.evidence.__main__ import main as verify_evidence
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.steps import in_words
+from sandbox.evidence.verify import verify_bundle
+from sandbox.findings.rederive import rederive_bundle
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
 from workflows.cli.exchange import export, import_
@@ -40,6 +42,9 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
     ] = None,
+    rederive: Annotated[
+        bool, typer.Option("--rederive", help="Also derive all verdicts again.")
+    ] = False,
     output: Output = Format.table,
 ) -> None:
     """Verify a bundle offline, step by step; exit 1 if it does not verify.
@@ -50,7 +55,8 @@ def verify(
     arguments = ["verify", str(bundle), *context.args]
     arguments += ["--key", str(key)] if key else []
     arguments += ["--json"] if output is Format.json else []
-    raise typer.Exit(verify_evidence(arguments))
+    checked_by = rederive_bundle if rederive else verify_bundle
+    raise typer.Exit(verify_evidence(arguments, verify=checked_by))
 
 
 @app.command("log")

@@ -2,6 +2,9 @@
 
 They are made here for the entries that are there already. Like entries, they can be
 added and read, and not be changed.
+
+`INSERT OR REPLACE` removes a row without asking the triggers on DELETE (SQLite, "ON
+CONFLICT", REPLACE), so it is refused here for all that can only be added.
 """
 
 from __future__ import annotations
@@ -20,6 +23,11 @@ branch_labels = None
 depends_on = None
 
 _WIDTH = 256
+_UNIQUE = {
+    "log_entries": ("index", "entry_id"),
+    "checkpoints": ("number", "note"),
+    "log_hashes": ("level", "number"),
+}
 _LEAVES = sa.text('SELECT leaf_hash FROM log_entries ORDER BY "index"')
 _ADD = sa.text("INSERT INTO log_hashes (level, number, hash) VALUES (:l, :n, :h)")
 
@@ -45,10 +53,20 @@ def upgrade() -> None:
             f"CREATE TRIGGER log_hashes_no_{act.lower()} BEFORE {act} ON log_hashes "
             "BEGIN SELECT RAISE(ABORT, 'log_hashes is append-only'); END"
         )
+    for table, columns in _UNIQUE.items():
+        word = " AND " if table == "log_hashes" else " OR "
+        same = word.join(f'"{column}" = NEW."{column}"' for column in columns)
+        op.execute(
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
 
 
 def downgrade() -> None:
     """Remove the table."""
+    op.execute("DROP TRIGGER log_entries_no_replace")
+    op.execute("DROP TRIGGER checkpoints_no_replace")
     op.drop_index("ix_checkpoints_size")
     op.drop_table("log_hashes")
 

@@ -1,0 +1,240 @@
+"""From log entries and raw frames to findings and exit report: the one way of judging.
+
+Rules of this module:
+
+* Closing a trial and deriving its verdicts again from a bundle both go through here, so
+  that the second shows what the first did.
+* Everything comes from entries of the log up to the trial's closing, and from the
+  frames of the segments sealed by then. Nothing is taken from the monitor but the
+  signals it gave while the trial ran.
+* The plan that is judged must be the plan that was locked; if it is not, every finding
+  is invalid and says so.
+* What is known to be missing of the evidence is found from all of it, and every finding
+  and the exit report take it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sandbox.errors import EvidenceError
+from sandbox.findings.evidence import TrialEvidence
+from sandbox.findings.judge import Judgement, judge_evidence
+from sandbox.findings.missing import completeness_limits, missing_units
+from sandbox.findings.report import TrialCourse, exit_report
+from sandbox.model.closing import TrialClosing
+from sandbox.model.finding import ExitReport, Look
+from sandbox.model.observation import Breach, Observation
+from sandbox.model.record import Record, digest_of
+from sandbox.model.rule import Rulebook, TemporaryRule
+from sandbox.model.segment import Completeness, EntryKind, LogEntry
+from sandbox.monitor import observe_frames
+from sandbox.procedure import add_period
+from sandbox.recorder import Expected, Frame, assess
+from sandbox.rules import compile_rules, reference
+
+ReadSegments = Callable[[], Iterable[tuple[int, Sequence[Frame]]]]
+"""Reads (segment number, its frames) of everything recorded, from the beginning."""
+
+
+class TrialRecord(NamedTuple):
+    """What the log says of a trial up to its closing, as far as it is judged on it."""
+
+    closing: TrialClosing
+    temporary_rule: TemporaryRule
+    rulebook: Rulebook
+    breaches: tuple[Breach, ...]
+    gates: Mapping[str, str]
+    """Condition → what the applicant gave as evidence that it is met."""
+    segments: Mapping[str, str]
+    """Entry of each sealed segment → digest of its statement."""
+    numbers: frozenset[int]
+    """Of these segments."""
+
+
+class Conclusion(NamedTuple):
+    """What follows from the record and the frames."""
+
+    observations: tuple[Observation, ...]
+    judgement: Judgement
+    report: ExitReport
+
+    def entries(self) -> list[tuple[EntryKind, str, Record]]:
+        """Return (kind, entry id, body) of the log entries it is recorded by."""
+        trial_id = self.report.trial_id
+        looks, findings = self.judgement.looks, self.judgement.findings
+        return [
+            *(("look", _look_id(look), look) for look in looks),
+            *(("finding", f"finding/{trial_id}/{f.finding}", f) for f in findings),
+            ("exit-report", f"exit-report/{trial_id}", self.report),
+        ]
+
+
+def trial_record(trial_id: str, entries: Sequence[LogEntry]) -> TrialRecord:
+    """Gather what a trial is judged on from the entries of the log.
+
+    Args:
+        trial_id: The trial.
+        entries: Its entries in log order, and those of its rulebook.
+
+    Raises:
+        EvidenceError: An entry that is needed is missing.
+    """
+    own = _until_closing(trial_id, entries)
+    rule = TemporaryRule.model_validate(_last(own, "temporary-rule", trial_id))
+    breaches = (item for item in own if item.kind == "breach")
+    sealed = {item.entry_id: item.body for item in own if item.kind == "segment"}
+    return TrialRecord(
+        closing=TrialClosing.model_validate(_last(own, "closing", trial_id)),
+        temporary_rule=rule,
+        rulebook=_rulebook(rule, entries),
+        breaches=tuple(Breach.model_validate(item.body) for item in breaches),
+        gates=_gates(own),
+        segments={name: str(body["statement_digest"]) for name, body in sealed.items()},
+        numbers=frozenset(map(_number, sealed.values())),
+    )
+
+
+def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
+    """Judge a trial by its record and everything recorded, and report.
+
+    Args:
+        record: From the log.
+        read: Reads the frames; called three times or more. Those of segments that are
+            not in the record are passed over.
+
+    Raises:
+        EvidenceError: A frame cannot be read.
+        JudgementError: A harm of the plan cannot be watched as written.
+        RuleError: A rule cannot be evaluated as written.
+    """
+    closing, rule = record.closing, record.temporary_rule
+
+    def sealed() -> Iterator[tuple[int, Sequence[Frame]]]:
+        return (item for item in read() if item[0] in record.numbers)
+
+    observations, producers = _observe(record, sealed)
+    completeness = _completeness(closing, sealed)
+    evidence = TrialEvidence(
+        trial_id=closing.trial_id,
+        observations=observations,
+        breaches=record.breaches,
+        rulebook=rule.of,
+        pauses=closing.pauses,
+        integrity=_integrity(record),
+        limits=completeness_limits(completeness),
+        missing=missing_units(observations, completeness, producers),
+    )
+    judgement = judge_evidence(closing.plan, evidence)
+    course = TrialCourse(
+        closing=closing,
+        temporary_rule=rule,
+        observations=observations,
+        checked=record.gates,
+        completeness=completeness,
+    )
+    report = exit_report(
+        course,
+        findings=judgement.findings,
+        evidence=record.segments,
+        how_to_verify=f"python -m sandbox.evidence verify {closing.trial_id}",
+    )
+    return Conclusion(observations, judgement, report)
+
+
+def _look_id(look: Look) -> str:
+    return f"look/{look.trial_id}/judged/{look.subject}/{look.number}"
+
+
+def _number(body: Mapping[str, Any]) -> int:
+    return int(body["segment"]["number"])
+
+
+def _until_closing(trial_id: str, entries: Sequence[LogEntry]) -> list[LogEntry]:
+    own = [item for item in entries if item.trial_id == trial_id]
+    places = [place for place, item in enumerate(own) if item.kind == "closing"]
+    return own[: places[0] + 1] if places else own
+
+
+def _last(entries: Sequence[LogEntry], kind: EntryKind, trial_id: str) -> Any:
+    bodies = [item.body for item in entries if item.kind == kind]
+    if not bodies:
+        raise EvidenceError(
+            f"the log has no entry of kind {kind} of trial {trial_id}, without which "
+            "it cannot be judged: it was not closed, or by an older version"
+        )
+    return bodies[-1]
+
+
+def _rulebook(rule: TemporaryRule, entries: Sequence[LogEntry]) -> Rulebook:
+    owner = f"rulebook/{rule.of.rulebook}"
+    bodies = (
+        item.body
+        for item in entries
+        if item.kind == "rule-version" and item.trial_id == owner
+    )
+    for rulebook in map(Rulebook.model_validate, bodies):
+        if reference(rulebook) == rule.of:
+            return rulebook
+    raise EvidenceError(
+        f"the log has no version {rule.of.version} of the rulebook {rule.of.rulebook} "
+        f"with the digest {rule.of.digest}, which the temporary rule is an overlay of"
+    )
+
+
+def _gates(entries: Sequence[LogEntry]) -> dict[str, str]:
+    for item in entries:
+        if item.kind == "environment" and item.body.get("act") == "begin":
+            gates = item.body.get("gates")
+            if isinstance(gates, dict):
+                return {str(key): str(value) for key, value in gates.items()}
+    return {}
+
+
+def _observe(
+    record: TrialRecord, read: ReadSegments
+) -> tuple[tuple[Observation, ...], dict[tuple[int, int], str]]:
+    """Return all observations, and who sent the frames in which they were made."""
+    rules = compile_rules(record.rulebook, record.temporary_rule)
+    observations: list[Observation] = []
+    producers: dict[tuple[int, int], str] = {}
+    for number, frames in read():
+        found = observe_frames(
+            frames, rules=rules, trial_id=record.closing.trial_id, segment=number
+        )
+        observations.extend(found)
+        places = {item.frame for item in found}
+        producers |= {
+            (number, frame.index): frame.producer
+            for frame in frames
+            if frame.index in places
+        }
+    return tuple(observations), producers
+
+
+def _completeness(closing: TrialClosing, read: ReadSegments) -> Completeness:
+    """Find what is known to be missing of everything recorded."""
+    settled = add_period(
+        closing.ended_at,
+        closing.plan.settling_time,
+        time_zone=closing.regime.time_zone,
+    )
+    expected = Expected(
+        since=closing.started_at,
+        until=closing.ended_at,
+        settling_s=(settled - closing.ended_at).total_seconds(),
+        pauses=closing.pauses,
+    )
+
+    def frames() -> Iterator[Sequence[Frame]]:
+        return (frames for _, frames in read())
+
+    return assess(closing.trial_id, frames, expected)
+
+
+def _integrity(record: TrialRecord) -> tuple[str, ...]:
+    judged, locked = digest_of(record.closing.plan), record.temporary_rule.plan_digest
+    if judged == locked:
+        return ()
+    return (f"The plan judged, {judged}, is not the locked plan {locked}.",)

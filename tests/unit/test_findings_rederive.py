@@ -1,0 +1,275 @@
+"""Deriving the verdicts of a trial again from its bundle.
+
+Whoever holds the operator's key can write another verdict into a log and sign it; the
+bundle of that log verifies, and the derivation finds the first thing that does not
+follow from the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sandbox.evidence.verify import Result, verify_bundle
+from sandbox.findings.rederive import first_difference, rederive_bundle
+from sandbox.model.application import Harm
+from sandbox.model.observation import Breach
+from sandbox.model.segment import LogEntry
+from sandbox.model.trial import Pause, Transition
+from sandbox.monitor import advance, start
+from sandbox.rules import guardrail_of
+from sandbox.testing.records import FakeLog
+from sandbox.testing.signer import ThrowawaySigner
+from workflows.activities.keeping import Bundles
+from workflows.cli.evidence import app
+
+UNITS = 400
+
+
+def derived(case, bundle: Path | None = None) -> Result:
+    """Derive the case's bundle, or another, again; the bundle itself must verify."""
+    path, key = bundle or case.bundle, case.signer.public_key
+    assert verify_bundle(path, key=key).ok
+    return rederive_bundle(path, key=key)
+
+
+Edit = Callable[[LogEntry], LogEntry | None]
+
+
+def resigned(case, edit: Edit) -> Path:
+    """Write the bundle of another history, signed with the operator's own key."""
+    log = FakeLog()
+    for item in case.ledger.log.entries():
+        entry = edit(item.entry)
+        if entry is not None:
+            log.append(entry)
+    forged = Bundles(case.folder / "forged")
+    return Path(forged.write(case.ledger._replace(log=log), "t"))
+
+
+def changing(entry_id: str, **fields: Any) -> Edit:
+    """Return an edit that sets fields in the body of one entry."""
+
+    def edit(entry: LogEntry) -> LogEntry:
+        if entry.entry_id != entry_id:
+            return entry
+        return entry.model_copy(update={"body": {**entry.body, **fields}})
+
+    return edit
+
+
+def leaving_out(entry_id: str) -> Edit:
+    return lambda entry: None if entry.entry_id == entry_id else entry
+
+
+def test_a_truthful_bundle_is_derived_again(case) -> None:
+    """Each step is said in words, with the counts and the verdicts."""
+    case.record(list(range(41, 41 + UNITS)))
+    case.close()
+    result = derived(case)
+    assert result.ok, result.steps[-1]
+    words = [step.detail for step in result.steps[-7:]]
+    assert "trial/t/1 over calls version 1" in words[0]
+    assert "400 observations; in-time: 400 satisfied, 0 violated" in words[2]
+    assert "looks; 0 of the monitor" in words[4]
+    assert words[5] == "in-time: inconclusive"
+    assert result.spans == UNITS
+
+
+def test_a_harm_with_a_pause_is_derived_again(case) -> None:
+    """Live signal, replay, strata and looks of the harm come out the same."""
+    harm = Harm.model_validate(
+        {
+            "harm": "slow",
+            "of": "calls/time",
+            "baseline_rate": 0.01,
+            "signal": {"design": "maxsprt", "alpha": 0.01, "min_events": 3},
+            "action": "pause",
+        }
+    )
+    plan = case.application.plan.model_copy(update={"harms": (harm,)})
+    asked = case.application.model_copy(update={"plan": plan})
+    case.lock(asked, guardrail_of(harm))
+    case.record(list(range(1, 1 + UNITS)), slow=20)
+    state, breach = start(guardrail_of(harm)), None
+    for unit in case.ledger.observations("t"):
+        state, signal = advance(state, unit, trial_id="t", at=unit.started_at)
+        breach = breach or signal
+    assert breach is not None
+    case.ledger.write("breach", "breach/t/slow/1", "t", breach)
+    resumed_at = breach.detected_at + timedelta(milliseconds=5)
+    pause = Pause(reason="r", paused_at=breach.detected_at, resumed_at=resumed_at)
+    report = case.close(pause)
+    assert [item.verdict for item in report.findings] == ["inconclusive", "harm"]
+    result = derived(case)
+    assert result.ok, result.steps[-1]
+    unpaused = resigned(case, changing("closing/t", pauses=[]))
+    assert "in the log" in derived(case, unpaused).steps[-1].detail
+
+
+def test_what_came_after_the_closing_is_not_judged(case) -> None:
+    """A later segment stands in the bundle, and changes no verdict."""
+    case.record(list(range(1, 1 + UNITS)))
+    case.close()
+    case.record(list(range(1, 1 + UNITS)), number=2)
+    result = derived(case, resigned(case, lambda entry: entry))
+    assert result.ok, result.steps[-1]
+    assert result.spans == 2 * UNITS
+    assert f"{UNITS} observations" in result.steps[-5].detail
+
+
+FINDING, REPORT = "finding/t/F-1", "exit-report/t"
+LOOK = "look/t/judged/in-time/1"
+PAUSE = {
+    "reason": "r",
+    "paused_at": "2026-04-01T09:00:30Z",
+    "kind": "pause",
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (changing(FINDING, verdict="met"), f"{FINDING}: verdict is 'met' in the log"),
+        (changing(FINDING, missing=0), f"{FINDING}: missing is 0 in the log, and deri"),
+        (changing(FINDING, limits=[]), f"{FINDING}: limits has 0 parts, derived again"),
+        (changing(LOOK, counts={"satisfied": 11}), f"{LOOK}: counts"),
+        (changing(REPORT, uncertain=[]), f"{REPORT}: uncertain has 0 parts"),
+        (leaving_out(LOOK), f"{LOOK} is not in the log"),
+        (leaving_out(FINDING), f"{FINDING} is not in the log"),
+        (leaving_out(REPORT), f"{REPORT} is not in the log"),
+        (leaving_out("closing/t"), "holds 0 closings"),
+        (leaving_out("trial/t/1"), "no entry of kind temporary-rule"),
+        (leaving_out("rulebook/calls/1"), "no version 1 of the rulebook calls"),
+        (changing("rulebook/calls/1", title="other"), "no version 1 of the rulebook"),
+        (changing("closing/t", pauses=[PAUSE]), "when no breach in the log was"),
+        (changing("closing/t", tried="more"), f"{REPORT}: tried is '…' in the log"),
+    ],
+)
+def test_what_was_falsified_and_signed_again_is_found(
+    case, edit: Edit, named: str
+) -> None:
+    """The signature holds, the bundle verifies; the first difference is named."""
+    case.record(list(range(41, 101)))
+    case.close()
+    result = derived(case, resigned(case, edit))
+    assert not result.ok
+    assert named in result.steps[-1].detail
+
+
+def test_a_plan_changed_after_it_was_locked_is_judged_invalid(case) -> None:
+    """The findings say so, and so does the derivation."""
+    case.record(list(range(1, 1 + UNITS)))
+    asked = case.application
+    (goal,) = asked.plan.goals
+    easier = (goal.model_copy(update={"threshold": 0.5}),)
+    plan = asked.plan.model_copy(update={"goals": easier})
+    changed = asked.model_copy(update={"plan": plan})
+    case.ledger.records.put_document("t", "application", changed)
+    (finding,) = case.close().findings
+    assert finding.verdict == "invalid"
+    assert "is not the locked plan" in finding.statement
+    assert derived(case).ok
+
+
+def test_an_easier_plan_put_in_afterwards_is_found(case) -> None:
+    """What was judged by the locked plan does not follow from another."""
+    case.record(list(range(1, 1 + UNITS)))
+    case.close()
+    plan = case.application.plan.model_dump(mode="json")
+    plan["goals"][0]["threshold"] = 0.5
+    result = derived(case, resigned(case, changing("closing/t", plan=plan)))
+    difference = "threshold is 0.95 in the log, and derived again 0.5"
+    assert difference in result.steps[-1].detail
+
+
+def test_an_invented_breach_is_found(case) -> None:
+    """A breach must speak of a span that some segment holds."""
+    case.record(list(range(1, 61)))
+    unit = next(iter(case.ledger.observations("t")))
+    breach = Breach(
+        trial_id="t",
+        guardrail="slow",
+        action="warn",
+        events=5,
+        units=9,
+        expected=0.1,
+        llr=9.0,
+        threshold=3.0,
+        first_signal=unit.model_copy(update={"span_id": "f" * 16}),
+        detected_at=case.started_at,
+    )
+    case.ledger.write("breach", "breach/t/slow/1", "t", breach)
+    case.close()
+    result = derived(case)
+    assert "the breach of guardrail slow names the span ffff" in result.steps[-1].detail
+
+
+def test_a_closing_that_contradicts_the_transitions_is_found(case) -> None:
+    """It cannot say that a trial ended before it was stopped."""
+    case.record(list(range(1, 61)))
+    stopped = Transition(
+        trial_id="t",
+        version=1,
+        act="stop",
+        before="running",
+        after="closing",
+        by="m",
+        reason="r",
+        at=case.started_at + timedelta(minutes=3),
+    )
+    case.ledger.write("transition", "transition/t/1", "t", stopped)
+    case.close()
+    result = derived(case)
+    assert "but transition 1 (stop) was at" in result.steps[-1].detail
+
+
+def test_nothing_is_derived_from_what_does_not_verify(case) -> None:
+    """With another key than the one trusted, verification ends where it did before."""
+    case.record(list(range(1, 61)))
+    case.close()
+    other = ThrowawaySigner(case.signer.name, seed="other").public_key
+    assert rederive_bundle(case.bundle, key=other) == verify_bundle(
+        case.bundle, key=other
+    )
+
+
+def test_the_command_tells_every_step(case) -> None:
+    """`sandbox evidence verify --rederive` ends in 0 for truth and 1 for a forgery."""
+    case.record(list(range(1, 61)))
+    case.close()
+    forged = resigned(case, changing(FINDING, verdict="not_met"))
+    words = "The findings are those derived again"
+    for bundle, code, line in (
+        (case.bundle, 0, f"ok      {words}: in-time: inconclusive"),
+        (forged, 1, f"FAILED  {words}: {FINDING}: verdict is 'not_met'"),
+    ):
+        ran = CliRunner().invoke(app, ["verify", str(bundle), "--rederive"])
+        assert (ran.exit_code, line in ran.output) == (code, True)
+    assert CliRunner().invoke(app, ["verify", str(forged)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("recorded", "again", "said"),
+    [
+        ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "a.1.b is 2 in the log, and"),
+        ({"a": 1.0}, {"a": 1.0 + 1e-12}, ""),
+        ({"a": 1.0}, {"a": 1.0 + 1e-6}, "a is 1.0 in the log"),
+        ({"a": 10**12}, {"a": 10**12 + 1}, "a is 1000000000000 in the log"),
+        ({"a": True}, {"a": 1}, "a is True in the log"),
+        ({"a": None}, {"a": 0}, "a is None in the log"),
+        ({}, {"a": None, "b": 1}, "b is None in the log, and derived again 1"),
+        ({"code_version": "1"}, {"code_version": "2"}, ""),
+        ({"a": [1]}, {"a": [1, 2]}, "a has 1 parts, derived again 2"),
+        ({"a": [1]}, {"a": {"0": 1}}, "a is [1] in the log"),
+    ],
+)
+def test_the_first_difference(recorded: Any, again: Any, said: str) -> None:
+    """Values of JSON are compared one by one; only rounding is let pass."""
+    found = first_difference(recorded, again)
+    assert found.startswith(said) and bool(found) == bool(said)
