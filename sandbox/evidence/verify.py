@@ -129,8 +129,8 @@ class _Check:
             ("Every change of the log's key stands in the log", self._changes),
             ("Every entry stands in the log where it says", self._read_entries),
             ("Earlier checkpoints are continued, not rewritten", self._earlier),
-            ("Witnesses saw the log only grow", self._cosignatures),
-            ("Time-stamping authorities say when it existed", self._timestamps),
+            ("Cosignatures of witnesses hold", self._cosignatures),
+            ("Timestamps of the log hold", self._timestamps),
             ("The entries tell one unbroken procedure", self._order),
             ("Every segment is what its statement and the log say", self._segments),
         ]
