@@ -54,14 +54,17 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
         signer: Holder of the log's key; its name is the origin.
 
     Raises:
-        EvidenceError: The log no longer contains what an earlier checkpoint covers.
+        EvidenceError: The log no longer contains what an earlier checkpoint covers, or
+            the key is not the one in force.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
     # Read before the entries: the log may grow in between, and then covers them.
     kept = log.checkpoints()
     hashes = log.leaf_hashes()
     if kept:
-        check_continues(max(kept, key=lambda item: item.size), hashes)
+        largest = max(kept, key=lambda item: item.size)
+        check_continues(largest, hashes)
+        _check_in_force(log, signer, largest)
     root = root_of_hashes(hashes)
     text = checkpoint_text(signer.name, len(hashes), root)
     note = signed_note(
@@ -75,6 +78,21 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
     )
     log.keep_checkpoint(checkpoint)
     return checkpoint
+
+
+def _check_in_force(log: Log, signer: Signer, largest: Checkpoint) -> None:
+    history = key_history(log, signer)
+    try:
+        history.open(largest.note.encode())
+        is_known = history.latest == signer.public_key
+    except EvidenceError:
+        is_known = False
+    if not is_known:
+        raise EvidenceError(
+            f"the log's checkpoint of size {largest.size} was signed by another key "
+            f"than {signer.public_key.hex()}, and no entry says that it was changed: "
+            "restore the key from a backup"
+        )
 
 
 def check_continues(earlier: Checkpoint, hashes: list[bytes]) -> None:

@@ -12,6 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.__main__ import main
@@ -26,6 +28,8 @@ from sandbox.testing.authority import STAMPED_AT, Habits, ThrowawayAuthority
 from sandbox.testing.trial import RecordedTrial
 
 TEXT = b"log.example\n7\nroot\n"
+AUTHORITY = ThrowawayAuthority()
+TOKEN, _ = AUTHORITY.stamp(TEXT)
 TSA_SETTINGS = """
 [tsa]
 default_tsa = here
@@ -156,6 +160,16 @@ def test_every_byte_of_a_token_matters() -> None:
             verify_token(token[:place], TEXT, chain=chain)
     with pytest.raises(EvidenceError, match="after the end"):
         verify_token(token + b"\0", TEXT, chain=chain)
+
+
+@given(st.binary(max_size=200), st.integers(0, 2000))
+def test_noise_is_an_error_and_nothing_else(noise: bytes, place: int) -> None:
+    """Alone or inside a token, whatever it is."""
+    token = TOKEN[:place] + noise + TOKEN[place + len(noise) :]
+    for data in (noise, token):
+        if data != TOKEN:
+            with pytest.raises(EvidenceError):
+                verify_token(data, TEXT, chain=AUTHORITY.chain)
 
 
 class Peer:
