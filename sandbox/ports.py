@@ -259,8 +259,8 @@ class Log(Protocol):
         """Store a checkpoint with its cosigned note; idempotent."""
         ...
 
-    def timestamps(self) -> list[Timestamp]:
-        """Return every timestamp of a checkpoint, in the order of keeping."""
+    def timestamps(self, size: int | None = None) -> list[Timestamp]:
+        """Return the timestamps of checkpoints of a size, or all, as they were kept."""
         ...
 
     def keep_timestamp(self, timestamp: Timestamp) -> None:

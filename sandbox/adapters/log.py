@@ -162,9 +162,11 @@ class SqlLog:
             if connection.execute(same).first() is None:
                 connection.execute(insert(COSIGNED).values(**checkpoint.model_dump()))
 
-    def timestamps(self) -> list[Timestamp]:
-        """Return every timestamp of a checkpoint, in the order of keeping."""
+    def timestamps(self, size: int | None = None) -> list[Timestamp]:
+        """Return the timestamps of checkpoints of a size, or all, as they were kept."""
         query = select(TIMESTAMPS.c.body).order_by(TIMESTAMPS.c.number)
+        if size is not None:
+            query = query.where(TIMESTAMPS.c.size == size)
         with reading(self._engine) as connection:
             bodies = connection.scalars(query).all()
         return [Timestamp.model_validate_json(body) for body in bodies]

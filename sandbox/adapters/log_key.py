@@ -114,6 +114,8 @@ def rotate_log_key(
             _finish(file, log)
             old = file.holder()
         new = file.next_holder()
+        # The log must not name a key that a power cut could still take away.
+        _sync(file.path.parent)
         entry = change_key(log, old, new, at=at)
         kept = _finish(file, log)
         if destroy:

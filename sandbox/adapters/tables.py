@@ -68,7 +68,7 @@ TIMESTAMPS = Table(
     "timestamps",
     METADATA,
     Column("number", Integer, primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("size", Integer, nullable=False, index=True),
     Column("token", Text, nullable=False, unique=True),
     Column("body", Text, nullable=False),
 )

@@ -4,7 +4,8 @@ Rules of this module:
 
 * A request carries a fresh nonce and asks for the authority's certificate; an answer
   with another nonce, or a token that does not verify, is no answer.
-* It takes a bounded time, whatever the authority does, and reads a bounded answer.
+* It takes a bounded time once the authority's address is known, whatever it does, and
+  reads a bounded answer. (How long a name is looked up is the resolver's to bound.)
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ class KeyHistory(NamedTuple):
         return self.keys[-1].public_key
 
     def at(self, index: int) -> bytes:
-        """Return the raw public key in force at a place of the log."""
-        in_force = [key for key in self.keys if key.since <= max(index, 0)]
-        return in_force[-1].public_key
+        """Return the raw public key in force at a place; before any, the first."""
+        in_force = [key for key in self.keys if key.since <= index]
+        return (in_force or self.keys[:1])[-1].public_key
 
     def knows(self, public_key: bytes) -> bool:
         """Return whether a raw public key is, or was, the log's."""

@@ -59,7 +59,7 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
 
     Raises:
         EvidenceError: The log no longer contains what an earlier checkpoint covers, or
-            a stored hash is wrong.
+            a stored hash is wrong, or the key is not the one in force.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
     # Read before the size: the log may grow in between, and then covers it.
@@ -67,6 +67,7 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
     tree = HashTree(log.hashes, log.size())
     if largest is not None:
         check_continues(largest, tree)
+        _check_in_force(log, signer, largest)
     tree.check_since(largest.size if largest else 0)
     root = tree.root()
     text = checkpoint_text(signer.name, tree.size, root)
@@ -81,6 +82,21 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
     )
     log.keep_checkpoint(checkpoint)
     return checkpoint
+
+
+def _check_in_force(log: Log, signer: Signer, largest: Checkpoint) -> None:
+    history = key_history(log, signer)
+    try:
+        history.open(largest.note.encode())
+        is_known = history.latest == signer.public_key
+    except EvidenceError:
+        is_known = False
+    if not is_known:
+        raise EvidenceError(
+            f"the log's checkpoint of size {largest.size} was signed by another key "
+            f"than {signer.public_key.hex()}, and no entry says that it was changed: "
+            "restore the key from a backup"
+        )
 
 
 def check_continues(earlier: Checkpoint, tree: HashTree) -> None:

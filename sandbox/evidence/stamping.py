@@ -33,7 +33,7 @@ def stamp_checkpoint(log: Log, authority: Timestamps, checkpoint: Checkpoint) ->
         RecordsError: The token cannot be kept.
     """
     text, _ = split_note(checkpoint.note.encode())
-    for kept in log.timestamps():
+    for kept in log.timestamps(checkpoint.size):
         if split_note(kept.note.encode())[0] == text:
             return False
     token, chain = authority.stamp(text)

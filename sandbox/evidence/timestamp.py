@@ -7,8 +7,9 @@ Rules of this module:
 * The signer's certificate has the extended key usage timeStamping, critical and alone
   (RFC 3161, section 2.3).
 * Every certificate of the token belongs to one path from the signer upwards; on it each
-  is signed by the next, which may sign certificates, and was valid at the time of the
-  stamp, not now (RFC 5280, section 6). Revocation is not looked up.
+  is signed by the next, which may sign certificates and reaches that far, and was valid
+  at the time of the stamp, not now; a critical extension that is not read here is
+  refused (RFC 5280, section 6). Revocation is not looked up.
 * Whether the path ends in a certificate one trusts is told apart from whether the token
   verifies.
 """
@@ -18,12 +19,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.cms import DIGESTS, UNREADABLE, algorithm, open_signed
@@ -41,7 +42,18 @@ from sandbox.evidence.der import (
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
 """Content type of a timestamp (id-ct-TSTInfo)."""
 
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+
 _EXTENSIONS = 0xA1
+_READ_EXTENSIONS = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        # Says under which policy a certificate was issued; restricts nothing.
+        ExtensionOID.CERTIFICATE_POLICIES,
+    }
+)
 _LONGEST_PATH = 8
 
 
@@ -138,6 +150,9 @@ def _check_purpose(signer: x509.Certificate) -> None:
         raise EvidenceError(
             "the signer's certificate is not for timestamps, critically and alone"
         )
+    signs = _extension(signer, x509.KeyUsage)
+    if signs and not (signs.digital_signature or signs.content_commitment):
+        raise EvidenceError("the signer's certificate is not for signatures")
 
 
 def _path(
@@ -149,6 +164,7 @@ def _path(
     path = [signer]
     while True:
         top = path[-1]
+        _check_critical(top)
         if not top.not_valid_before_utc <= at <= top.not_valid_after_utc:
             raise EvidenceError(
                 f"the certificate of {top.subject.rfc4514_string()} was not valid at "
@@ -159,6 +175,7 @@ def _path(
             return path
         if above in path or len(path) == _LONGEST_PATH:
             raise EvidenceError("the certificates of the token go in a circle")
+        _check_reach(above, len(path) - 1)
         path.append(above)
 
 
@@ -186,13 +203,32 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 
 
 def _may_issue(certificate: x509.Certificate) -> bool:
-    extensions = certificate.extensions
+    basic = _extension(certificate, x509.BasicConstraints)
+    usage = _extension(certificate, x509.KeyUsage)
+    may_sign = usage is None or usage.key_cert_sign
+    return basic is not None and basic.ca and may_sign
+
+
+def _check_reach(issuer: x509.Certificate, between: int) -> None:
+    basic = _extension(issuer, x509.BasicConstraints)
+    if basic and basic.path_length is not None and basic.path_length < between:
+        raise EvidenceError(
+            f"{issuer.subject.rfc4514_string()} may not have {between} authorities "
+            "between it and the signer"
+        )
+
+
+def _check_critical(certificate: x509.Certificate) -> None:
+    for item in certificate.extensions:
+        if item.critical and item.oid not in _READ_EXTENSIONS:
+            raise EvidenceError(
+                f"the certificate of {certificate.subject.rfc4514_string()} has the "
+                f"critical extension {item.oid.dotted_string}, not read here"
+            )
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
     try:
-        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return False
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return basic.ca
-    return basic.ca and usage.key_cert_sign
+        return None

@@ -47,6 +47,12 @@ class Habits(NamedTuple):
     purposes: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,)
     is_purpose_critical: bool = True
     echoes_nonce: bool = True
+    extensions: tuple[x509.ExtensionType, ...] = ()
+    """Further critical extensions of its certificate."""
+    is_indirect: bool = False
+    """Whether there is another authority between the root and it."""
+    reach: int = 0
+    """How many may stand between the root and it."""
 
 
 RIGHT = Habits()
@@ -61,27 +67,28 @@ class ThrowawayAuthority:
 
     def __init__(self, habits: Habits = RIGHT) -> None:
         self._habits = habits
-        root_key = ec.generate_private_key(ec.SECP256R1())
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        root = _name("Throwaway Root")
-        self.root = (
-            self._certificate(root, root, root_key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(root_key, hashes.SHA256())
-        )
-        """The certificate above the authority's."""
+        self._key, above = _new_key(), _new_key()
+        name = _name("Throwaway Root")
+        self.root = self._issuer(name, name, above, by=above)
+        """The certificate at the top."""
+        self.chain = [self.root]
+        """Those above the authority's own."""
+        if habits.is_indirect:
+            between, key = _name("Throwaway Between"), _new_key()
+            self.chain.append(self._issuer(between, name, key, by=above))
+            name, above = between, key
+        own = self._certificate(_name("Throwaway TSA"), name, self._key.public_key())
         usage = x509.ExtendedKeyUsage(habits.purposes)
-        self.certificate = (
-            self._certificate(_name("Throwaway TSA"), root, self._key.public_key())
-            .add_extension(usage, critical=habits.is_purpose_critical)
-            .sign(root_key, hashes.SHA256())
-        )
+        own = own.add_extension(usage, critical=habits.is_purpose_critical)
+        for extension in habits.extensions:
+            own = own.add_extension(extension, critical=True)
+        self.certificate = own.sign(above, hashes.SHA256())
         """The authority's own certificate; every token carries it."""
 
     def stamp(self, text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         """Return a token over the SHA-256 of `text`, and the chain above its signer."""
         token = self.token(hashlib.sha256(text).digest())
-        return token, (self.root.public_bytes(Encoding.DER),)
+        return token, tuple(item.public_bytes(Encoding.DER) for item in self.chain)
 
     def token(self, imprint: bytes, *, nonce: bytes = b"") -> bytes:
         """Return a token.
@@ -140,6 +147,18 @@ class ThrowawayAuthority:
             _der(0x30, _SIGNING_CERTIFICATE_V2, _der(0x31, named)),
         ]
 
+    def _issuer(
+        self,
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        by: ec.EllipticCurvePrivateKey,
+    ) -> x509.Certificate:
+        limits = x509.BasicConstraints(ca=True, path_length=self._habits.reach)
+        made = self._certificate(subject, issuer, key.public_key())
+        return made.add_extension(limits, critical=True).sign(by, hashes.SHA256())
+
     def _certificate(
         self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
     ) -> x509.CertificateBuilder:
@@ -192,6 +211,10 @@ def _answer(authority: ThrowawayAuthority, query: bytes) -> bytes:
     nonce = next((part.whole for part in parts[2:] if part.tag == 0x02), b"")
     granted = _der(0x30, _integer(0))
     return _der(0x30, granted, authority.token(imprint, nonce=nonce))
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _name(text: str) -> x509.Name:

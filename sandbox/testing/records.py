@@ -132,9 +132,9 @@ class FakeLog:
         if checkpoint not in self._cosigned:
             self._cosigned.append(checkpoint)
 
-    def timestamps(self) -> list[Timestamp]:
-        """Return every timestamp of a checkpoint, in the order of keeping."""
-        return list(self._timestamps)
+    def timestamps(self, size: int | None = None) -> list[Timestamp]:
+        """Return the timestamps of checkpoints of a size, or all, as they were kept."""
+        return [item for item in self._timestamps if size in (None, item.size)]
 
     def keep_timestamp(self, timestamp: Timestamp) -> None:
         """Store a timestamp; idempotent."""

@@ -315,7 +315,11 @@ def test_cosigned_and_stamped(log: Log) -> None:
         for item, stamp in zip(seen, stamps, strict=True):
             log.keep_cosigned(item)
             log.keep_timestamp(stamp)
-    assert (log.cosigned(), log.timestamps()) == (seen, stamps)
+    larger = Timestamp(size=2, note="n", token="later")
+    log.keep_timestamp(larger)
+    assert (log.cosigned(), log.timestamps()) == (seen, [*stamps, larger])
+    assert (log.timestamps(1), log.timestamps(2)) == (stamps, [larger])
+    assert log.timestamps(3) == []
     assert log.checkpoints() == []
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.errors import LocalError
 from sandbox.evidence.attest import canonical, sha256, sign_statement
@@ -37,7 +38,7 @@ from sandbox.local.toolchain import find_toolchain
 from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry
 from sandbox.settings import Settings
-from sandbox.testing.authority import ThrowawayAuthority
+from sandbox.testing.authority import STAMPED_AT, ThrowawayAuthority
 from sandbox.testing.insider import edit_json, edit_lines, resign
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -48,6 +49,7 @@ NAME = "log.example/trials"
 FIRST, SECOND = (ThrowawaySigner(NAME, seed=seed) for seed in ("1", "2"))
 WITNESS = ThrowawaySigner("anna.example", seed="anna")
 LINE = NoteKey(WITNESS.name, WITNESS.public_key, COSIGNATURE).vkey()
+AUTHORITY = ThrowawayAuthority()
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 Edit = Callable[[Path], None]
@@ -124,7 +126,7 @@ def told_trial() -> RecordedTrial:
     checkpoint = sign_checkpoint(trial.log, trial.signer)
     seen = cosign(checkpoint.note.encode(), WITNESS, at=AT)
     keep_cosigned(trial.log, trial.signer, seen)
-    stamp_checkpoint(trial.log, ThrowawayAuthority(), checkpoint)
+    stamp_checkpoint(trial.log, AUTHORITY, checkpoint)
     trial.rotate(SECOND)
     trial.record("c", "d", "e")
     trial.seal()
@@ -170,6 +172,32 @@ def test_both_count_the_same_in_a_good_bundle(
         "checkpoints": 5,
         "cosignatures": ["anna.example 2026-01-02T00:00:00Z"],
     }
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None,
+    reason="NOT TESTED: no openssl here to read a bundle's timestamp with",
+)
+def test_openssl_reads_the_timestamp_of_a_bundle(good: Path, tmp_path: Path) -> None:
+    """With the note's text, the token and the root, as the documentation says."""
+    (line,) = (good / "timestamps.jsonl").read_bytes().splitlines()
+    item = json.loads(line)
+    root = AUTHORITY.root.public_bytes(Encoding.PEM)
+    (tmp_path / "text").write_text(item["note"].split("\n\n")[0] + "\n")
+    (tmp_path / "token").write_bytes(base64.b64decode(item["token"]))
+    (tmp_path / "root.pem").write_bytes(root)
+    command = "openssl ts -verify -data text -in token -token_in -CAfile root.pem"
+    at = str(int(STAMPED_AT.timestamp()))
+    for text in (None, "another text\n"):
+        if text is not None:
+            (tmp_path / "text").write_text(text)
+        done = subprocess.run(
+            [*command.split(), "-attime", at],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == (text is None), done.stderr
 
 
 def refused_by_both(bundle: Path, second: Second) -> tuple[str, str]:

@@ -113,5 +113,5 @@ def test_a_checkpoint_is_stamped(
         assert call("timestamp", "--home", home).exit_code == 0
     told = call("verify", write(home, tmp_path / "bundle"), "-o", "json")
     steps = json.loads(told.stdout)["steps"]
-    (found,) = [item for item in steps if item["step"].startswith("Time-stamping")]
+    (found,) = [item for item in steps if item["step"].startswith("Timestamps")]
     assert "they say: 1 entries existed at 2026-01-01" in found["detail"]

@@ -57,7 +57,7 @@ def step(bundle: Path, *trusted: ThrowawaySigner, needed: int = 0) -> Step:
     """Return what the step about witnesses says."""
     witnesses = Witnesses(tuple(line(item) for item in trusted), needed)
     result = verify_bundle(bundle, trust=Trust(witnesses))
-    (found,) = [item for item in result.steps if item.step.startswith("Witnesses")]
+    (found,) = [item for item in result.steps if item.step.startswith("Cosignatures")]
     assert result.ok == found.ok
     return found
 

@@ -110,6 +110,28 @@ def test_only_the_key_in_force_hands_on() -> None:
     assert key_history(trial.log, SECOND).latest == SECOND.public_key
 
 
+def test_a_key_that_is_not_in_force_signs_no_checkpoint() -> None:
+    """One that was replaced, or one made anew after the right one was lost."""
+    trial = told(keys=(SECOND,))
+    lost = told(keys=())
+    sign_checkpoint(lost.log, FIRST)
+    for log, signer in ((trial.log, FIRST), (trial.log, STRANGER), (lost.log, SECOND)):
+        before = log.checkpoints()
+        with pytest.raises(EvidenceError, match="signed|restore the key"):
+            sign_checkpoint(log, signer)
+        assert log.checkpoints() == before
+
+
+def test_a_log_may_change_its_key_before_its_first_entry(tmp_path: Path) -> None:
+    """The checkpoint of the empty log stays by the first key."""
+    trial = RecordedTrial(signer=FIRST)
+    sign_checkpoint(trial.log, FIRST)
+    assert trial.rotate(SECOND).index == 0
+    trial.move("submitted", "approved", 1)
+    for key in (FIRST, SECOND):
+        assert verify_bundle(written(trial, tmp_path), key=key.public_key).ok
+
+
 def test_a_weak_key_is_not_put_in_force() -> None:
     """One under which anyone could sign."""
 

@@ -12,6 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.__main__ import main
@@ -26,6 +28,8 @@ from sandbox.testing.authority import STAMPED_AT, Habits, ThrowawayAuthority
 from sandbox.testing.trial import RecordedTrial
 
 TEXT = b"log.example\n7\nroot\n"
+AUTHORITY = ThrowawayAuthority()
+TOKEN, _ = AUTHORITY.stamp(TEXT)
 TSA_SETTINGS = """
 [tsa]
 default_tsa = here
@@ -41,7 +45,7 @@ ess_cert_id_alg = {certificate_digest}
 
 def stamped(authority: ThrowawayAuthority, *trusted: x509.Certificate) -> Stamp:
     token, _ = authority.stamp(TEXT)
-    return verify_token(token, TEXT, chain=[authority.root], trusted=trusted)
+    return verify_token(token, TEXT, chain=authority.chain, trusted=trusted)
 
 
 def test_a_token_says_when_and_by_whom() -> None:
@@ -105,6 +109,42 @@ def test_a_broken_chain_is_refused() -> None:
         verify_token(token, TEXT, trusted=[other.root])
 
 
+def test_an_authority_in_between_must_be_allowed() -> None:
+    """As far as the one above it lets others issue for it."""
+    near = ThrowawayAuthority(Habits(is_indirect=True, reach=1))
+    assert stamped(near, near.root).trusted
+    far = ThrowawayAuthority(Habits(is_indirect=True, reach=0))
+    with pytest.raises(EvidenceError, match="may not have 1 authorities"):
+        stamped(far, far.root)
+    token, _ = near.stamp(TEXT)
+    assert not verify_token(token, TEXT, trusted=[near.root]).trusted
+
+
+def usage(*, signs: bool) -> x509.KeyUsage:
+    names = ("data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+    names += ("content_commitment", "encipher_only", "decipher_only")
+    off = dict.fromkeys(names, False)
+    return x509.KeyUsage(digital_signature=signs, key_encipherment=not signs, **off)
+
+
+@pytest.mark.parametrize(
+    ("extension", "said"),
+    [
+        (usage(signs=False), "not for signatures"),
+        (x509.OCSPNoCheck(), "critical extension 1.3.6.1.5.5.7.48.1.5"),
+    ],
+)
+def test_what_a_certificate_says_of_itself_holds(
+    extension: x509.ExtensionType, said: str
+) -> None:
+    """A use other than signatures, or something critical that is not read here."""
+    authority = ThrowawayAuthority(Habits(extensions=(extension,)))
+    with pytest.raises(EvidenceError, match=said):
+        stamped(authority, authority.root)
+    right = ThrowawayAuthority(Habits(extensions=(usage(signs=True),)))
+    assert stamped(right, right.root).trusted
+
+
 def test_every_byte_of_a_token_matters() -> None:
     """Flip any bit of any byte, or cut anywhere: it does not verify."""
     authority = ThrowawayAuthority()
@@ -120,6 +160,16 @@ def test_every_byte_of_a_token_matters() -> None:
             verify_token(token[:place], TEXT, chain=chain)
     with pytest.raises(EvidenceError, match="after the end"):
         verify_token(token + b"\0", TEXT, chain=chain)
+
+
+@given(st.binary(max_size=200), st.integers(0, 2000))
+def test_noise_is_an_error_and_nothing_else(noise: bytes, place: int) -> None:
+    """Alone or inside a token, whatever it is."""
+    token = TOKEN[:place] + noise + TOKEN[place + len(noise) :]
+    for data in (noise, token):
+        if data != TOKEN:
+            with pytest.raises(EvidenceError):
+                verify_token(data, TEXT, chain=AUTHORITY.chain)
 
 
 class Peer:
@@ -215,7 +265,7 @@ def told(trial: RecordedTrial, folder: Path, *trusted: x509.Certificate) -> Step
     """Return what the verifier's step about timestamps says of the trial's bundle."""
     write_bundle(folder / "b", trial_id=trial.trial_id, source=trial.source())
     result = verify_bundle(folder / "b", trust=Trust(authorities=trusted))
-    (found,) = [item for item in result.steps if item.step.startswith("Time-stamping")]
+    (found,) = [item for item in result.steps if item.step.startswith("Timestamps")]
     assert result.ok == found.ok
     return found
 
@@ -275,7 +325,7 @@ def test_the_command_takes_authorities(
     file = tmp_path / "tsa.pem"
     file.write_bytes(authority.root.public_bytes(Encoding.PEM))
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(file)]) == 0
-    assert "existed: 1 entries existed at 2026" in capsys.readouterr().out
+    assert "log hold: 1 entries existed at 2026" in capsys.readouterr().out
     file.write_text("none")
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(file)]) == 2
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(tmp_path / "no")]) == 2

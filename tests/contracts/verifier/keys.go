@@ -52,7 +52,7 @@ func (h *history) latest() ed25519.PublicKey { return h.keys[len(h.keys)-1].key 
 func (h *history) at(index int64) ed25519.PublicKey {
 	found := h.keys[0].key
 	for _, item := range h.keys {
-		if item.since <= max(index, 0) {
+		if item.since <= index {
 			found = item.key
 		}
 	}

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
         sa.UniqueConstraint("token"),
     )
+    op.create_index("ix_timestamps_size", "timestamps", ["size"])
     for table in _APPEND_ONLY:
         for act in ("UPDATE", "DELETE"):
             op.execute(
