@@ -13,7 +13,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, RefusalWindow
+from sandbox.model.segment import (
+    Checkpoint,
+    LogEntry,
+    LoggedEntry,
+    RecorderHealth,
+    RefusalWindow,
+)
 
 KubernetesObject = dict[str, Any]
 """A Kubernetes object as plain data, exactly as it would stand in YAML."""
@@ -134,6 +140,13 @@ class Segments(Protocol):
 
     def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
         """Return (compressed file, DSSE envelope) of a sealed segment."""
+        ...
+
+    def health(self, trial_id: str) -> RecorderHealth:
+        """Return whether what the trial's producers send now would be recorded.
+
+        A recorder that does not answer is not well; it is no error.
+        """
         ...
 
     def refusals(self) -> list[RefusalWindow]:
