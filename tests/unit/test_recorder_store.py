@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,15 +173,24 @@ async def test_requests_that_wait_share_one_sync(tmp_path: Path) -> None:
 
 async def test_rolling_has_its_turn(tmp_path: Path) -> None:
     """A segment is closed when asked for, also while senders never pause."""
-    reception, sending = reception_in(tmp_path, FakeTokens()), True
+    sending = True
+
+    writing = threading.Event()
+
+    def slow(handle: int) -> None:
+        writing.set()
+        time.sleep(0.005)  # the others queue up, so that somebody always waits
+
+    reception = reception_in(tmp_path, FakeTokens(), sync=slow)
 
     async def send() -> None:
         while sending:
             assert await reception.record(HOTROD, "traces", b"") is None
 
-    senders = [asyncio.create_task(send()) for _ in range(8)]
-    while not reception.status()["accepted"]:
-        await asyncio.sleep(0)
+    senders = [asyncio.create_task(send()) for _ in range(4)]
+    assert await asyncio.to_thread(writing.wait, 10)
+    senders += [asyncio.create_task(send()) for _ in range(4)]
+    await asyncio.sleep(0)
     async with asyncio.timeout(30):
         assert await reception.roll(TRIAL) == 1
     sending = False
