@@ -17,6 +17,7 @@ from sandbox.model.segment import (
     Checkpoint,
     LogEntry,
     LoggedEntry,
+    RecorderHealth,
     RefusalWindow,
     Timestamp,
 )
@@ -153,6 +154,13 @@ class Segments(Protocol):
         """Remove the bytes of a sealed segment, with all that was derived from them.
 
         Its statement stays. Idempotent; append the entry that says so first.
+        """
+        ...
+
+    def health(self, trial_id: str) -> RecorderHealth:
+        """Return whether what the trial's producers send now would be recorded.
+
+        A recorder that does not answer is not well; it is no error.
         """
         ...
 

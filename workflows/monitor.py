@@ -6,6 +6,7 @@ Rules of this module:
   guardrail signals; there is no timer loop, so a long trial has a short history.
 * On a breach the environment is told to freeze *and* the trial is told why; neither
   waits for the other.
+* A recorder that is off for longer than the plan allows is acted on like a breach.
 * Segments are sealed after every window, so evidence is provable while the trial runs.
 """
 
@@ -112,7 +113,9 @@ class MonitorWorkflow:
         trial_id = self._state.trial_id
         if breach.action != "warn":
             self._paused = True
-            freeze = FreezeNow(reason=breach.guardrail, breach_id=breach.breach_id)
+            freeze = FreezeNow(
+                reason=breach.cause or breach.guardrail, breach_id=breach.breach_id
+            )
             await _tell(f"environment/{trial_id}", "freeze_now", freeze)
         await _tell(f"trial/{trial_id}", "breach_reported", breach)
 

@@ -47,6 +47,7 @@ class HttpRequest:
         self.size = 0
         self._headers = headers
         self._chunks: list[bytes] | None = []
+        self._is_lost = False
         self._limit: int | None = None
         self._asked: Callable[[], None] = _nothing
         self._done: asyncio.Future[None] | None = None
@@ -88,6 +89,8 @@ class HttpRequest:
     async def _receive(self, limit: int) -> None:
         if self.size > limit or self.announced > limit:
             self._chunks = None
+        elif self._is_lost:
+            raise ConnectionResetError("the client went away")
         elif not self.is_whole:
             self._limit = limit
             self._done = asyncio.get_running_loop().create_future()
@@ -121,6 +124,7 @@ class HttpRequest:
 
     def lose(self) -> None:
         """The rest of the body will never come."""
+        self._is_lost = True
         if self._done is not None and not self._done.done():
             self._done.set_exception(ConnectionResetError("the client went away"))
 

@@ -5,7 +5,9 @@ Rules of this module:
 * It listens on loopback only, and asks for a secret that lies in the state directory,
   readable by its owner alone.
 * `POST /trials/{id}/roll` answers once the trial's open segment is closed.
-* `GET /status` answers counts since the start.
+* `GET /trials/{id}/health` answers whether what its producers send would be recorded,
+  and if not, since when and why.
+* `GET /status` answers counts since the start, and every fault.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.adapters.otlp_reception import Reception
@@ -69,6 +71,16 @@ class _Admin:
             return JSONResponse({"error": error.diagnosis}, status)
         return JSONResponse({"closed": closed})
 
+    async def health(self, request: Request) -> Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            found = await self._reception.health(request.path_params["trial_id"])
+        except RecorderError as error:
+            return JSONResponse({"error": error.diagnosis}, 400)
+        return Response(found.model_dump_json(), media_type="application/json")
+
     async def status(self, request: Request) -> JSONResponse:
         return self._refusal(request) or JSONResponse(self._reception.status())
 
@@ -84,6 +96,7 @@ def admin_app(reception: Reception, token: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/trials/{trial_id}/roll", admin.roll, methods=["POST"]),
+            Route("/trials/{trial_id}/health", admin.health, methods=["GET"]),
             Route("/status", admin.status, methods=["GET"]),
         ]
     )

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.adapters.otlp_health import ALL, Faults
 from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER, Refusals, Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import EvidenceError, RecorderError, RecordsError
-from sandbox.model.segment import Signal
+from sandbox.model.segment import RecorderHealth, Signal
 from sandbox.ports import Clock, Producer, Tokens
 from sandbox.recorder import MAX_PRODUCER_BYTES, RECORDER, check_request
 
@@ -62,8 +63,9 @@ class _Lane:
         await done
 
     async def _write_all(self) -> None:
-        async with self._lock:
-            while self._waiting:
+        while self._waiting:
+            # Given back after each batch: whoever wants to roll has its turn.
+            async with self._lock:
                 batch, self._waiting = self._waiting, []
                 items = [item for item, _ in batch]
                 failure: RecorderError | None = RecorderError("it was not written")
@@ -78,6 +80,10 @@ class _Lane:
             if only_due and not self.store.is_due():
                 return None
             return await asyncio.to_thread(self.store.roll)
+
+    async def check_writable(self) -> None:
+        async with self._lock:
+            await asyncio.to_thread(self.store.check_writable)
 
 
 def _attempt(store: TrialStore, batch: list[Received]) -> RecorderError | None:
@@ -130,6 +136,7 @@ class Reception:
         self._known: dict[bytes, tuple[Producer | None, float]] = {}
         self._pending = 0
         self._accepted: Counter[str] = Counter()
+        self._faults = Faults(clock)
         self.refusals = Refusals(
             root / REFUSALS_FOLDER, clock=clock, window_s=limits.refusal_window_s
         )
@@ -150,7 +157,9 @@ class Reception:
         try:
             producer = await self._ask(token)
         except RecordsError as error:
-            return Refused("unavailable", f"tokens cannot be read: {error.diagnosis}")
+            cause = f"tokens cannot be read: {error.diagnosis}"
+            self._faults.failed(ALL, cause)
+            return Refused("unavailable", cause)
         if producer is None or not _can_record(producer):
             return Refused("unauthenticated", "the token is not known or was revoked")
         return producer
@@ -162,6 +171,7 @@ class Reception:
         if known is not None and known[1] > now:
             return known[0]
         producer = await asyncio.to_thread(self._tokens.identify, token)
+        self._faults.worked(ALL)
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
         # From before the question was asked: the answer may be as old as that.
@@ -191,15 +201,19 @@ class Reception:
             return Refused("malformed", error.diagnosis)
         size = len(payload) + len(origin)
         if self._pending + size > self._max_pending_bytes:
-            return Refused("overloaded", "the disk is behind; send again later")
+            cause = "the disk is behind; send again later"
+            self._faults.failed(producer.trial_id, cause)
+            return Refused("overloaded", cause)
         item = Received(signal, producer.producer, payload + origin, received_at)
         self._pending += size
         try:
             await self._lane(producer.trial_id).append(item)
         except RecorderError as error:
+            self._faults.failed(producer.trial_id, error.diagnosis)
             return Refused("unavailable", error.diagnosis)
         finally:
             self._pending -= size
+        self._faults.worked(producer.trial_id)
         self._accepted[signal] += 1
         return None
 
@@ -216,6 +230,27 @@ class Reception:
             RecorderError: It cannot be closed, or it is not a trial id.
         """
         return await self._lane(trial_id).roll(only_due=False)
+
+    async def health(self, trial_id: str) -> RecorderHealth:
+        """Return whether what the trial's producers send now would be recorded.
+
+        Where no request says so, a small file that is written and removed does.
+
+        Raises:
+            RecorderError: It is not a trial id.
+        """
+        if self._faults.may_be_over(trial_id):
+            try:
+                await self._lane(trial_id).check_writable()
+                self._faults.worked(trial_id)
+            except RecorderError as error:
+                if not error.retryable:
+                    raise
+                self._faults.failed(trial_id, error.diagnosis)
+        if self._faults.may_be_over(ALL):
+            # A token that is none: what counts is whether there is an answer.
+            await self.identify("Bearer none")
+        return self._faults.health(trial_id)
 
     async def tend(self) -> None:
         """Close what is due and write down refusals; called again and again.
@@ -243,6 +278,7 @@ class Reception:
         return {
             "accepted": dict(self._accepted),
             "refused": self.refusals.counts(),
+            "faults": self._faults.told(),
             "pending_bytes": self._pending,
             "open_bytes": {
                 trial_id: lane.store.open_bytes

@@ -41,6 +41,7 @@ from sandbox.recorder import (
     salvage_frames,
 )
 
+_CHECK_BYTES = 64 * 1024
 _NUMBERED = ("closed", "zst", "dsse.json")
 """What is left of segments that are not open: whole, sealed, erased."""
 
@@ -144,6 +145,27 @@ class TrialStore:
         except (OSError, zstandard.ZstdError) as error:
             self._abandon()
             raise RecorderError(f"cannot recover {self._folder}: {error}") from error
+
+    def check_writable(self) -> None:
+        """Write a small file where segments lie, durably, and remove it.
+
+        Raises:
+            RecorderError: That is not possible, so nothing could be recorded.
+        """
+        place = self._folder if self._folder.is_dir() else self._folder.parent
+        path = place / ".writable"
+        try:
+            with path.open("wb") as file:
+                file.write(bytes(_CHECK_BYTES))
+                file.flush()
+                self._sync(file.fileno())
+        except OSError as error:
+            raise RecorderError(
+                f"cannot write {place}: {error}; free space or repair the disk"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         if self._trusted:

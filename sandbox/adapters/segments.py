@@ -27,12 +27,13 @@ from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.adapters.otlp_admin import TOKEN_FILE
 from sandbox.adapters.otlp_refusals import CLOSED, REFUSALS_FOLDER
 from sandbox.errors import RecorderError
-from sandbox.model.segment import RefusalWindow
+from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import FileKind, file_name, folder_name, segment_files
 from sandbox.settings import Settings
 
 ROLL_TIMEOUT_S = 30.0
+HEALTH_TIMEOUT_S = 2.0
 _ERASED: tuple[FileKind, ...] = ("torn", "closed", "zst")
 """Whatever of a segment holds bytes of requests; the sealed file is the last to go."""
 
@@ -109,7 +110,9 @@ class LocalSegments:
         """
         if not any(item.state == "open" for item in self.files(trial_id)):
             return
-        status, answer = self._ask(f"/trials/{folder_name(trial_id)}/roll")
+        status, answer = self._ask(
+            "POST", f"/trials/{folder_name(trial_id)}/roll", timeout_s=ROLL_TIMEOUT_S
+        )
         if status != 200:
             raise RecorderError(
                 f"the recorder did not close the segment of trial {trial_id}: "
@@ -209,6 +212,22 @@ class LocalSegments:
             shutil.rmtree(self._derived / folder_name(trial_id))
             sync_folder(self._derived)
 
+    def health(self, trial_id: str) -> RecorderHealth:
+        """Return whether what the trial's producers send now would be recorded.
+
+        Raises:
+            RecorderError: It is not a trial id.
+        """
+        path = f"/trials/{folder_name(trial_id)}/health"
+        try:
+            status, answer = self._ask("GET", path, timeout_s=HEALTH_TIMEOUT_S)
+            if status == 200:
+                return RecorderHealth.model_validate(answer)
+            cause = f"its own door answers {status}: {answer.get('error', '')}"
+        except (RecorderError, ValidationError) as error:
+            cause = str(error)
+        return RecorderHealth(is_well=False, cause=cause)
+
     def refusals(self) -> list[RefusalWindow]:
         """Return the closed windows of refused requests that are still kept.
 
@@ -259,13 +278,15 @@ class LocalSegments:
                 retryable=False,
             )
 
-    def _ask(self, path: str) -> tuple[int, dict[str, object]]:
+    def _ask(
+        self, method: str, path: str, *, timeout_s: float
+    ) -> tuple[int, dict[str, object]]:
         door = http.client.HTTPConnection(
-            "127.0.0.1", self._admin_port, timeout=ROLL_TIMEOUT_S
+            "127.0.0.1", self._admin_port, timeout=timeout_s
         )
         try:
             token = self._token_file.read_text().strip()
-            door.request("POST", path, headers={"Authorization": f"Bearer {token}"})
+            door.request(method, path, headers={"Authorization": f"Bearer {token}"})
             answer = door.getresponse()
             return answer.status, dict(json.loads(answer.read()))
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -59,6 +59,21 @@ class Observation(Record):
     """Where the span lies in the evidence: segment number, frame number from 0."""
 
 
+class RecorderOutage(Record):
+    """The recorder was off for longer than the trial allows, so the trial is paused."""
+
+    kind: Literal["recorder-outage"] = "recorder-outage"
+    trial_id: TrialId
+    condition: Identifier
+    """The condition that no longer held."""
+    cause: str
+    """In words for a person."""
+    since: Instant
+    detected_at: Instant
+    limit_s: float
+    """How long it may be off, in seconds: the plan's settling time."""
+
+
 class Breach(Record):
     """The observation with which a guardrail signalled."""
 

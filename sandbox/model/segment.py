@@ -162,6 +162,17 @@ class EvidenceSegment(Record):
     rulebook_digest: Digest
 
 
+class RecorderHealth(Record):
+    """Whether what the producers of one trial send now would be recorded."""
+
+    kind: Literal["recorder-health"] = "recorder-health"
+    is_well: bool
+    cause: str = ""
+    """What is wrong, in words; empty when it is well."""
+    since: Instant | None = None
+    """Since when, as far as the recorder itself can tell."""
+
+
 RefusalReason = Literal[
     "unauthenticated",
     "malformed",

@@ -2,7 +2,8 @@
 
 `observe_frames` turns recorded frames into observations; a guardrail is armed by
 `start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
-sequential test behind it stands in `sandbox.monitor.maxsprt`.
+sequential test behind it stands in `sandbox.monitor.maxsprt`. `off_since` and `outage`
+watch the condition of every trial that its recorder is on.
 """
 
 from sandbox.monitor.guardrail import GuardrailState, advance, rearm, start
@@ -13,12 +14,16 @@ from sandbox.monitor.maxsprt import (
     unit_threshold,
 )
 from sandbox.monitor.observe import observe_frames
+from sandbox.monitor.recording import RECORDER_ON, off_since, outage
 
 __all__ = [
+    "RECORDER_ON",
     "GuardrailState",
     "advance",
     "false_signal_chance",
     "observe_frames",
+    "off_since",
+    "outage",
     "poisson_maxsprt_llr",
     "poisson_maxsprt_threshold",
     "rearm",

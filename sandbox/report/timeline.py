@@ -133,6 +133,10 @@ def _breach(body: Body) -> _Told:
     )
 
 
+def _incident(body: Body) -> _Told:
+    return f"Incident: {_words(body.get('condition'))}", str(body.get("cause")), "alarm"
+
+
 def _proof(body: Body) -> _Told:
     holds = bool(body.get("holds"))
     return (
@@ -220,6 +224,7 @@ _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "temporary-rule": _temporary_rule,
     "isolation-proof": _proof,
     "breach": _breach,
+    "incident": _incident,
     "load-result": _load,
     "import": _import,
     "proposal": _proposal,

@@ -28,6 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from sandbox.errors import RecorderError
+from sandbox.model.segment import RecorderHealth
 from sandbox.recorder import RECORDER, Frame, decode_frames, spans_in
 from sandbox.settings import Settings
 
@@ -228,6 +229,11 @@ class RecorderProcess:
     def status(self) -> dict[str, Any]:
         """Return what it counted since the start."""
         return dict(json.loads(self._admin("GET", "/status").body))
+
+    def health(self) -> RecorderHealth:
+        """Return what it says of itself to the trial's monitor."""
+        answer = self._admin("GET", f"/trials/{TRIAL}/health")
+        return RecorderHealth.model_validate_json(answer.body)
 
     def roll(self) -> None:
         """Close the open segment.

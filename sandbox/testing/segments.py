@@ -5,7 +5,7 @@ from __future__ import annotations
 import zstandard
 
 from sandbox.errors import RecorderError
-from sandbox.model.segment import RefusalWindow
+from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import folder_name
 
@@ -22,12 +22,22 @@ class FakeSegments:
         self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._erased: set[tuple[str, int]] = set()
         self._refusals: dict[str, RefusalWindow] = {}
+        self._health = RecorderHealth(is_well=True)
 
     def receive(self, trial_id: str, raw: bytes) -> None:
         """Append raw frames to the trial's open segment."""
         segments = self._raw.setdefault(folder_name(trial_id), {})
         number = self._open.setdefault(trial_id, len(segments) + 1)
         segments[number] = segments.get(number, b"") + raw
+
+    def fail(self, health: RecorderHealth) -> None:
+        """Have `health` say this from now on."""
+        self._health = health
+
+    def health(self, trial_id: str) -> RecorderHealth:
+        """Return what was set, well at first."""
+        folder_name(trial_id)
+        return self._health
 
     def refuse(self, window: RefusalWindow) -> None:
         """Keep a closed window of refused requests."""

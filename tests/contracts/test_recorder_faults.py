@@ -268,6 +268,43 @@ def remount(folder: Path, mode: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{mode}", str(folder)], check=True)
 
 
+def test_a_full_disk_is_told_and_a_freed_one_too(small_disk: Path) -> None:
+    """Since when and why, while senders fail; well with the first that succeeds."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"\0" * 100_000)
+    with RecorderProcess(small_disk.parents[1]) as recorder:
+        assert recorder.health().is_well
+        sender = Sender(recorder, "only")
+        while not sender.refused:
+            sender.send()
+        told = recorder.health()
+        assert not told.is_well
+        assert told.since is not None
+        assert "No space left on device" in told.cause
+        sender.send()
+        assert recorder.health().since == told.since
+        assert list(recorder.status()["faults"]) == [TRIAL]
+        ballast.unlink()
+        assert sender.send() == 200
+        assert recorder.health().is_well
+        assert recorder.status()["faults"] == {}
+
+
+def test_a_full_disk_is_told_also_when_nobody_sends(small_disk: Path) -> None:
+    """Whoever asks is told, before and after it is full, without any request."""
+    ballast = small_disk / "ballast"
+    with RecorderProcess(small_disk.parents[1]) as recorder:
+        assert recorder.health().is_well
+        ballast.write_bytes(b"\0" * 250_000)
+        assert "No space left on device" in recorder.health().cause
+        ballast.unlink()
+        deadline = time.monotonic() + 30
+        while not recorder.health().is_well:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert [path.name for path in small_disk.iterdir()] == []
+
+
 def test_a_read_only_folder_refuses_until_it_is_writable(small_disk: Path) -> None:
     """EROFS is 503 with Retry-After, and recording goes on afterwards."""
     with RecorderProcess(small_disk.parents[1]) as recorder:

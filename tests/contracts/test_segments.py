@@ -260,6 +260,24 @@ def test_only_a_closed_segment_is_sealed_and_only_by_its_own_bytes(
     assert subject.names(1) == ["a", "b"]
 
 
+def test_a_recorder_at_work_is_well(subject: Subject) -> None:
+    """Before and after the first request, and of trials by their ids only."""
+    assert subject.segments.health(TRIAL).is_well
+    subject.record("a")
+    assert subject.segments.health(TRIAL).is_well
+    assert subject.states() == [(1, "open")]
+    with pytest.raises(RecorderError, match="not a trial id"):
+        subject.segments.health("../x")
+
+
+def test_a_recorder_that_is_not_there_is_not_well(tmp_path: Path) -> None:
+    """Its silence is an answer, with what to do about it, and no error."""
+    health = LocalSegments.of(_settings(tmp_path)).health(TRIAL)
+    assert not health.is_well
+    assert health.since is None
+    assert "does not answer" in health.cause
+
+
 def test_refused_requests_are_kept_until_they_are_dropped(subject: Subject) -> None:
     """Each window is there once, until it is dropped, which may be done twice."""
     assert subject.segments.refusals() == []

@@ -14,6 +14,7 @@ import pytest
 
 from sandbox.model.load import LoadResult
 from sandbox.model.party import Actor
+from sandbox.model.segment import RecorderHealth
 from workflows.messages import FreezeNow
 from workflows.monitor import MonitorWorkflow
 from workflows.options import QUEUES
@@ -89,6 +90,43 @@ async def test_a_long_case_continues_as_new_and_keeps_its_peers(house):
     for peer in ("environment", "monitor"):
         handle = house.client.get_workflow_handle(f"{peer}/{house.papers.trial_id}")
         assert (await handle.describe()).status.name == "RUNNING"
+
+
+async def test_a_recorder_that_is_off_for_too_long_freezes_the_trial(house):
+    """A hiccup does not; an outage pauses like a breach, says why, and is reviewed."""
+    await _run(house)
+    house.segments.fail(RecorderHealth(is_well=False, cause="it does not answer"))
+    await asyncio.sleep(1.5)  # half of the plan's settling time
+    house.segments.fail(RecorderHealth(is_well=True))
+    await asyncio.sleep(3)
+    assert (await house.trial.status()).state == "running"
+    since = house.adapters.ledger.clock.now()
+    house.segments.fail(
+        RecorderHealth(is_well=False, cause="No space left on device", since=since)
+    )
+    frozen = await house.trial.until(lambda status: bool(status.frozen_after_s))
+    assert frozen.state == "paused"
+    assert frozen.environment.state == "frozen"
+    assert "No space left on device" in frozen.pauses[0].reason
+    incidents = [
+        item.entry.body
+        for item in house.adapters.ledger.log.entries(house.papers.trial_id)
+        if item.entry.kind == "incident"
+    ]
+    assert [item["condition"] for item in incidents] == ["recorder-on"]
+    assert incidents[0]["limit_s"] == 3
+    assert "breach" not in house.kinds()
+    house.segments.fail(RecorderHealth(is_well=True))
+    await house.hear("resumption")
+    request = house.papers.decision.model_copy(
+        update={
+            "decision_id": house.id("resumption"),
+            "outcome": "approved",
+            "conditions": (),
+        }
+    )
+    assert (await house.trial.decide(request, by=house.approver)).accepted
+    await house.trial.until(lambda status: status.state == "running")
 
 
 @pytest.mark.parametrize("house", [{"max_cached_workflows": 0}], indirect=True)

@@ -6,13 +6,15 @@ import asyncio
 import base64
 import json
 import os
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sandbox.adapters.otlp_reception import MAX_PENDING_BYTES, Reception
+from sandbox.adapters.otlp_reception import Limits, Reception
 from sandbox.adapters.otlp_refusals import Refused
 from sandbox.adapters.otlp_store import Received, TrialStore
 from sandbox.errors import RecorderError
@@ -145,14 +147,14 @@ def reception_in(
     tokens: FakeTokens,
     *,
     sync: Callable[[int], None] = os.fdatasync,
-    max_pending_bytes: int = MAX_PENDING_BYTES,
+    max_pending_bytes: int = 1 << 27,
 ) -> Reception:
     return Reception(
         root,
         tokens=tokens,
         clock=FixedClock(),
         make_store=lambda _: store_in(root, sync),
-        max_pending_bytes=max_pending_bytes,
+        limits=Limits(600, max_pending_bytes),
     )
 
 
@@ -171,6 +173,33 @@ async def test_requests_that_wait_share_one_sync(tmp_path: Path) -> None:
     assert answers == [None] * 50
     assert len(payloads(tmp_path)) == 50
     assert len(syncs) <= 5
+    await reception.close()
+
+
+async def test_rolling_has_its_turn(tmp_path: Path) -> None:
+    """A segment is closed when asked for, also while senders never pause."""
+    sending = True
+
+    writing = threading.Event()
+
+    def slow(handle: int) -> None:
+        writing.set()
+        time.sleep(0.005)  # the others queue up, so that somebody always waits
+
+    reception = reception_in(tmp_path, FakeTokens(), sync=slow)
+
+    async def send() -> None:
+        while sending:
+            assert await reception.record(HOTROD, "traces", b"") is None
+
+    senders = [asyncio.create_task(send()) for _ in range(4)]
+    assert await asyncio.to_thread(writing.wait, 10)
+    senders += [asyncio.create_task(send()) for _ in range(4)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        assert await reception.roll(TRIAL) == 1
+    sending = False
+    await asyncio.gather(*senders)
     await reception.close()
 
 

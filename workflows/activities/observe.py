@@ -4,7 +4,8 @@ Rules of this module:
 
 * One window is one activity; its heartbeat carries the whole state, so that a worker
   that dies is replaced without a frame read twice or not at all.
-* A breach is in the log before anyone is told of it.
+* A breach is in the log before anyone is told of it, and so is an outage of the
+  recorder, which pauses the trial like one.
 * Every window ends with a look at each guardrail, which is an entry. Goals are looked
   at when the trial is judged: their looks are recomputed from the sealed evidence.
 """
@@ -19,9 +20,18 @@ from temporalio import activity
 
 from sandbox import __version__
 from sandbox.model.finding import Counts, Look
-from sandbox.model.observation import Breach, Observation
+from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import canonical_json, digest_of
-from sandbox.monitor import GuardrailState, advance, observe_frames, rearm, start
+from sandbox.monitor import (
+    GuardrailState,
+    advance,
+    observe_frames,
+    off_since,
+    outage,
+    rearm,
+    start,
+)
+from sandbox.procedure import add_period
 from sandbox.recorder import decode_frames
 from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
@@ -29,6 +39,8 @@ from workflows.activities.keeping import Ledger
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
 _POLL_S = 0.1
+_ASK_S = 1.0
+"""How often the recorder is asked how it is; oftener where the plan is impatient."""
 
 
 class ObserveActivities:
@@ -46,7 +58,9 @@ class ObserveActivities:
         else:
             since = self._ledger.clock.now()
             armed = tuple(rearm(item, since=since) for item in state.guardrails)
-        return state.model_copy(update={"guardrails": armed, "begun": True})
+        return state.model_copy(
+            update={"guardrails": armed, "begun": True, "recorder_off_since": None}
+        )
 
     @activity_method
     def watch_window(self, state: MonitorState) -> WindowResult:
@@ -55,15 +69,51 @@ class ObserveActivities:
         if details:
             state = MonitorState.model_validate(details[0])
         rules = self._ledger.rules(state.trial_id)
+        limit_s = self._recorder_limit_s(state.trial_id)
         ends = time.monotonic() + state.window_s
+        asks = time.monotonic()
         while time.monotonic() < ends and not activity.is_cancelled():
             state, breach = self._read_on(state, rules)
             activity.heartbeat(state.model_dump(mode="json"))
-            if breach is not None:
-                report = self._record_breach(state, breach)
+            report = self._record_breach(state, breach) if breach else None
+            if report is None and time.monotonic() >= asks:
+                state, report = self._ask_recorder(state, limit_s)
+                asks = time.monotonic() + min(_ASK_S, limit_s / 4)
+            if report is not None:
                 return WindowResult(state=self._look(state), breach=report)
             time.sleep(_POLL_S)
         return WindowResult(state=self._look(state))
+
+    def _recorder_limit_s(self, trial_id: str) -> float:
+        """Return for how long the recorder may be off: the plan's settling time."""
+        now = self._ledger.clock.now()
+        settling = self._ledger.application(trial_id).plan.settling_time
+        return (add_period(now, settling, time_zone="UTC") - now).total_seconds()
+
+    def _ask_recorder(
+        self, state: MonitorState, limit_s: float
+    ) -> tuple[MonitorState, BreachReport | None]:
+        health, now = (
+            self._ledger.segments.health(state.trial_id),
+            self._ledger.clock.now(),
+        )
+        since = off_since(state.recorder_off_since, health, now=now)
+        state = state.model_copy(update={"recorder_off_since": since})
+        found = outage(state.trial_id, health, since=since, now=now, limit_s=limit_s)
+        return state, self._record_outage(found) if found else None
+
+    def _record_outage(self, off: RecorderOutage) -> BreachReport:
+        # Found again by a second worker it has other times: that is another entry.
+        digest = digest_of(off).removeprefix("sha256:")[:16]
+        entry_id = f"incident/{off.trial_id}/{off.condition}/{digest}"
+        self._ledger.write("incident", entry_id, off.trial_id, off)
+        return BreachReport(
+            breach_id=entry_id,
+            guardrail=off.condition,
+            action="pause",
+            detected_at=off.detected_at,
+            cause=off.cause,
+        )
 
     def _read_on(
         self, state: MonitorState, rules: CompiledRules

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sandbox.model.finding import Counts
-from sandbox.model.record import Digest, Record, TrialId, digest_of
+from sandbox.model.record import Digest, Instant, Record, TrialId, digest_of
 from sandbox.monitor import GuardrailState
 from workflows.messages.trial import BreachReport
 
@@ -38,6 +38,8 @@ class MonitorState(Record):
     canonical JSON of the observation."""
     surveillance: int = 1
     """Counted up at each resumption: the guardrails begin afresh."""
+    recorder_off_since: Instant | None = None
+    """Since when nothing can be recorded; None while it can."""
 
 
 class WindowResult(Record):

@@ -88,8 +88,11 @@ class BreachReport(Record):
 
     breach_id: str
     guardrail: Identifier
+    """Guardrail, or condition, that no longer holds."""
     action: Action
     detected_at: Instant
+    cause: str = ""
+    """In words for a person; empty where a guardrail signalled harm."""
 
 
 class RulebookChanged(Record):

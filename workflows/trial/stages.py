@@ -161,7 +161,7 @@ class Stages:
             await self._pause(breach)
 
     async def _pause(self, breach: BreachReport) -> None:
-        reason = f"guardrail {breach.guardrail} signalled harm"
+        reason = breach.cause or f"guardrail {breach.guardrail} signalled harm"
         pause = Pause(reason=reason, paused_at=breach.detected_at)
         self._journal.change(pauses=(*self._state.pauses, pause))
         await self._journal.step("pause", reason)
