@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from sandbox.errors import EvidenceError, ProcedureError
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.verify import verify_bundle
+from sandbox.model.segment import LogEntry
 from sandbox.recorder import file_name
 from sandbox.settings import Settings
 from sandbox.testing.custody import LAW, PERIOD, custody_of, ended_trial, regime
@@ -153,3 +154,28 @@ def test_a_request_of_an_erased_segment_cannot_be_disclosed(
     said = ended.exception.diagnosis
     assert "segment 1 of trial ride-1 was erased on" in said
     assert f"by Aiko Mori because of PT1S from recorded: {LAW}" in said
+
+
+def test_a_trial_that_is_not_there_is_named(home: Path) -> None:
+    """A slip of the pen is not taken for a trial without evidence."""
+    for command in (("retention",), ("expire", "--by", "A")):
+        ended = call(command[0], "ride-9", *command[1:], "--home", home)
+        assert isinstance(ended.exception, EvidenceError)
+        assert "'ride-9'" in ended.exception.diagnosis
+
+
+def test_one_trial_s_trouble_does_not_keep_another_s_data(home: Path) -> None:
+    """It is said, the command fails, and the others are erased all the same."""
+    ledger, _ = open_ledger(Settings(home=home))
+    first = ledger.log.entries(TRIAL)[1].entry
+    moved = {"entry_id": "ride-0/segment/1", "trial_id": "ride-0"}
+    ledger.log.append(first.model_copy(update=moved))
+    bad = regime({**PERIOD, "length": "P1Y"}, time_zone="Nowhere/Land")
+    ledger.records.put_document("ride-0", "regime", bad)
+    closed = {"kind": "transition", "recorded_at": first.recorded_at, **moved}
+    closed |= {"entry_id": "ride-0/2", "body": {"after": "closed"}}
+    ledger.log.append(LogEntry.model_validate(closed))
+    ended = call("expire", "--by", "A", "--home", home)
+    assert ended.exit_code == 1
+    assert "ride-0: there is no time zone" in ended.stderr
+    assert [item["state"] for item in keeping(home)] == ["erased", "erased"]

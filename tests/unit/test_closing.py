@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from temporalio.testing import ActivityEnvironment
 
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.evidence.verify import verify_bundle
 from sandbox.model.application import Application
 from sandbox.model.finding import ExitReport
 from sandbox.model.record import Interval, digest_of
@@ -218,3 +219,15 @@ def test_a_trial_without_numbers_is_not_called_complete(
     report = closed(ledger, tmp_path)
     assert report.findings[0].verdict == "met"
     assert any("does not number its spans" in item for item in report.uncertain)
+
+
+def test_the_bundle_holds_the_regime_under_which_evidence_is_kept(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Whoever checks an erasure can read the period; the log has its digest."""
+    record(ledger, list(range(1, 1 + UNITS)))
+    digest = ledger.records.put_document("t", "regime", regime())
+    closed(ledger, tmp_path)
+    kept = (tmp_path / "t" / "documents" / "regime.json").read_bytes()
+    assert digest_of(kept) == digest
+    assert verify_bundle(tmp_path / "t").ok
