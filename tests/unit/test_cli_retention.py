@@ -133,7 +133,9 @@ def test_a_hold_is_placed_and_released_by_command(home: Path) -> None:
     """While it is in force expiry erases nothing; a second release is refused."""
     acts = ("--by", "Aiko Mori", "--for", "court", "--home", home)
     assert call("hold", TRIAL, "--reason", "Case 12.", *acts).exit_code == 0
-    assert call("expire", "--by", "A", "--home", home).exit_code == 0
+    ended = call("expire", "--by", "A", "--home", home)
+    assert ended.exit_code == 0
+    assert "keeping 2 segments of ride-1: hold 1 by Aiko Mori" in ended.stderr
     (first, _) = keeping(home)
     assert (first["state"], first["why"]) == ("held", "hold 1 by Aiko Mori: Case 12.")
     assert call("release", TRIAL, "--reason", "Settled.", *acts).exit_code == 0

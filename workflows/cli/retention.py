@@ -64,6 +64,7 @@ def expire_segments(
     failed = False
     for name in _trials(ledger, trial):
         try:
+            _tell_held(custody, name)
             if dry_run:
                 _foretell(custody, name)
             else:
@@ -129,6 +130,12 @@ def _row(item: Keeping) -> dict[str, object]:
         "until": None if item.until is None else item.until.isoformat(),
         "why": item.why,
     }
+
+
+def _tell_held(custody: Custody, trial: str) -> None:
+    held = [item for item in show_keeping(custody, trial) if item.state == "held"]
+    if held:
+        say(f"keeping {len(held)} segments of {trial}: {held[0].why}")
 
 
 def _foretell(custody: Custody, trial: str) -> None:
