@@ -26,7 +26,6 @@ from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry, LoggedEntry, SealedSegment
 from sandbox.ports import Clock, Log, Records, Segments
 
-
 AT_ONCE = 1000
 """Erasures recorded while nothing else can be appended; more are recorded in turns."""
 
