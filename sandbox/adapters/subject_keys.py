@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from sandbox.adapters.durable import sync_folder
-from sandbox.errors import EvidenceError
+from sandbox.errors import EvidenceError, RecorderError
 from sandbox.ports import SubjectKey
 from sandbox.recorder import folder_name
 from sandbox.recorder.sealing import SUITE
@@ -48,7 +48,7 @@ class FileSubjectKeys:
         Raises:
             EvidenceError: It cannot be made or read.
         """
-        return self._made(self._root / folder_name(trial_id) / _NAMING)
+        return self._made(self._folder(trial_id) / _NAMING)
 
     def create(self, trial_id: str, subject: str) -> SubjectKey:
         """Make the key of a subject, or return the one there is.
@@ -68,7 +68,7 @@ class FileSubjectKeys:
         Raises:
             EvidenceError: One cannot be read.
         """
-        folder = self._root / folder_name(trial_id)
+        folder = self._folder(trial_id)
         paths = sorted(folder.glob("*.key")) if folder.is_dir() else []
         found = {path.stem: _read(path) for path in paths if path.name != _NAMING}
         return [_public(name, key) for name, key in found.items() if any(key)]
@@ -113,7 +113,13 @@ class FileSubjectKeys:
             raise EvidenceError(
                 f"{subject!r} is not the pseudonym of a subject (32 hexadecimal digits)"
             )
-        return self._root / folder_name(trial_id) / f"{subject}.key"
+        return self._folder(trial_id) / f"{subject}.key"
+
+    def _folder(self, trial_id: str) -> Path:
+        try:
+            return self._root / folder_name(trial_id)
+        except RecorderError as error:
+            raise EvidenceError(error.diagnosis) from error
 
     def _made(self, path: Path) -> bytes:
         try:

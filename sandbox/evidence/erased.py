@@ -4,9 +4,10 @@ Rules of this module:
 
 * It imports the standard library only, like all the verifier does.
 * A segment without its bytes is accepted if, and only if, the log names its erasure.
-* An erasure follows the segment's own entry, names its statement, happens once, and
-  happens neither before the period it cites is over nor while a hold is in force; which
-  came first, a hold or an erasure, is what the order of the log says.
+* An erasure follows the segment's own entry, names its statement and the regime under
+  which the application was filed, happens once, and happens neither before the period
+  it cites is over nor while a hold is in force; which came first, a hold or an erasure,
+  is what the order of the log says.
 * Of an erased segment only what its signed statement says is known. That is counted
   apart, and never together with what was counted again.
 * Frames are numbered on through erased segments: what they lack, others cannot hide.
@@ -61,19 +62,22 @@ def read_erasures(entries: Sequence[Entry], trial_id: str) -> Erasures:
     statements: dict[int, str] = {}
     segments: dict[int, Entry] = {}
     subjects: dict[str, Entry] = {}
-    holds = _Holds()
+    holds, regime = _Holds(), None
     for entry in entries:
         if entry["trial_id"] != trial_id:
             continue
         name, kind, body = entry["entry_id"], entry["kind"], entry["body"]
         if kind == "segment":
             statements[body["segment"]["number"]] = body["statement_digest"]
+        elif kind == "application":
+            regime = body.get("regime_digest", regime)
         elif kind == "hold":
             holds.take(name, body)
         elif kind == "erasure":
             holds.check_none(name)
             if body["kind"] == "segment-erasure":
                 _check_erasure(entry, statements, segments)
+                _check_regime(entry, regime)
                 segments[body["number"]] = entry
             else:
                 _check_subject(entry, subjects)
@@ -168,6 +172,15 @@ def _check_erasure(
         raise EvidenceError(
             f"entry {name} erases segment {number} before {body['kept_until']}, until "
             f"when it was to be kept"
+        )
+
+
+def _check_regime(entry: Entry, filed: str | None) -> None:
+    # Trials filed before regimes were kept have none, and no period to erase by.
+    if filed is not None and entry["body"]["regime_digest"] != filed:
+        raise EvidenceError(
+            f"entry {entry['entry_id']} cites another regime than the one under which "
+            "the application was filed"
         )
 
 

@@ -26,6 +26,9 @@ from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry, LoggedEntry, SealedSegment
 from sandbox.ports import Clock, Log, Records, Segments
 
+AT_ONCE = 1000
+"""Erasures recorded while nothing else can be appended; more are recorded in turns."""
+
 
 class Custody(NamedTuple):
     """The ports through which evidence is kept and erased."""
@@ -97,6 +100,7 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
         trial, at = TrialLog(trial_id, entries, regime), custody.clock.now()
         sealed = sealed_segments(entries)
         due = [item for item in keepings(trial, at=at) if item.state == "due"]
+        due = due[:AT_ONCE]
         return [
             LogEntry(
                 kind="erasure",
@@ -110,7 +114,12 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
             for item in due
         ]
 
-    return custody.log.append_if(trial_id, decide)
+    recorded: list[LoggedEntry] = []
+    while True:
+        batch = custody.log.append_if(trial_id, decide)
+        recorded += batch
+        if len(batch) < AT_ONCE:
+            return recorded
 
 
 def _erasure(

@@ -70,17 +70,16 @@ class SubjectSealer:
         Raises:
             ValueError: It is not such a file.
         """
-        data = json.loads(text)
-        if not isinstance(data, dict) or data.get("kind") != "sealing-keys":
+        try:
+            data = json.loads(text)
+            keys = {name: bytes.fromhex(key) for name, key in data["keys"].items()}
+            naming_key = bytes.fromhex(data["naming_key"])
+            return cls(data["trial_id"], naming_key=naming_key, keys=keys)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 "this is not a file of sealing keys; write one with "
                 "`sandbox evidence subject-key export TRIAL FILE`"
-            )
-        return cls(
-            data["trial_id"],
-            naming_key=bytes.fromhex(data["naming_key"]),
-            keys={name: bytes.fromhex(key) for name, key in data["keys"].items()},
-        )
+            ) from error
 
     def seal(self, subject: str, attribute: str, value: str) -> str:
         """Return a value sealed to a subject, for one attribute.

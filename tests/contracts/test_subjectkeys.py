@@ -88,9 +88,12 @@ def test_the_files_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "A" * 32, "a" * 31])
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
-    """Only pseudonyms name keys."""
+    """Only pseudonyms name keys, and only trials' names their folders."""
+    keys = FileSubjectKeys(tmp_path)
     with pytest.raises(EvidenceError, match="not the pseudonym"):
-        FileSubjectKeys(tmp_path).create(TRIAL, name)
+        keys.create(TRIAL, name)
+    with pytest.raises(EvidenceError, match="not a trial id"):
+        keys.naming_key(f"../{name}")
 
 
 def test_the_bytes_are_overwritten_before_the_name_goes(

@@ -55,6 +55,7 @@ class Case:
         self.application = application()
         self._locked = 0
         publish_rulebook(self.ledger, rulebook())
+        self.ledger.records.put_document("t", "regime", regime())
         self.lock(self.application)
 
     @property

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from sandbox.errors import EvidenceError, ProcedureError
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.verify import verify_bundle
+from sandbox.model.segment import LogEntry
 from sandbox.recorder import file_name
 from sandbox.settings import Settings
 from sandbox.testing.custody import LAW, PERIOD, custody_of, ended_trial, regime
@@ -132,7 +133,9 @@ def test_a_hold_is_placed_and_released_by_command(home: Path) -> None:
     """While it is in force expiry erases nothing; a second release is refused."""
     acts = ("--by", "Aiko Mori", "--for", "court", "--home", home)
     assert call("hold", TRIAL, "--reason", "Case 12.", *acts).exit_code == 0
-    assert call("expire", "--by", "A", "--home", home).exit_code == 0
+    ended = call("expire", "--by", "A", "--home", home)
+    assert ended.exit_code == 0
+    assert "keeping 2 segments of ride-1: hold 1 by Aiko Mori" in ended.stderr
     (first, _) = keeping(home)
     assert (first["state"], first["why"]) == ("held", "hold 1 by Aiko Mori: Case 12.")
     assert call("release", TRIAL, "--reason", "Settled.", *acts).exit_code == 0
@@ -153,3 +156,28 @@ def test_a_request_of_an_erased_segment_cannot_be_disclosed(
     said = ended.exception.diagnosis
     assert "segment 1 of trial ride-1 was erased on" in said
     assert f"by Aiko Mori because of PT1S from recorded: {LAW}" in said
+
+
+def test_a_trial_that_is_not_there_is_named(home: Path) -> None:
+    """A slip of the pen is not taken for a trial without evidence."""
+    for command in (("retention",), ("expire", "--by", "A")):
+        ended = call(command[0], "ride-9", *command[1:], "--home", home)
+        assert isinstance(ended.exception, EvidenceError)
+        assert "'ride-9'" in ended.exception.diagnosis
+
+
+def test_one_trial_s_trouble_does_not_keep_another_s_data(home: Path) -> None:
+    """It is said, the command fails, and the others are erased all the same."""
+    ledger, _ = open_ledger(Settings(home=home))
+    first = ledger.log.entries(TRIAL)[1].entry
+    moved = {"entry_id": "ride-0/segment/1", "trial_id": "ride-0"}
+    ledger.log.append(first.model_copy(update=moved))
+    bad = regime({**PERIOD, "length": "P1Y"}, time_zone="Nowhere/Land")
+    ledger.records.put_document("ride-0", "regime", bad)
+    closed = {"kind": "transition", "recorded_at": first.recorded_at, **moved}
+    closed |= {"entry_id": "ride-0/2", "body": {"after": "closed"}}
+    ledger.log.append(LogEntry.model_validate(closed))
+    ended = call("expire", "--by", "A", "--home", home)
+    assert ended.exit_code == 1
+    assert "ride-0: there is no time zone" in ended.stderr
+    assert [item["state"] for item in keeping(home)] == ["erased", "erased"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sandbox.evidence.verify import verify_bundle
+from sandbox.model.record import digest_of
+
 UNITS = 400
 
 
@@ -31,3 +34,13 @@ def test_a_trial_without_numbers_is_not_called_complete(case):
     report = case.close()
     assert report.findings[0].verdict == "met"
     assert any("does not number its spans" in item for item in report.uncertain)
+
+
+def test_the_bundle_holds_the_regime_under_which_evidence_is_kept(case):
+    """Whoever checks an erasure can read the period; the log has its digest."""
+    case.record(list(range(1, 1 + UNITS)))
+    regime = case.ledger.records.get_document("t", "regime")
+    case.close()
+    kept = (case.bundle / "documents" / "regime.json").read_bytes()
+    assert digest_of(kept) == digest_of(regime)
+    assert verify_bundle(case.bundle).ok

@@ -187,6 +187,12 @@ def _unplaced(entries: list[dict[str, Any]]) -> None:
     entries[-2]["body"]["act"] = "release"
 
 
+def _other_regime(entries: list[dict[str, Any]]) -> None:
+    filed = {"regime_digest": "sha256:" + "0" * 64}
+    application = {"kind": "application", "entry_id": "file/1", "trial_id": "ride-1"}
+    entries.insert(0, {**application, "body": filed})
+
+
 def _unknown(entries: list[dict[str, Any]]) -> None:
     entries[-1]["body"]["kind"] = "world-erasure"
 
@@ -200,6 +206,7 @@ def _unknown(entries: list[dict[str, Any]]) -> None:
         (_early, "before 2029-01-01T00:00:01Z"),
         (_held, "while hold 1 is in force"),
         (_unplaced, "hold 1 cannot be released here"),
+        (_other_regime, "another regime"),
         (_unknown, "knows not"),
     ],
 )

@@ -12,7 +12,13 @@ from sandbox.adapters.segments import LocalSegments
 from sandbox.environment import apply_environment
 from sandbox.errors import ProcedureError, RecorderError
 from sandbox.evidence.bundle import write_bundle
-from sandbox.evidence.expire import Custody, expire, show_keeping, unfinished
+from sandbox.evidence.expire import (
+    Custody,
+    expire,
+    record_erasures,
+    show_keeping,
+    unfinished,
+)
 from sandbox.evidence.hold import Order, place_hold, release_hold
 from sandbox.evidence.verify import verify_bundle
 from sandbox.model.erasure import SegmentErasure
@@ -163,6 +169,15 @@ def test_expiry_can_be_repeated() -> None:
     assert expire(custody, "ride-1", by=JUDGE) == []
     assert trial.log.entries() == before
     assert states(custody) == ["erased", "erased"]
+
+
+def test_many_erasures_are_recorded_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that others can append between; all are recorded all the same."""
+    monkeypatch.setattr("sandbox.evidence.expire.AT_ONCE", 1)
+    trial = ended_trial()
+    recorded = record_erasures(custody_of(trial), "ride-1", by=OPERATOR)
+    assert [item.entry.body["number"] for item in recorded] == [1, 2]
+    assert states(custody_of(trial)) == ["erased", "erased"]
 
 
 STEPS = ["log", "derived", ".zst", "folder"]

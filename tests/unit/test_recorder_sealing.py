@@ -78,8 +78,9 @@ def test_contexts_of_different_places_differ(
 
 def test_only_exported_keys_make_a_sealer() -> None:
     """Another file is refused with what to do."""
-    with pytest.raises(ValueError, match="subject-key export"):
-        SubjectSealer.from_json("{}")
+    for text in ("", "[]", "{}", '{"keys": {"a": "zz"}}'):
+        with pytest.raises(ValueError, match="subject-key export"):
+            SubjectSealer.from_json(text)
 
 
 def test_an_export_has_no_private_key() -> None:

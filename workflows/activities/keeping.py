@@ -19,7 +19,7 @@ from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.model.application import Application
 from sandbox.model.observation import Observation
-from sandbox.model.record import Record
+from sandbox.model.record import Record, canonical_json
 from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
 from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.monitor import observe_frames
@@ -176,7 +176,14 @@ class Bundles(NamedTuple):
             log=ledger.log,
             segments=ledger.segments,
             signer=ledger.signer,
+            documents=_regime_file(ledger, trial_id),
             also_entries_of=(f"rulebook/{rulebook}",),
         )
         write_bundle(target, trial_id=trial_id, source=source)
         return str(target)
+
+
+def _regime_file(ledger: Ledger, trial_id: str) -> dict[str, bytes]:
+    """Return the trial's regime as a file of its bundle; the log has its digest."""
+    found = ledger.records.find_documents(trial_id, "regime").get("regime")
+    return {} if found is None else {"regime.json": canonical_json(found)}

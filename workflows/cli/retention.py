@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from sandbox.errors import EvidenceError, SandboxError
 from sandbox.evidence.expire import Custody, expire, show_keeping, unfinished
 from sandbox.evidence.hold import Order, place_hold, release_hold
 from sandbox.model.erasure import Keeping
@@ -60,14 +61,19 @@ def expire_segments(
     if not dry_run and not by.strip():
         raise typer.BadParameter("name who erases", param_hint="--by")
     actor = Actor(name=by.strip(), role="platform-operator")
+    failed = False
     for name in _trials(ledger, trial):
-        if dry_run:
-            for item in unfinished(custody, name):
-                say(f"would erase segment {item.number} of {name}: {item.why}")
-            continue
-        for number in expire(custody, name, by=actor):
-            say(f"erased segment {number} of {name}")
-        _renew_bundle(settings, ledger, name)
+        try:
+            _tell_held(custody, name)
+            if dry_run:
+                _foretell(custody, name)
+            else:
+                _expire(settings, ledger, name, by=actor)
+        except SandboxError as error:
+            # One trial's trouble must not keep the data of another too long.
+            say(f"{name}: {error.diagnosis}")
+            failed = True
+    raise typer.Exit(1 if failed else 0)
 
 
 def hold(
@@ -107,10 +113,14 @@ def custody_of(ledger: Ledger) -> Custody:
 
 
 def _trials(ledger: Ledger, trial: str) -> list[str]:
-    if trial:
-        return [trial]
-    entries = ledger.log.entries()
-    return sorted({i.entry.trial_id for i in entries if i.entry.kind == "segment"})
+    entries = ledger.log.entries(trial)
+    found = {i.entry.trial_id for i in entries if i.entry.kind == "segment"}
+    if trial and not found:
+        raise EvidenceError(
+            f"the log has no sealed segment of trial {trial!r}; `sandbox trial list` "
+            "shows the trials there are"
+        )
+    return sorted(found)
 
 
 def _row(item: Keeping) -> dict[str, object]:
@@ -122,7 +132,20 @@ def _row(item: Keeping) -> dict[str, object]:
     }
 
 
-def _renew_bundle(settings: Settings, ledger: Ledger, trial: str) -> None:
+def _tell_held(custody: Custody, trial: str) -> None:
+    held = [item for item in show_keeping(custody, trial) if item.state == "held"]
+    if held:
+        say(f"keeping {len(held)} segments of {trial}: {held[0].why}")
+
+
+def _foretell(custody: Custody, trial: str) -> None:
+    for item in unfinished(custody, trial):
+        say(f"would erase segment {item.number} of {trial}: {item.why}")
+
+
+def _expire(settings: Settings, ledger: Ledger, trial: str, *, by: Actor) -> None:
+    for number in expire(custody_of(ledger), trial, by=by):
+        say(f"erased segment {number} of {trial}")
     erased = [
         item.number
         for item in show_keeping(custody_of(ledger), trial)
