@@ -157,7 +157,7 @@ class LocalSegments:
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
 
-    def read_statement(self, trial_id: str, number: int) -> bytes:
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
         """Return the DSSE envelope of a sealed or erased segment.
 
         Raises:

@@ -249,7 +249,7 @@ def test_an_erased_segment_keeps_its_statement_and_its_number(subject: Subject) 
     subject.segments.erase(TRIAL, 1)
     subject.segments.erase(TRIAL, 1)
     assert subject.states() == [(1, "erased")]
-    assert subject.segments.read_statement(TRIAL, 1) == sealed.envelope
+    assert subject.segments.read_envelope(TRIAL, 1) == sealed.envelope
     with pytest.raises(RecorderError):
         subject.segments.read(TRIAL, 1)
     with pytest.raises(RecorderError):
@@ -265,7 +265,7 @@ def test_only_a_sealed_segment_is_erased(subject: Subject) -> None:
         with pytest.raises(RecorderError):
             subject.segments.erase(TRIAL, number)
         with pytest.raises(RecorderError):
-            subject.segments.read_statement(TRIAL, number)
+            subject.segments.read_envelope(TRIAL, number)
     subject.segments.roll(TRIAL)
     with pytest.raises(RecorderError):
         subject.segments.erase(TRIAL, 1)

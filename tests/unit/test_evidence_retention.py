@@ -156,7 +156,7 @@ def test_erasing_leaves_the_statement_and_an_entry_that_says_why() -> None:
     assert first.entry.recorded_at == AFTER
     assert body.regime_digest == digest_of(regime(PERIOD))
     assert [item.state for item in trial.segments.files("ride-1")] == ["erased"] * 2
-    assert trial.segments.read_statement("ride-1", 1)
+    assert trial.segments.read_envelope("ride-1", 1)
     with pytest.raises(RecorderError):
         trial.segments.read("ride-1", 1)
 
