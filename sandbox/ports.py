@@ -146,7 +146,7 @@ class Segments(Protocol):
         """Return (compressed file, DSSE envelope) of a sealed segment."""
         ...
 
-    def read_statement(self, trial_id: str, number: int) -> bytes:
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
         """Return the DSSE envelope of a sealed or erased segment."""
         ...
 

@@ -161,9 +161,9 @@ class LocalSegments:
             compressed = (folder / file_name(number, "zst")).read_bytes()
         except OSError as error:
             raise _unreadable(trial_id, number, error) from error
-        return compressed, self.read_statement(trial_id, number)
+        return compressed, self.read_envelope(trial_id, number)
 
-    def read_statement(self, trial_id: str, number: int) -> bytes:
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
         """Return the DSSE envelope of a sealed or erased segment.
 
         Raises:

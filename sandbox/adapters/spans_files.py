@@ -131,7 +131,7 @@ class DerivedFiles:
         known = self._said.get((trial_id, file))
         if known is None:
             known = read_segment_statement(
-                self._segments.read_statement(trial_id, file.number),
+                self._segments.read_envelope(trial_id, file.number),
                 keys=self._keys,
                 trial_id=trial_id,
                 number=file.number,

@@ -261,7 +261,7 @@ def _add_segments(
 ) -> None:
     every, kept = numbers
     for number in every:
-        envelope = segments.read_statement(trial_id, number)
+        envelope = segments.read_envelope(trial_id, number)
         if number in kept:
             compressed, _ = segments.read_sealed(trial_id, number)
             folder.add(f"segments/{number:06d}.gz", _repack(compressed))

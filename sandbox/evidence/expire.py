@@ -6,6 +6,7 @@ Rules of this module:
   the next run, in whoever's name: the entry keeps the first.
 * That the period is over and no hold is in force is weighed again where the entry is
   appended, with nothing coming between. A hold placed after that entry came too late.
+* Only bytes that are there are said to be erased: a loss is not made lawful afterwards.
 * The signed statement and the log entry of a segment stay for ever.
 """
 
@@ -30,6 +31,10 @@ AT_ONCE = 1000
 """Erasures recorded while nothing else can be appended; more are recorded in turns."""
 
 
+_UNSEALED = "not sealed; only what is sealed can be erased"
+_LOST = "its bytes are gone, and no log entry says so; restore them from a copy"
+
+
 class Custody(NamedTuple):
     """The ports through which evidence is kept and erased."""
 
@@ -40,15 +45,31 @@ class Custody(NamedTuple):
 
 
 def show_keeping(custody: Custody, trial_id: str) -> list[Keeping]:
-    """Return until when each sealed segment of a trial is kept, and why.
+    """Return until when each segment of a trial is kept, and why.
 
     Raises:
         ProcedureError: The regime's period cannot be used.
+        RecorderError: The segments cannot be listed.
         RecordsError: Log or records cannot be read.
     """
+    # The files first: what is erased meanwhile is then not taken for lost.
+    files = {item.number: item.state for item in custody.segments.files(trial_id)}
     entries = custody.log.entries(trial_id)
     trial = TrialLog(trial_id, entries, regime_of(custody.records, trial_id))
-    return keepings(trial, at=custody.clock.now())
+    found = keepings(trial, at=custody.clock.now())
+    unsealed = sorted(set(files) - {item.number for item in found})
+    return [_on_disk(item, files.get(item.number)) for item in found] + [
+        Keeping(
+            trial_id=trial_id, number=number, state="kept", until=None, why=_UNSEALED
+        )
+        for number in unsealed
+    ]
+
+
+def _on_disk(keeping: Keeping, state: str | None) -> Keeping:
+    if keeping.state == "erased" or state not in (None, "erased"):
+        return keeping
+    return keeping.model_copy(update={"state": "lost", "why": _LOST})
 
 
 def unfinished(custody: Custody, trial_id: str) -> list[Keeping]:
@@ -58,8 +79,7 @@ def unfinished(custody: Custody, trial_id: str) -> list[Keeping]:
         RecorderError: The segments cannot be listed.
         RecordsError: Log or records cannot be read.
     """
-    files = custody.segments.files(trial_id)
-    there = {file.number for file in files if file.state == "sealed"}
+    there = _sealed(custody, trial_id)
     return [
         item
         for item in show_keeping(custody, trial_id)
@@ -92,15 +112,20 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
     """Append that every segment that is due is erased; return these entries.
 
     Raises:
+        RecorderError: The segments cannot be listed.
         RecordsError: The log cannot be written.
     """
     regime = regime_of(custody.records, trial_id)
+    there = _sealed(custody, trial_id)
 
     def decide(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
         trial, at = TrialLog(trial_id, entries, regime), custody.clock.now()
         sealed = sealed_segments(entries)
-        due = [item for item in keepings(trial, at=at) if item.state == "due"]
-        due = due[:AT_ONCE]
+        due = [
+            item
+            for item in keepings(trial, at=at)
+            if item.state == "due" and item.number in there
+        ][:AT_ONCE]
         return [
             LogEntry(
                 kind="erasure",
@@ -120,6 +145,12 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
         recorded += batch
         if len(batch) < AT_ONCE:
             return recorded
+
+
+def _sealed(custody: Custody, trial_id: str) -> frozenset[int]:
+    """Return the numbers of the segments whose sealed bytes are there."""
+    files = custody.segments.files(trial_id)
+    return frozenset(file.number for file in files if file.state == "sealed")
 
 
 def _erasure(

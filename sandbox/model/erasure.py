@@ -57,9 +57,10 @@ class Keeping(Record):
     kind: Literal["keeping"] = "keeping"
     trial_id: TrialId
     number: int
-    state: Literal["kept", "due", "held", "erased"]
+    state: Literal["kept", "due", "held", "erased", "lost"]
     """kept: the period runs, has not begun, or there is none. due: it is over. held: it
-    may be over, and a hold is in force. erased: the log says so."""
+    may be over, and a hold is in force. erased: the log says so. lost: the bytes are
+    gone, and the log does not say so."""
     until: Instant | None
     """End of the lawful period; None where there is none, or it has not begun."""
     why: str

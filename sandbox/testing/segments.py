@@ -106,7 +106,7 @@ class FakeSegments:
             )
         return sealed
 
-    def read_statement(self, trial_id: str, number: int) -> bytes:
+    def read_envelope(self, trial_id: str, number: int) -> bytes:
         """Return the DSSE envelope of a sealed or erased segment."""
         if (trial_id, number) not in self._sealed:
             raise RecorderError(

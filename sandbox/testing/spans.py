@@ -130,7 +130,7 @@ class FakeSpans:
     def _statements(self, trial_id: str) -> list[EvidenceSegment]:
         return [
             read_segment_statement(
-                self._segments.read_statement(trial_id, item.number),
+                self._segments.read_envelope(trial_id, item.number),
                 keys=self._keys,
                 trial_id=trial_id,
                 number=item.number,

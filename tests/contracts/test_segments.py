@@ -189,7 +189,7 @@ def test_a_trial_without_telemetry_has_no_segments(subject: Subject) -> None:
     with pytest.raises(RecorderError):
         subject.segments.read_sealed(TRIAL, 1)
     with pytest.raises(RecorderError):
-        subject.segments.read_statement(TRIAL, 1)
+        subject.segments.read_envelope(TRIAL, 1)
 
 
 def test_an_open_segment_can_be_read_while_it_grows(subject: Subject) -> None:
@@ -227,7 +227,7 @@ def test_a_sealed_segment_reads_like_the_raw_one(subject: Subject) -> None:
     assert subject.segments.read(TRIAL, 1, offset=10) == raw[10:]
     held = subject.segments.read_sealed(TRIAL, 1)
     assert held == (sealed.compressed, sealed.envelope)
-    assert subject.segments.read_statement(TRIAL, 1) == sealed.envelope
+    assert subject.segments.read_envelope(TRIAL, 1) == sealed.envelope
 
 
 def test_sealing_is_idempotent_and_final(subject: Subject) -> None:
@@ -314,7 +314,7 @@ def test_an_erased_segment_keeps_its_statement_and_its_number(subject: Subject) 
     subject.segments.erase(TRIAL, 1)
     subject.segments.erase(TRIAL, 1)
     assert subject.states() == [(1, "erased")]
-    assert subject.segments.read_statement(TRIAL, 1) == sealed.envelope
+    assert subject.segments.read_envelope(TRIAL, 1) == sealed.envelope
     with pytest.raises(RecorderError):
         subject.segments.read(TRIAL, 1)
     with pytest.raises(RecorderError):
@@ -330,7 +330,7 @@ def test_only_a_sealed_segment_is_erased(subject: Subject) -> None:
         with pytest.raises(RecorderError):
             subject.segments.erase(TRIAL, number)
         with pytest.raises(RecorderError):
-            subject.segments.read_statement(TRIAL, number)
+            subject.segments.read_envelope(TRIAL, number)
     subject.segments.roll(TRIAL)
     with pytest.raises(RecorderError):
         subject.segments.erase(TRIAL, 1)

@@ -232,7 +232,7 @@ def sealed(trial: RecordedTrial, number: int) -> tuple[dict[str, Any], bytes]:
     """Return the log's body of a segment and its signed statement."""
     name = f"ride-1/segment/{number:06d}"
     (entry,) = [i.entry for i in trial.log.entries() if i.entry.entry_id == name]
-    envelope = trial.segments.read_statement("ride-1", number)
+    envelope = trial.segments.read_envelope("ride-1", number)
     payload = open_envelope(envelope, [trial.signer.public_key], what="it")
     return dict(entry.body), payload
 

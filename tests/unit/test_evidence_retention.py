@@ -41,6 +41,7 @@ from sandbox.testing.custody import (
 )
 from sandbox.testing.environment import environment_spec
 from sandbox.testing.records import FakeRecords, FakeTokens
+from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from sandbox.testing.trial import STARTED_AT, RecordedTrial
 from workflows.activities.keeping import Ledger
@@ -155,7 +156,7 @@ def test_erasing_leaves_the_statement_and_an_entry_that_says_why() -> None:
     assert first.entry.recorded_at == AFTER
     assert body.regime_digest == digest_of(regime(PERIOD))
     assert [item.state for item in trial.segments.files("ride-1")] == ["erased"] * 2
-    assert trial.segments.read_statement("ride-1", 1)
+    assert trial.segments.read_envelope("ride-1", 1)
     with pytest.raises(RecorderError):
         trial.segments.read("ride-1", 1)
 
@@ -169,6 +170,29 @@ def test_expiry_can_be_repeated() -> None:
     assert expire(custody, "ride-1", by=JUDGE) == []
     assert trial.log.entries() == before
     assert states(custody) == ["erased", "erased"]
+
+
+def test_lost_bytes_are_not_shown_as_kept_nor_as_erased() -> None:
+    """They are said to be lost, as long as no entry of the log says otherwise."""
+    trial = ended_trial()
+    trial.segments.erase("ride-1", 1)
+    custody = custody_of(trial)
+    assert states(custody) == ["lost", "due"]
+    assert expire(custody, "ride-1", by=OPERATOR) == [2]
+    assert states(custody) == ["lost", "erased"]
+
+
+def test_what_is_not_sealed_is_shown_and_never_erased() -> None:
+    """Its statement would be missing; the reason is said."""
+    trial = ended_trial()
+    trial.record("d")
+    trial.segments.roll("ride-1")
+    custody = custody_of(trial)
+    (*_, last) = show_keeping(custody, "ride-1")
+    assert (last.number, last.state) == (3, "kept")
+    assert last.why.startswith("not sealed")
+    assert expire(custody, "ride-1", by=OPERATOR) == [1, 2]
+    assert trial.segments.read("ride-1", 3)
 
 
 def test_many_erasures_are_recorded_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,20 +279,21 @@ def test_a_hold_beats_expiry_until_it_is_released() -> None:
 
 def test_a_hold_after_the_entry_of_an_erasure_comes_too_late() -> None:
     """The log's order decides: what was begun before the hold is finished."""
-    trial = ended_trial()
-    custody = custody_of(trial)
-    broken = custody._replace(segments=_Broken())
+    segments = _Broken()
+    trial = RecordedTrial(segments=segments, receive=segments.receive)
+    custody = custody_of(ended_trial(trial))
     with pytest.raises(_Crash):
-        expire(broken, "ride-1", by=OPERATOR)
+        expire(custody, "ride-1", by=OPERATOR)
     place_hold(trial.log, "ride-1", order())
     assert [item.state for item in unfinished(custody, "ride-1")] == ["erased"] * 2
-    assert expire(custody, "ride-1", by=OPERATOR) == [1, 2]
+    with pytest.raises(_Crash):
+        expire(custody, "ride-1", by=OPERATOR)
 
 
-class _Broken:
-    """Segments on a disk that fails at once."""
+class _Broken(FakeSegments):
+    """Segments on a disk that fails when something is to be removed."""
 
-    def files(self, trial_id: str) -> list[object]:
+    def erase(self, trial_id: str, number: int) -> None:
         raise _Crash
 
 

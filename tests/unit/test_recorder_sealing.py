@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.evidence.subject import sealing_keys, subject_of
@@ -57,6 +57,7 @@ def test_pseudonyms_differ_by_trial_and_key() -> None:
     assert len(names) == 4
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_padding_comes_off_again(value: bytes) -> None:
     """Whatever the value ends in."""
@@ -68,6 +69,7 @@ def test_padding_comes_off_again(value: bytes) -> None:
 PLACES = st.tuples(*[st.text(max_size=3)] * 3)
 
 
+@settings(deadline=None)
 @given(PLACES, PLACES)
 def test_contexts_of_different_places_differ(
     first: tuple[str, str, str], second: tuple[str, str, str]

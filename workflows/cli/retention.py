@@ -113,14 +113,16 @@ def custody_of(ledger: Ledger) -> Custody:
 
 
 def _trials(ledger: Ledger, trial: str) -> list[str]:
-    entries = ledger.log.entries(trial)
-    found = {i.entry.trial_id for i in entries if i.entry.kind == "segment"}
-    if trial and not found:
+    if not trial:
+        cases = {str(case["trial_id"]) for case in ledger.records.cases()}
+        logged = (item.entry for item in ledger.log.entries())
+        return sorted(cases | {i.trial_id for i in logged if i.kind == "segment"})
+    if not ledger.log.entries(trial):
         raise EvidenceError(
-            f"the log has no sealed segment of trial {trial!r}; `sandbox trial list` "
-            "shows the trials there are"
+            f"the log has no entry of trial {trial!r}; `sandbox trial list` shows the "
+            "trials there are"
         )
-    return sorted(found)
+    return [trial]
 
 
 def _row(item: Keeping) -> dict[str, object]:
