@@ -19,6 +19,7 @@ from rich.console import Console
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.query.waterfall import waterfall
+from workflows.activities.keeping import Ledger
 from workflows.cli.answers import (
     SqlFormat,
     emit_found,
@@ -85,6 +86,8 @@ def search(  # noqa: PLR0913 - one parameter per option of the command
     question = read_question(asked)
     settings = read_settings(home)
     ledger, _ = open_ledger(settings)
+    if rule:
+        _check_rule(ledger, trial, rule)
     answer = open_spans(settings, ledger, engine).search(trial, question)
     emit_found(answer, output)
     say_searched(answer)
@@ -140,6 +143,23 @@ def sql(  # noqa: PLR0913 - one parameter per option of the command
     answer = open_spans(settings, ledger, engine).sql(trial, text, limit=limit)
     emit_sql(answer, output)
     say_searched(answer)
+
+
+def _check_rule(ledger: Ledger, trial: str, rule: str) -> None:
+    """Refuse a rule the trial does not have; no span would ever be found.
+
+    Raises:
+        InputError: It has none of that name.
+    """
+    names = ledger.rules(trial).names
+    if rule not in names:
+        defect = Defect(
+            code="search/rule",
+            what=f"is {rule!r}, which is no rule of trial {trial}",
+            remedy=f"Name one of {', '.join(names)}",
+            field="--rule",
+        )
+        raise InputError([defect])
 
 
 def check_trace_id(text: str) -> str:
