@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import duckdb
 
-from sandbox.adapters.spans_duckdb_sql import run_statement
+from sandbox.adapters.spans_duckdb_sql import DURATION, quoted, run_statement
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
-from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
+from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
 from sandbox.ports import Segments
 from sandbox.query import condition, recorded_span
 from sandbox.query.columns import ORDER
@@ -49,6 +49,10 @@ class DuckDialect:
         self.values.append(value)
         return "?"
 
+    def duration(self) -> str:
+        """Return a span's duration in seconds, exact to the nanosecond."""
+        return DURATION
+
     def has(self, column: str, key: str) -> str:
         """Return whether a map has a key."""
         return f"{column}[{self.value(key)}] IS NOT NULL"
@@ -63,7 +67,6 @@ class _Hit(NamedTuple):
 
     path: str
     row: int
-    order: tuple[Any, ...]
 
 
 class DuckSpans:
@@ -138,10 +141,10 @@ class DuckSpans:
     ) -> SpanAnswer:
         def run(derived: Derived) -> SpanAnswer:
             hits = self._find(derived.files, question, limit)
-            rows = self._fetch(hits if limit is None else hits[:limit])
+            spans = self._fetch(hits if limit is None else hits[:limit], derived.files)
             return SpanAnswer(
                 trial_id=trial_id,
-                spans=tuple(recorded_span(row) for row in rows),
+                spans=tuple(spans),
                 more=limit is not None and len(hits) > limit,
                 evidence=derived.evidence,
                 unsealed=derived.unsealed,
@@ -182,23 +185,27 @@ class DuckSpans:
         text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER}{most}"
         values = [value for _, bound in groups for value in bound]
         found = self._cursor().execute(text, values).fetchall()
-        return [_Hit(path, row, tuple(order)) for path, row, *order in found]
+        return [_Hit(path, row) for path, row, *_ in found]
 
-    def _fetch(self, hits: Sequence[_Hit]) -> list[dict[str, Any]]:
+    def _fetch(
+        self, hits: Sequence[_Hit], files: Iterable[DerivedFile]
+    ) -> list[RecordedSpan]:
+        own = {str(file.path): file.origin.own for file in files}
         by_file: dict[str, list[int]] = defaultdict(list)
         for hit in hits:
             by_file[hit.path].append(hit.row)
-        columns = ", ".join(COLUMNS)
-        found: list[dict[str, Any]] = []
+        found: dict[tuple[str, int], RecordedSpan] = {}
         for path, rows in by_file.items():
-            numbers = ", ".join(map(str, sorted(rows)))
+            names = (*COLUMNS, *(place.column for place in own[path]))
             text = (
-                f"SELECT {columns} FROM {parquet([Path(path)])} "
-                f"WHERE file_row_number IN ({numbers})"
+                f"SELECT file_row_number, {', '.join(map(quoted, names))} "
+                f"FROM {parquet([Path(path)])} "
+                f"WHERE file_row_number IN ({', '.join(map(str, sorted(rows)))})"
             )
-            cursor = self._cursor().execute(text)
-            found += [dict(zip(COLUMNS, row, strict=True)) for row in cursor.fetchall()]
-        return sorted(found, key=lambda row: tuple(row[name] for name in ORDER))
+            for row, *values in self._cursor().execute(text).fetchall():
+                whole = dict(zip(names, values, strict=True))
+                found[path, row] = recorded_span(whole, own=own[path])
+        return [found[hit.path, hit.row] for hit in hits]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._guard:
@@ -239,8 +246,3 @@ def parquet(paths: Iterable[Path]) -> str:
     """Return the table function that reads derived files."""
     names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     return f"read_parquet([{names}], file_row_number = true, filename = true)"
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'

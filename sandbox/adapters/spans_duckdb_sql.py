@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -26,11 +26,17 @@ from pydantic import JsonValue
 
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
-from sandbox.query.columns import core_schema
+from sandbox.query.columns import Place, core_schema, map_name
 
 TIME_LIMIT_S = 60.0
 """A statement that takes longer is stopped."""
+DURATION = "((end_ns::HUGEINT - start_ns::HUGEINT)::DOUBLE / 1e9)"
+"""A span's duration in seconds, as `Span.duration_s` has it."""
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
+_COMPUTED = {
+    "duration_s": DURATION,
+    "started_at": "make_timestamp_ns(TRY_CAST(start_ns AS BIGINT))",
+}
 _HEX = ("trace_id", "span_id", "parent_span_id")
 
 
@@ -154,27 +160,40 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def _view(derived: Derived) -> str:
     files = [file for file in derived.files if file.origin.spans]
     if not files:
-        return f"CREATE TEMP VIEW spans AS {_nothing()}"
+        names = (*core_schema(()).names, *_COMPUTED)
+        nothing = ", ".join(f"NULL AS {name}" for name in names)
+        return f"CREATE TEMP VIEW spans AS SELECT {nothing} WHERE FALSE"
     origin = files[-1].origin
-    promoted = [place.column for place in origin.promoted]
-    names = [*core_schema(origin.rules).names, *promoted]
-    columns = ", ".join(_column(name) for name in names)
+    own = sorted({place for file in files for place in file.origin.own})
+    columns = [_column(name, own) for name in core_schema(origin.rules).names]
+    columns += [quoted(place.column) for place in origin.promoted]
+    columns += [f"{written} AS {name}" for name, written in _COMPUTED.items()]
     paths = ", ".join(f"'{_escaped(file.path)}'" for file in files)
     return (
-        f"CREATE TEMP VIEW spans AS SELECT {columns}, "
-        "make_timestamp_ns(TRY_CAST(start_ns AS BIGINT)) AS started_at "
+        f"CREATE TEMP VIEW spans AS SELECT {', '.join(columns)} "
         f"FROM read_parquet([{paths}], union_by_name = true)"
     )
 
 
-def _nothing() -> str:
-    columns = ", ".join(f"NULL AS {name}" for name in core_schema(()).names)
-    return f"SELECT {columns}, NULL AS started_at WHERE FALSE"
-
-
-def _column(name: str) -> str:
+def _column(name: str, own: Sequence[Place]) -> str:
     if name in _HEX:
         return f"lower(hex({name})) AS {name}"
+    apart = [item for item in own if map_name(item.scope, item.kind) == name]
+    if not apart:
+        return quoted(name)
+    # A map is shown whole, whatever has a column of its own in some file.
+    pairs = ", ".join(
+        f"{{'key': '{_escaped(item.key)}', 'value': {quoted(item.column)}}}"
+        for item in apart
+    )
+    return (
+        f"map_from_entries(list_concat(map_entries({name}), list_filter([{pairs}], "
+        f"lambda pair: pair.value IS NOT NULL))) AS {name}"
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 

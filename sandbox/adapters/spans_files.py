@@ -27,7 +27,7 @@ import pyarrow as pa
 from sandbox.adapters.spans_parquet import (
     checksum,
     read_checked,
-    read_core,
+    read_whole,
     to_parquet,
 )
 from sandbox.errors import EvidenceError, RecorderError
@@ -206,7 +206,7 @@ class DerivedFiles:
                 yield self._derive(number, making)
                 number += 1
             else:
-                yield read_core(held[part].path, making.rules.names)
+                yield read_whole(*held[part])
                 number = part.last + 1
 
     def _derive(self, number: int, making: _Making) -> pa.Table:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sandbox.errors import EvidenceError
-from sandbox.query import Origin, core_schema, read_origin, with_origin
+from sandbox.query import Origin, core_schema, put_back, read_origin, with_origin
 
 ROW_GROUP = 32_768
 """Spans in a row group."""
@@ -38,7 +38,7 @@ def to_parquet(table: pa.Table, origin: Origin) -> bytes:
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=_dictionaries(table.schema),
-        column_encoding={**encodings, "duration_s": "BYTE_STREAM_SPLIT"},
+        column_encoding=encodings,
         bloom_filter_options={
             "trace_id": {"ndv": _traces(table), "fpp": _FALSE_POSITIVES}
         },
@@ -60,10 +60,10 @@ def read_checked(path: Path, crc: str) -> Origin:
         return read_origin(pq.read_schema(pa.BufferReader(data)).metadata)
 
 
-def read_core(path: Path, rules: tuple[str, ...]) -> pa.Table:
-    """Return the columns of a derived file that are not copies."""
-    schema = core_schema(rules)
-    return pq.read_table(path, columns=schema.names).cast(schema)
+def read_whole(path: Path, origin: Origin) -> pa.Table:
+    """Return the spans of a derived file as they were derived, with whole maps."""
+    table = pq.read_table(path, use_threads=False).combine_chunks()
+    return put_back(table, origin.own).cast(core_schema(origin.rules))
 
 
 def checksum(data: bytes | pa.Buffer) -> str:
@@ -78,7 +78,7 @@ def _dictionaries(schema: pa.Schema) -> list[str]:
             columns.append(f"{field.name}.key_value.key")
             if not pa.types.is_boolean(field.type.item_type):
                 columns.append(f"{field.name}.key_value.value")
-        elif field.name not in (*_DELTA, *_PLAIN, "duration_s") and (
+        elif field.name not in (*_DELTA, *_PLAIN) and (
             not pa.types.is_boolean(field.type)
         ):
             columns.append(field.name)
@@ -87,7 +87,6 @@ def _dictionaries(schema: pa.Schema) -> list[str]:
 
 def _traces(table: pa.Table) -> int:
     """Return how many traces a row group is expected to hold, at most its rows."""
-    rows = table.num_rows
-    groups = max(1, rows // ROW_GROUP)
-    traces = int(pc.count_distinct(table["trace_id"]).as_py())
+    groups = max(1, int(table.num_rows) // ROW_GROUP)
+    traces: int = pc.count_distinct(table["trace_id"]).as_py()
     return max(1, traces // groups)

@@ -54,7 +54,12 @@ def observe_frames(
 
 def span_start(span: Span) -> datetime:
     """Return when the span started, in UTC, to the microsecond."""
-    return _EPOCH + timedelta(microseconds=span.start_unix_nano // 1000)
+    return start_of(span.start_unix_nano)
+
+
+def start_of(unix_nano: int) -> datetime:
+    """Return an instant given in nanoseconds since 1970, in UTC, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=unix_nano // 1000)
 
 
 def _spans(frames: Iterable[Frame]) -> Iterator[tuple[int, Span]]:

@@ -6,6 +6,7 @@
 | `values` | attribute values into typed maps, and back into JSON values |
 | `opening` | a sealed segment, checked against its signed statement |
 | `derive` | the frames of a segment as a table of spans |
+| `maps` | attributes out of their maps into columns of their own, and back |
 | `arrange` | how spans lie in a file so that questions are fast |
 | `origin` | what a derived file says of itself; when two have the same content |
 | `generations` | which segments share a derived file |
@@ -16,6 +17,7 @@
 | `selection` | which recorded spans are meant, and the frames they lie in |
 | `otlp_file` | requests as OTLP files, and files as requests |
 | `jaeger` | spans as Jaeger's user interface reads them |
+| `imports` | whether a file of telemetry may become evidence of a trial |
 
 A derived file can always be made again; deleting it loses nothing. Files, engines and
 processes are the business of `sandbox.adapters.spans_*`.
@@ -27,6 +29,7 @@ from sandbox.query.conditions import Dialect, condition
 from sandbox.query.derive import derive, verdicts_of
 from sandbox.query.generations import Range, wanted_files
 from sandbox.query.jaeger import jaeger_file
+from sandbox.query.maps import put_back, set_apart
 from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
     Origin,
@@ -75,12 +78,14 @@ __all__ = [
     "payload_of",
     "places_in",
     "promoted",
+    "put_back",
     "read_delimited",
     "read_json_lines",
     "read_origin",
     "read_segment_statement",
     "recorded_span",
     "same_content",
+    "set_apart",
     "verdicts_of",
     "wanted_files",
     "waterfall",

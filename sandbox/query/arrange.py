@@ -25,11 +25,11 @@ from sandbox.query.columns import (
     ORDER,
     PLAIN,
     SCOPES,
-    TYPES,
     Place,
     core_schema,
     map_name,
 )
+from sandbox.query.maps import count_keys, put_back, set_apart
 from sandbox.rules.mentions import Path
 
 _COMMON = 0.05
@@ -47,7 +47,7 @@ class Arranged(NamedTuple):
     promoted: tuple[Place, ...]
     """Attributes that have a column in every file."""
     own: tuple[Place, ...]
-    """Attributes that have a column of their own."""
+    """All attributes that have a column of their own."""
     keys: dict[str, list[str] | None]
     """The keys that occur, by map; None where there are too many."""
 
@@ -69,32 +69,23 @@ def arrange(
     """Return the spans of all tables, sorted, with columns for frequent attributes.
 
     Args:
-        tables: As derived, or as read from derived files.
+        tables: As derived, or whole again (`sandbox.query.maps.put_back`).
         rules: Names of the rules.
         always: Attributes that get a column however rare they are.
     """
     names = core_schema(rules).names
     whole = pa.concat_tables([table.select(names) for table in tables])
-    whole = whole.combine_chunks()
-    order = pc.sort_indices(whole, sort_keys=[(name, "ascending") for name in ORDER])
-    whole = whole.take(order).combine_chunks()
-    counted = _counted(whole)
+    whole = put_back(in_order(whole), ())
+    counted = count_keys(whole)
     own = tuple(dict.fromkeys((*always, *_frequent(counted, whole.num_rows))))
-    for place in own:
-        field = pa.field(place.column, TYPES[place.kind])
-        whole = whole.append_column(field, _column(whole, place))
-    return Arranged(whole, always, own, _keys(counted))
+    return Arranged(set_apart(whole, own), always, own, _keys(counted))
 
 
-def _counted(table: pa.Table) -> Counter[Place]:
-    counted: Counter[Place] = Counter()
-    for scope in SCOPES:
-        for kind in KINDS:
-            for chunk in table[map_name(scope, kind)].chunks:
-                for item in pc.value_counts(chunk.keys):
-                    place = Place(scope, kind, item["values"].as_py())
-                    counted[place] += item["counts"].as_py()
-    return counted
+def in_order(table: pa.Table) -> pa.Table:
+    """Return the spans of a table in the order of an answer."""
+    table = table.combine_chunks()
+    keys = [(name, "ascending") for name in ORDER]
+    return table.take(pc.sort_indices(table, sort_keys=keys)).combine_chunks()
 
 
 def _frequent(counted: Counter[Place], rows: int) -> list[Place]:
@@ -102,14 +93,6 @@ def _frequent(counted: Counter[Place], rows: int) -> list[Place]:
     common = [place for place in plain if counted[place] >= max(1, _COMMON * rows)]
     common.sort(key=lambda place: (-counted[place], place))
     return sorted(common[:_COLUMNS])
-
-
-def _column(table: pa.Table, place: Place) -> pa.ChunkedArray:
-    maps = table[map_name(place.scope, place.kind)]
-    found = [
-        pc.map_lookup(chunk, pa.scalar(place.key), "first") for chunk in maps.chunks
-    ]
-    return pa.chunked_array(found, TYPES[place.kind])
 
 
 def _keys(counted: Counter[Place]) -> dict[str, list[str] | None]:

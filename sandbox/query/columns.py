@@ -8,7 +8,7 @@ Rules of this module:
   of none of them (bytes, lists, maps, no value at all) stands in the map `other`, as
   OTLP/JSON of its AnyValue (OTLP specification, JSON Protobuf Encoding).
 * Identifiers are bytes of any length: the recorder keeps what came, and so does this.
-* A column of its own is a copy of what the maps hold, for speed; the maps stay whole.
+* An attribute may have a column of its own; it then does not stand in its map.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ _SCALARS: tuple[tuple[str, pa.DataType], ...] = (
     ("flags", pa.uint32()),
     ("start_ns", pa.uint64()),
     ("end_ns", pa.uint64()),
-    ("duration_s", pa.float64()),
     ("events", pa.string()),
     ("links", pa.string()),
     ("verdicts", pa.string()),

@@ -36,6 +36,10 @@ class Dialect(Protocol):
         """Return what stands for a value; integers above 2**63 are unsigned."""
         ...
 
+    def duration(self) -> str:
+        """Return a span's duration in seconds, exact to the nanosecond."""
+        ...
+
     def has(self, column: str, key: str) -> str:
         """Return whether a map has a key."""
         ...
@@ -100,7 +104,7 @@ def _durations(question: SpanQuestion, dialect: Dialect) -> Iterator[str]:
         if bound is not None and math.isnan(bound):
             yield FALSE
         elif bound is not None:
-            yield f"{dialect.name('duration_s')} {sign} {dialect.value(float(bound))}"
+            yield f"{dialect.duration()} {sign} {dialect.value(float(bound))}"
 
 
 def _attribute(test: AttributeTest, origin: Origin, dialect: Dialect) -> str:

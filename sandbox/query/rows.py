@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
 from sandbox.model.observation import Span
 from sandbox.model.trace import RecordedSpan, SpanVerdict
-from sandbox.query.columns import KINDS, Kind, Scope, core_schema, map_name
+from sandbox.query.columns import KINDS, Kind, Place, Scope, core_schema, map_name
 from sandbox.query.values import events_of, json_values, links_of
 
 COLUMNS = tuple(core_schema(()).names)
 """The columns a record is made of."""
 
 
-def recorded_span(row: Mapping[str, Any]) -> RecordedSpan:
+def recorded_span(row: Mapping[str, Any], own: Sequence[Place] = ()) -> RecordedSpan:
     """Return the record of one row.
 
     Args:
-        row: Value by column, for all of `COLUMNS`; maps as mappings.
+        row: Value by column, for all of `COLUMNS`, maps as mappings or pairs; and for
+            the columns of `own`, None where the span has no such attribute.
+        own: Attributes that stand in columns of their own.
     """
     return RecordedSpan(
-        span=_span(row),
+        span=_span(row, own),
         status_message=row["status_message"],
         scope=row["scope"],
         events=events_of(row["events"]),
@@ -38,7 +40,7 @@ def recorded_span(row: Mapping[str, Any]) -> RecordedSpan:
     )
 
 
-def _span(row: Mapping[str, Any]) -> Span:
+def _span(row: Mapping[str, Any], own: Sequence[Place]) -> Span:
     # Built without validation: it was read out of typed columns.
     return Span.model_construct(
         trace_id=bytes(row["trace_id"]).hex(),
@@ -50,13 +52,20 @@ def _span(row: Mapping[str, Any]) -> Span:
         start_unix_nano=row["start_ns"],
         end_unix_nano=row["end_ns"],
         status=row["status"],
-        attributes=json_values(_maps(row, "attributes")),
-        resource=json_values(_maps(row, "resource")),
+        attributes=json_values(_maps(row, "attributes", own)),
+        resource=json_values(_maps(row, "resource", own)),
     )
 
 
-def _maps(row: Mapping[str, Any], scope: Scope) -> dict[Kind, dict[str, Any]]:
-    return {kind: dict(row[map_name(scope, kind)]) for kind in KINDS}
+def _maps(
+    row: Mapping[str, Any], scope: Scope, own: Sequence[Place]
+) -> dict[Kind, dict[str, Any]]:
+    maps = {kind: dict(row[map_name(scope, kind)]) for kind in KINDS}
+    for place in own:
+        value = row[place.column] if place.scope == scope else None
+        if value is not None:
+            maps[place.kind][place.key] = value
+    return maps
 
 
 @lru_cache(4096)

@@ -21,17 +21,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from pydantic import JsonValue
 
 from sandbox.model.trace import SpanEvent, SpanLink
-from sandbox.query.columns import KINDS, Kind
+from sandbox.query.columns import Kind
 from sandbox.recorder.spans import attributes_of, json_number, json_value
 
-Pairs = list[tuple[str, Any]]
+Pairs = dict[str, Any]
 
-_KINDS: dict[str | None, Kind] = {
-    "string_value": "string",
-    "int_value": "int",
-    "double_value": "double",
-    "bool_value": "bool",
-}
+_PLACES = {"int_value": 1, "double_value": 2, "bool_value": 3}
+"""Where a type stands in `KINDS`."""
+_OTHER = 4
 
 
 class Attributes(NamedTuple):
@@ -46,25 +43,28 @@ class Attributes(NamedTuple):
 def read_attributes(items: Iterable[KeyValue]) -> Attributes:
     """Return attributes as rules see them and as the maps keep them."""
     values: dict[str, JsonValue] = {}
-    cases: dict[str, tuple[Kind, Any]] = {}
+    maps: tuple[Pairs, Pairs, Pairs, Pairs, Pairs] = ({}, {}, {}, {}, {})
     for item in items:
         key, value = item.key, item.value
+        if key in values:
+            for pairs in maps:
+                pairs.pop(key, None)
         case = value.WhichOneof("value")
-        kind = _KINDS.get(case)
-        if kind is None or case is None:
-            cases[key] = "other", otlp_json(value)
-            values[key] = json_value(value)
+        if case == "string_value":
+            values[key] = maps[0][key] = value.string_value
         else:
-            plain = getattr(value, case)
-            cases[key] = kind, plain
-            values[key] = json_number(plain) if kind == "double" else plain
-    maps: dict[Kind, Pairs] = {kind: [] for kind in KINDS}
-    for key, (kind, kept) in cases.items():
-        maps[kind].append((key, kept))
-    return Attributes(
-        values,
-        (maps["string"], maps["int"], maps["double"], maps["bool"], maps["other"]),
-    )
+            values[key] = _read_other(key, value, maps)
+    return Attributes(values, maps)
+
+
+def _read_other(key: str, value: AnyValue, maps: tuple[Pairs, ...]) -> JsonValue:
+    case = value.WhichOneof("value")
+    if case is None or case not in _PLACES:
+        maps[_OTHER][key] = otlp_json(value)
+        return json_value(value)
+    plain = getattr(value, case)
+    maps[_PLACES[case]][key] = plain
+    return json_number(plain) if case == "double_value" else plain
 
 
 def otlp_json(message: Message) -> str:

@@ -126,6 +126,31 @@ def span_of(
     )
 
 
+def facts_of(
+    span: OtlpSpan,
+    *,
+    attributes: dict[str, JsonValue],
+    resource: dict[str, JsonValue],
+    service: str,
+) -> dict[str, JsonValue]:
+    """Return a span as expressions see it (`sandbox.rules.expression.span_facts`)."""
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    return {
+        "name": span.name,
+        "kind": _KINDS.get(span.kind, "unspecified"),
+        "service": service,
+        "status": _STATUS.get(span.status.code, "unset"),
+        "duration_s": (end - start) / 1e9,
+        "attributes": attributes,
+        "resource": resource,
+        "trace_id": span.trace_id.hex(),
+        "span_id": span.span_id.hex(),
+        "parent_span_id": span.parent_span_id.hex(),
+        "start_unix_nano": start,
+        "end_unix_nano": end,
+    }
+
+
 def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, JsonValue]:
     """Return attributes as JSON values by key."""
     return {item.key: json_value(item.value) for item in attributes}

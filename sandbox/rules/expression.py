@@ -109,10 +109,23 @@ class CompiledRules:
             span: What was seen.
             at: The day whose parameter values are in force.
         """
-        data = span_facts(span)
-        within = self._from <= span.start_unix_nano < self._until
+        return self.judge_facts(
+            span_facts(span), start_unix_nano=span.start_unix_nano, at=at
+        )
+
+    def judge_facts(
+        self, facts: Mapping[str, JsonValue], *, start_unix_nano: int, at: date
+    ) -> list[RuleOutcome]:
+        """Return what every rule that applies says of a span given as its facts.
+
+        Args:
+            facts: What `span_facts` gives.
+            start_unix_nano: When the span starts.
+            at: The day whose parameter values are in force.
+        """
+        within = self._from <= start_unix_nano < self._until
         outcomes = [
-            self._judge_one(item, _Reading(data, values, within=within))
+            self._judge_one(item, _Reading(facts, values, within=within))
             for item, values in zip(self._rules, self._on(at), strict=True)
         ]
         return [item for item in outcomes if item is not None]

@@ -642,3 +642,23 @@ def test_questions_are_bounded() -> None:
     for limit in (0, 10_001):
         with pytest.raises(ValidationError):
             SpanQuestion(limit=limit)
+
+
+def test_maps_are_shown_whole(tmp_path: Path) -> None:
+    """In SQL a map has every attribute of its type, whatever has its own column."""
+    subject = Subject("duckdb", tmp_path)
+    subject.send({"name": "a", "attributes": {"k": 1, "by": "x", "b": True}})
+    for number in range(30):
+        subject.send(
+            {"name": f"n{number}", "attributes": {f"rare'{number}": number, "d": 0.5}}
+        )
+    found = subject.spans.sql(
+        TRIAL,
+        "SELECT name, attributes_int, attributes_string, attributes_double['d'], "
+        '"attributes_string:by", "rule:offer/by" FROM spans '
+        "WHERE attributes_int['k'] = 1 OR attributes_int['rare''7'] = 7 ORDER BY 1",
+    )
+    assert found.rows == (
+        ("a", {"k": 1}, {"by": "x"}, None, "x", None),
+        ("n7", {"rare'7": 7}, {}, 0.5, None, None),
+    )

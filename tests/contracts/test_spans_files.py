@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.spans_files import Derived, DerivedFiles
-from sandbox.adapters.spans_parquet import read_core
+from sandbox.adapters.spans_parquet import read_whole
 from sandbox.errors import RecorderError
 from sandbox.model.rule import Rulebook
 from sandbox.query import same_content
@@ -96,7 +96,7 @@ def test_merged_or_made_at_once(trial: RecordedTrial, tmp_path: Path) -> None:
     (one,) = step_by_step.current(TRIAL).files
     (other,) = opened(trial, tmp_path / "once").current(TRIAL).files
     assert one.path.name == other.path.name
-    first, second = (read_core(file.path, ("r",)) for file in (one, other))
+    first, second = (read_whole(*file) for file in (one, other))
     assert same_content(first, second)
 
 

@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from sandbox.model.rule import Rulebook
 from sandbox.query import (
+    Arranged,
     Place,
     Source,
     arrange,
@@ -22,12 +23,14 @@ from sandbox.query import (
     derive,
     origin_of,
     promoted,
+    put_back,
     read_origin,
     recorded_span,
     same_content,
     with_origin,
 )
-from sandbox.query.columns import KINDS
+from sandbox.query.columns import KINDS, PLAIN
+from sandbox.query.maps import count_keys, set_apart
 from sandbox.query.values import json_values, other_value, read_attributes
 from sandbox.recorder import Frame, spans_in
 from sandbox.recorder.spans import attributes_of, json_value
@@ -118,9 +121,30 @@ def requests(count: int, seed: int = 3) -> list[Frame]:
     return frames
 
 
-def arranged(tables: list[pa.Table]) -> pa.Table:
-    always = promoted(RULES.mentions)
-    return arrange(tables, rules=RULES.names, always=always).table
+def arranged(tables: list[pa.Table]) -> Arranged:
+    return arrange(tables, rules=RULES.names, always=promoted(RULES.mentions))
+
+
+def whole(tables: list[pa.Table]) -> pa.Table:
+    found = arranged(tables)
+    return put_back(found.table, found.own)
+
+
+@given(st.lists(attributes, max_size=6), st.data())
+def test_apart_and_back(spans: list[list[KeyValue]], data: st.DataObject) -> None:
+    """Attributes set apart and put back are where they were, whatever their types."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for items in spans:
+        scope.spans.add(name="n", attributes=items)
+    table = put_back(derive([frame(request)], rules=RULES, segment=1), ())
+    places = sorted(count_keys(table))
+    chosen = [place for place in places if place.kind in PLAIN]
+    own = [place for place in chosen if data.draw(st.booleans())]
+    apart = set_apart(table, own)
+    assert put_back(apart, own).equals(table)
+    rows = [recorded_span(row, own=own).span for row in apart.to_pylist()]
+    assert rows == spans_in(frame(request))
 
 
 @given(attributes)
@@ -129,8 +153,7 @@ def test_values_survive(items: list[KeyValue]) -> None:
     read = read_attributes(items)
     maps = dict(zip(KINDS, read.maps, strict=True))
     assert read.values == attributes_of(items)
-    again = {kind: dict(pairs) for kind, pairs in maps.items()}
-    assert json_values(again) == read.values
+    assert json_values(maps) == read.values
 
 
 @given(values)
@@ -158,21 +181,22 @@ def test_rows_are_spans(items: list[KeyValue], identity: bytes) -> None:
 def test_again() -> None:
     """Deriving the same frames again gives the same content."""
     frames = requests(5)
-    first = arranged([derive(frames, rules=RULES, segment=1)])
-    again = arranged([derive(frames, rules=RULES, segment=1)])
+    first = derive(frames, rules=RULES, segment=1)
+    again = derive(frames, rules=RULES, segment=1)
     assert same_content(first, again)
-    assert first.equals(again)
+    assert arranged([first]).table.equals(arranged([again]).table)
+    assert same_content(first, whole([again]))
 
 
 def test_difference_shows() -> None:
     """A span less, or one that says something else, is other content."""
     frames = requests(5)
-    whole = derive(frames, rules=RULES, segment=1)
-    assert not same_content(whole, whole.slice(1))
-    assert not same_content(whole, derive(frames, rules=RULES, segment=2))
+    full = derive(frames, rules=RULES, segment=1)
+    assert not same_content(full, full.slice(1))
+    assert not same_content(full, derive(frames, rules=RULES, segment=2))
     other = derive(frames, rules=_rules("false"), segment=1)
-    assert not same_content(whole, other)
-    assert not same_content(whole, whole.drop_columns(["name"]))
+    assert not same_content(full, other)
+    assert not same_content(full, full.drop_columns(["name"]))
 
 
 def test_merging() -> None:
@@ -180,8 +204,8 @@ def test_merging() -> None:
     parts = [
         derive(requests(3, seed), rules=RULES, segment=seed) for seed in range(1, 5)
     ]
-    at_once = arranged(parts)
-    in_steps = arranged([arranged(parts[:2]), arranged(parts[2:])])
+    at_once = arranged(parts).table
+    in_steps = arranged([whole(parts[:2]), whole(parts[2:])]).table
     assert at_once.equals(in_steps)
     assert at_once["start_ns"].to_pylist() == sorted(at_once["start_ns"].to_pylist())
 
@@ -189,11 +213,7 @@ def test_merging() -> None:
 def test_own_columns() -> None:
     """What rules read has columns of all types; what is frequent has one of its own."""
     frames = requests(4)
-    found = arrange(
-        [derive(frames, rules=RULES, segment=1)],
-        rules=RULES.names,
-        always=promoted(RULES.mentions),
-    )
+    found = arranged([derive(frames, rules=RULES, segment=1)])
     by = [
         Place("attributes", kind, "by") for kind in ("string", "int", "double", "bool")
     ]
@@ -201,6 +221,7 @@ def test_own_columns() -> None:
     assert found.own == tuple(by)
     assert set(found.table[by[0].column].to_pylist()) == {"human"}
     assert found.table[by[1].column].null_count == 12
+    assert set(found.table["attributes_string"].to_pylist()[0]) == set()
     assert found.keys["attributes_string"] == ["by"]
     assert found.keys["resource_int"] == []
 
@@ -210,16 +231,12 @@ def test_no_spans() -> None:
     table = derive([], rules=RULES, segment=1)
     assert table.num_rows == 0
     assert table.schema == core_schema(RULES.names)
-    assert arranged([table]).num_rows == 0
+    assert arranged([table]).table.num_rows == 0
 
 
 def test_origin() -> None:
     """What a file says of itself can be read back."""
-    found = arrange(
-        [derive(requests(2), rules=RULES, segment=1)],
-        rules=RULES.names,
-        always=promoted(RULES.mentions),
-    )
+    found = arranged([derive(requests(2), rules=RULES, segment=1)])
     sources = [Source(1, "sha256:" + "0" * 64)]
     origin = origin_of(
         found, sources=sources, rules_digest=RULES.digest, rules=RULES.names
