@@ -75,7 +75,7 @@ def _run(spans: int) -> dict[str, Any]:
             files[form] = Path(folder) / form.value
             source = Source(ledger, Wanted(TRIAL, "traces"))
             parts = pieces(source, form, "traces")
-            act = partial(write_out, files[form], parts)
+            act: Callable[[], object] = partial(write_out, files[form], parts)
             figures[f"export_{form.value}"] = _speed(spans, act)
             figures["peak_mib"] = _peak_mib()
         with recorder:
