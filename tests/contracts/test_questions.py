@@ -240,8 +240,10 @@ def test_everything_leaves_also_what_is_not_sealed(home: Path) -> None:
 
 
 def test_a_trial_without_evidence_is_said(home: Path, tmp_path: Path) -> None:
-    """A misspelt trial is not an empty file."""
+    """A misspelt trial, or trace, is not an empty file."""
     ended = run(home, "export", "ride-2", "--to", tmp_path / "out")
+    assert isinstance(ended.exception, EvidenceError)
+    ended = run(home, "export", TRIAL, "--trace", "f" * 32, "--to", tmp_path / "out")
     assert isinstance(ended.exception, EvidenceError)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from sandbox.errors import InputError
+from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
 from sandbox.model.segment import TelemetryImport
 from sandbox.model.trace import SpanAnswer
@@ -101,6 +101,11 @@ def export(  # noqa: PLR0913 - one parameter per option of the command
         answer = open_spans(settings, ledger, engine).trace(trial, wanted_trace)
     elif found is not None:
         answer = _read_answer(found, trial)
+    if answer is not None and not answer.spans:
+        raise EvidenceError(
+            f"there is no span to export: {trace or found} names none in the sealed"
+            f" segments of trial {trial}"
+        )
     places = None if answer is None else places_in(answer)
     source = Source(ledger, Wanted(trial, signal.value, places))
     digest = write_out(to, pieces(source, form, signal.value))
