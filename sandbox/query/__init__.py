@@ -15,8 +15,10 @@
 | `waterfall` | the spans of a trace as the rows of a tree in time |
 | `wording` | words and marks, the same in every drawing of a trace |
 | `selection` | which recorded spans are meant, and the frames they lie in |
-| `otlp_file` | requests as OTLP files, and files as requests |
+| `otlp_file` | recorded requests as OTLP files |
+| `otlp_reading` | OTLP files as requests, checked as the recorder does |
 | `jaeger` | spans as Jaeger's user interface reads them |
+| `imports` | whether a file of telemetry may become evidence of a trial |
 
 A derived file can always be made again; deleting it loses nothing. Files, engines and
 processes are the business of `sandbox.adapters.spans_*`.
@@ -38,12 +40,10 @@ from sandbox.query.origin import (
     same_content,
     with_origin,
 )
-from sandbox.query.otlp_file import (
+from sandbox.query.otlp_file import delimited, json_line, payload_of
+from sandbox.query.otlp_reading import (
     BadRequest,
     FileRequest,
-    delimited,
-    json_line,
-    payload_of,
     read_delimited,
     read_json_lines,
 )

@@ -10,12 +10,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from sandbox.errors import EvidenceError
-from sandbox.model.rule import Rulebook
+from sandbox.errors import EvidenceError, RuleError
+from sandbox.model.rule import Rule, Rulebook
 from sandbox.model.trace import RecordedSpan, SpanAnswer
 from sandbox.monitor.observe import span_start
 from sandbox.query.wording import place_words
@@ -54,10 +55,17 @@ def read_rules(
         outcomes = rules.judge(item.span, at=at) if item.verdicts else []
         _check_same(item, {one.rule: one.result for one in outcomes})
         for one in outcomes:
-            text = text_in_force(rule_named(rulebook, one.rule), at)
-            reading = RuleReading(text, one.values)
-            found[place_words(item), one.rule] = reading
+            text = _words(rule_named(rulebook, one.rule), at)
+            found[place_words(item), one.rule] = RuleReading(text, one.values)
     return found
+
+
+def _words(rule: Rule, at: date) -> str:
+    try:
+        return text_in_force(rule, at)
+    except RuleError:
+        # A span of a day before the rule, for example one whose start was never set.
+        return rule.text
 
 
 def _check_same(item: RecordedSpan, judged: Mapping[str, str]) -> None:

@@ -185,7 +185,7 @@ def _headline(drawn: Waterfall, verdicts: list[_Verdict]) -> str:
     said = [f"{_WORDS[key]} {_times(counts[key])}" for key in _ORDER if counts[key]]
     if not said:
         return "No rule speaks of any span of this trace."
-    return f"Rules are {', '.join(said)} in this trace."
+    return f"What the rules say of its spans: {', '.join(said)}."
 
 
 def _times(number: int) -> str:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
@@ -287,3 +290,20 @@ def test_protobuf_that_claims_json_is_refused(
     ended = here.load(file, "--format", "otlp-proto")
     assert isinstance(ended.exception, InputError)
     assert "request 1" in ended.exception.diagnosis
+
+
+def test_logs_leave_and_come_in_too(here: Installation, tmp_path: Path) -> None:
+    """Another signal is chosen by name; JSON lines say themselves what they carry."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    records.add(trace_id=b"0123456789abcdef").body.string_value = "hello"
+    payload = request.SerializeToString()
+    lines = write(tmp_path / "a.jsonl", json_line("logs", payload))
+    assert here.load(lines).exit_code == 0
+    blocks = write(tmp_path / "a.pb", delimited(payload))
+    options = ("--format", "otlp-proto", "--signal", "logs")
+    assert here.load(blocks, *options).exit_code == 0
+    assert [frame.signal for frame in here.recorder.frames()] == ["logs", "logs"]
+    assert {item.signal for item in here.imports()} == {"logs"}
+    assert exported(here, *options).read_bytes() == delimited(payload) * 2
+    assert exported(here).read_bytes() == b""

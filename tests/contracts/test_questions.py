@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from typer.testing import CliRunner, Result
 
+from sandbox.errors import EvidenceError, InputError
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import (
@@ -145,11 +146,15 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings.home
 
 
-def call(home: Path, *arguments: object, given: str = "") -> Result:
+def run(home: Path, *arguments: object, given: str = "") -> Result:
     """Run `sandbox evidence …` in this process."""
     words = [str(item) for item in (*arguments, "--home", home)]
-    env = {"COLUMNS": "200"}
-    ended = CliRunner().invoke(app, words, input=given, env=env)
+    return CliRunner().invoke(app, words, input=given, env={"COLUMNS": "200"})
+
+
+def call(home: Path, *arguments: object, given: str = "") -> Result:
+    """Run `sandbox evidence …`, which must succeed."""
+    ended = run(home, *arguments, given=given)
     assert ended.exit_code == 0, ended.exception
     return ended
 
@@ -165,6 +170,16 @@ def test_search_by_rule_and_attribute(home: Path) -> None:
     asked = ("--result", "violated", "--attribute", "zone=3.0", "-o", "json")
     ended = call(home, "search", TRIAL, *asked)
     assert SpanAnswer.model_validate_json(ended.stdout).spans == ()
+
+
+def test_a_rule_that_is_not_there_is_said(home: Path) -> None:
+    """A misspelt rule is not an empty answer; the rules there are are named."""
+    ended = run(home, "search", TRIAL, "--rule", "calls/tiem")
+    assert isinstance(ended.exception, InputError)
+    assert "--rule" in ended.exception.diagnosis
+    assert "calls/time" in ended.exception.diagnosis
+    ended = call(home, "search", TRIAL, "--rule", "calls/time")
+    assert ended.stdout.count("/offer") == 3
 
 
 def test_a_trace_with_what_the_rules_read(home: Path, tmp_path: Path) -> None:
@@ -222,3 +237,38 @@ def test_everything_leaves_also_what_is_not_sealed(home: Path) -> None:
     ended = call(home, "export", TRIAL)
     assert len(ended.stdout.splitlines()) == 3
     assert "6 spans of 2 segments (1 of them not sealed yet)" in ended.stderr
+
+
+def test_a_trial_without_evidence_is_said(home: Path, tmp_path: Path) -> None:
+    """A misspelt trial, or trace, is not an empty file."""
+    ended = run(home, "export", "ride-2", "--to", tmp_path / "out")
+    assert isinstance(ended.exception, EvidenceError)
+    ended = run(home, "export", TRIAL, "--trace", "f" * 32, "--to", tmp_path / "out")
+    assert isinstance(ended.exception, EvidenceError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_contradict_are_all_named(home: Path) -> None:
+    """Traces cannot be chosen among logs, nor twice."""
+    ended = run(
+        *(home, "export", TRIAL, "--trace", TRACE, "--found", "x"),
+        *("--signal", "logs", "--format", "jaeger"),
+    )
+    assert isinstance(ended.exception, InputError)
+    assert len(ended.exception.defects) == 4
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "oops", '{"trial_id": "other"}'])
+def test_what_is_no_answer_is_refused(home: Path, text: str) -> None:
+    """A file that `search` did not write chooses nothing."""
+    ended = run(home, "export", TRIAL, "--found", "-", given=text)
+    assert isinstance(ended.exception, InputError)
+    assert "search" in ended.exception.diagnosis
+
+
+def test_an_answer_about_another_trial_is_refused(home: Path) -> None:
+    """Its places would mean other spans here."""
+    found = call(home, "search", TRIAL, "-o", "json").stdout
+    ended = run(home, "export", "ride-2", "--found", "-", given=found)
+    assert isinstance(ended.exception, InputError)
+    assert "is about trial ride-1" in ended.exception.diagnosis

@@ -124,6 +124,18 @@ def test_found_spans_are_listed(spans: ScriptedSpans, tmp_path: Path) -> None:
     assert "more than the limit" in ended.stderr
 
 
+def test_a_narrow_terminal_cuts_nothing_off(
+    spans: ScriptedSpans, tmp_path: Path
+) -> None:
+    """Where a table has no room, a span has two lines, and its trace stays whole."""
+    ended = call("search", TRIAL, "--home", tmp_path, columns=80)
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 2 * len(spans.spans)
+    place = next(n for n, line in enumerate(lines) if "operation 2" in line)
+    assert "110 ms  dispatch  operation 2" in lines[place]
+    assert lines[place + 1] == f"  trace {TRACE}  place 1/0/1"
+
+
 @pytest.mark.parametrize(
     ("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)]
 )

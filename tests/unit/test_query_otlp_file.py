@@ -32,14 +32,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import (
     Status,
 )
 
-from sandbox.query.otlp_file import (
+from sandbox.query.otlp_file import as_sent, delimited, json_line, only_spans
+from sandbox.query.otlp_reading import (
     LONGEST_REQUEST,
     BadRequest,
     FileRequest,
-    as_sent,
-    delimited,
-    json_line,
-    only_spans,
     read_delimited,
     read_json_lines,
 )

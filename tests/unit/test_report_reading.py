@@ -54,6 +54,18 @@ def test_what_a_rule_read_is_found() -> None:
     }
 
 
+def test_a_day_before_the_rule_has_no_figures() -> None:
+    """A span whose start was never set is shown with the words as they stand."""
+    early = recorded_span("1", start_unix_nano=0, end_unix_nano=10**9)
+    said = RULES.judge(early.span, at=date(1970, 1, 1))
+    assert [one.result for one in said] == ["not_evaluable"]
+    early = early.model_copy(
+        update={"verdicts": (verdict("calls/time", said[0].result),)}
+    )
+    (reading,) = read_rules(answer(early), RULES, RULEBOOK).values()
+    assert reading.text == "Within {max_s} seconds."
+
+
 def test_spans_without_verdicts_are_not_read() -> None:
     """Nothing is said where the answer says nothing."""
     assert read_rules(answer(recorded_span("1")), RULES, RULEBOOK) == {}

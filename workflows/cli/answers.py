@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer
@@ -15,7 +17,10 @@ from sandbox.monitor.observe import span_start
 from sandbox.query.wording import MARKS, counted, duration_words, place_words
 from sandbox.report import Readings, TraceStory, read_rules, render_trace
 from workflows.activities.keeping import Ledger
-from workflows.cli.output import Format, emit_one, print_table, say
+from workflows.cli.output import Format, emit, emit_one, print_table, say, visible
+
+_WIDE = 120
+"""Columns from which a list of spans is a table."""
 
 
 class SqlFormat(StrEnum):
@@ -28,8 +33,21 @@ class SqlFormat(StrEnum):
     csv = "csv"
 
 
-def found_row(item: RecordedSpan) -> dict[str, Any]:
-    """Return what a list of spans says of one."""
+def emit_found(answer: SpanAnswer, form: Format) -> None:
+    """Write the spans that were found to standard output."""
+    if form in (Format.json, Format.yaml):
+        emit_one(answer.model_dump(mode="json"), form, name="trial_id")
+    elif form is Format.name:
+        traces = dict.fromkeys(item.span.trace_id for item in answer.spans)
+        sys.stdout.writelines(f"{trace}\n" for trace in traces)
+    elif Console().width >= _WIDE or not answer.spans:
+        emit([_found(item) for item in answer.spans], form, name="trace")
+    else:
+        for item in answer.spans:
+            _print_in_two_lines(_found(item))
+
+
+def _found(item: RecordedSpan) -> dict[str, Any]:
     span = item.span
     return {
         "start": f"{span_start(span):%Y-%m-%d %H:%M:%S.%f}"[:-3],
@@ -41,6 +59,14 @@ def found_row(item: RecordedSpan) -> dict[str, Any]:
         "trace": span.trace_id,
         "place": place_words(item),
     }
+
+
+def _print_in_two_lines(row: dict[str, Any]) -> None:
+    """Write a span so that its trace can be copied where a table has no room."""
+    names = ("start", "took", "service", "operation", "status", "rules")
+    first = "  ".join(visible(row[name]) for name in names if row[name])
+    second = f"  trace {row['trace']}  place {row['place']}"
+    sys.stdout.write(f"{first}\n{second}\n")
 
 
 def emit_sql(answer: SqlAnswer, form: SqlFormat) -> None:

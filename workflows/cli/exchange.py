@@ -7,13 +7,14 @@ import pwd
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from sandbox.errors import InputError
+from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
+from sandbox.model.segment import TelemetryImport
 from sandbox.model.trace import SpanAnswer
 from sandbox.query.imports import check_open, check_producer
 from sandbox.query.selection import places_in
@@ -49,19 +50,32 @@ class ImportForm(StrEnum):
     otlp_proto = "otlp-proto"
 
 
-SignalOption = Annotated[SignalName, typer.Option(help="What the requests carry.")]
+SignalOption = Annotated[
+    SignalName,
+    typer.Option(
+        help="What the requests carry; imported JSON lines say so themselves."
+    ),
+]
+ImportFormOption = Annotated[
+    ImportForm,
+    typer.Option(
+        "--format",
+        help="otlp: JSON lines; otlp-proto: protobuf, each request after its length.",
+    ),
+]
+FormOption = Annotated[
+    Form,
+    typer.Option(
+        "--format",
+        help="otlp: JSON lines (OTLP File Exporter); otlp-proto: each request as it "
+        "was received, after its length; jaeger: for Jaeger's interface.",
+    ),
+]
 
 
 def export(  # noqa: PLR0913 - one parameter per option of the command
     trial: Trial,
-    form: Annotated[
-        Form,
-        typer.Option(
-            "--format",
-            help="otlp: JSON lines (OTLP File Exporter); otlp-proto: each request "
-            "as it was received, after its length; jaeger: for Jaeger's interface.",
-        ),
-    ] = Form.otlp,
+    form: FormOption = Form.otlp,
     trace: Annotated[str, typer.Option(help="Only this trace.")] = "",
     found: Annotated[
         Path | None,
@@ -87,6 +101,11 @@ def export(  # noqa: PLR0913 - one parameter per option of the command
         answer = open_spans(settings, ledger, engine).trace(trial, wanted_trace)
     elif found is not None:
         answer = _read_answer(found, trial)
+    if answer is not None and not answer.spans:
+        raise EvidenceError(
+            f"there is no span to export: {trace or found} names none in the sealed"
+            f" segments of trial {trial}"
+        )
     places = None if answer is None else places_in(answer)
     source = Source(ledger, Wanted(trial, signal.value, places))
     digest = write_out(to, pieces(source, form, signal.value))
@@ -102,20 +121,8 @@ def import_(  # noqa: PLR0913 - one parameter per option of the command
     producer: Annotated[
         str, typer.Option(help="Name under which their telemetry is recorded.")
     ],
-    form: Annotated[
-        ImportForm,
-        typer.Option(
-            "--format",
-            help="otlp: JSON lines; otlp-proto: requests in protobuf, each after its "
-            "length.",
-        ),
-    ] = ImportForm.otlp,
-    signal: Annotated[
-        SignalName,
-        typer.Option(
-            help="What protobuf requests carry; JSON lines say so themselves."
-        ),
-    ] = SignalName.traces,
+    form: ImportFormOption = ImportForm.otlp,
+    signal: SignalOption = SignalName.traces,
     again: Annotated[
         bool, typer.Option("--again", help="Also what was imported before.")
     ] = False,
@@ -131,19 +138,18 @@ def import_(  # noqa: PLR0913 - one parameter per option of the command
     intent = Intent(trial, producer, by=account(), again=again)
     planned = [(item, plan_import(ledger, item, intent)) for item in checked]
     door = Door(ledger, tokens, settings.recorder_http_port)
-    rows = []
-    for item, begin in planned:
-        entry = import_file(door, item, begin)
-        rows.append(
-            {
-                "file": str(item.file),
-                "requests": begin.requests,
-                "spans": begin.spans,
-                "digest": begin.file_digest,
-                "entry": entry,
-            }
-        )
+    rows = [_imported(begin, import_file(door, item, begin)) for item, begin in planned]
     emit(rows, output, name="entry")
+
+
+def _imported(begin: TelemetryImport, entry: int) -> dict[str, Any]:
+    return {
+        "file": begin.file,
+        "requests": begin.requests,
+        "spans": begin.spans,
+        "digest": begin.file_digest,
+        "entry": entry,
+    }
 
 
 def account() -> str:

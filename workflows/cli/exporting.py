@@ -73,7 +73,13 @@ class Source:
         self.segments, self.requests, self.spans = {}, 0, 0
         trial_id, signal, places = self._wanted
         digests = self._logged_digests()
-        for file in self._ledger.segments.files(trial_id):
+        files = self._ledger.segments.files(trial_id)
+        if not files:
+            raise EvidenceError(
+                f"nothing is recorded of a trial {trial_id}; `sandbox trial list` names"
+                " the trials there are"
+            )
+        for file in files:
             if places is not None and file.number not in places:
                 continue
             if file.state == "erased":

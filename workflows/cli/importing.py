@@ -25,7 +25,7 @@ from sandbox.model.application import Defect
 from sandbox.model.segment import Signal, TelemetryImport
 from sandbox.ports import Tokens
 from sandbox.query.imports import check_new, check_open, earlier_imports
-from sandbox.query.otlp_file import (
+from sandbox.query.otlp_reading import (
     BadRequest,
     Body,
     FileRequest,

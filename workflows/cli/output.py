@@ -80,12 +80,15 @@ def emit_one(result: Mapping[str, Any], form: Format, *, name: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows to standard output as a table; words where there are none."""
+    """Write rows to standard output as a table; words where there are none.
+
+    Nothing is cut off: what does not fit goes on in the next line.
+    """
     if not rows:
         say("nothing to show")
         return
-    names = (Text(visible(name)) for name in columns)
-    table = Table(*(Column(name) for name in names), box=None, pad_edge=False)
+    headers = (Column(Text(visible(name)), overflow="fold") for name in columns)
+    table = Table(*headers, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(visible(_cell(value))) for value in row))
     Console(highlight=False).print(table)

@@ -19,10 +19,11 @@ from rich.console import Console
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.query.waterfall import waterfall
+from workflows.activities.keeping import Ledger
 from workflows.cli.answers import (
     SqlFormat,
+    emit_found,
     emit_sql,
-    found_row,
     say_searched,
     write_page,
 )
@@ -34,33 +35,37 @@ from workflows.cli.setup import Home, read_settings
 from workflows.worker import open_ledger
 
 Trial = Annotated[str, typer.Argument(help="Name of the trial.")]
+Service = Annotated[str, typer.Option(help="Its service.")]
+Operation = Annotated[str, typer.Option(help="Its name.")]
+AtLeast = Annotated[str, typer.Option(help="At least so long: 250ms, 1.5s, PT2M.")]
+AtMost = Annotated[str, typer.Option(help="At most so long.")]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="KEY=VALUE, of the span or its resource; may be repeated. VALUE is read "
+        'as JSON: 200 is a number, "200" text, GET text too. KEY alone asks that it '
+        "is there."
+    ),
+]
+OfRule = Annotated[str, typer.Option(help="This rule speaks of it.")]
+Result = Annotated[str, typer.Option(help="satisfied, violated or not-evaluable.")]
+Since = Annotated[str, typer.Option(help="Began then or later: 2026-01-31T09:00:00Z.")]
+Until = Annotated[str, typer.Option(help="Began before then.")]
+Limit = Annotated[int, typer.Option(help="At most so many, from 1 to 10000.")]
 
 
 def search(  # noqa: PLR0913 - one parameter per option of the command
     trial: Trial,
-    service: Annotated[str, typer.Option(help="Its service.")] = "",
-    operation: Annotated[str, typer.Option(help="Its name.")] = "",
-    min_duration: Annotated[
-        str, typer.Option(help="At least so long: 250ms, 1.5s, PT2M.")
-    ] = "",
-    max_duration: Annotated[str, typer.Option(help="At most so long.")] = "",
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="KEY=VALUE, of the span or its resource; may be repeated. VALUE is "
-            'read as JSON: 200 is a number, "200" text, GET text too. KEY alone asks '
-            "that it is there."
-        ),
-    ] = None,
-    rule: Annotated[str, typer.Option(help="This rule speaks of it.")] = "",
-    result: Annotated[
-        str, typer.Option(help="satisfied, violated or not-evaluable.")
-    ] = "",
-    since: Annotated[
-        str, typer.Option(help="Began then or later: 2026-01-31T09:00:00Z.")
-    ] = "",
-    until: Annotated[str, typer.Option(help="Began before then.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many, from 1 to 10000.")] = 20,
+    service: Service = "",
+    operation: Operation = "",
+    min_duration: AtLeast = "",
+    max_duration: AtMost = "",
+    attribute: Attributes = None,
+    rule: OfRule = "",
+    result: Result = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = 20,
     engine: EngineOption = Engine.duckdb,
     home: Home = None,
     output: Output = Format.table,
@@ -81,14 +86,10 @@ def search(  # noqa: PLR0913 - one parameter per option of the command
     question = read_question(asked)
     settings = read_settings(home)
     ledger, _ = open_ledger(settings)
+    if rule:
+        _check_rule(ledger, trial, rule)
     answer = open_spans(settings, ledger, engine).search(trial, question)
-    if output in (Format.json, Format.yaml):
-        emit_one(answer.model_dump(mode="json"), output, name="trial_id")
-    elif output is Format.name:
-        traces = dict.fromkeys(item.span.trace_id for item in answer.spans)
-        emit([{"trace": name} for name in traces], output, name="trace")
-    else:
-        emit([found_row(item) for item in answer.spans], output, name="trace")
+    emit_found(answer, output)
     say_searched(answer)
 
 
@@ -142,6 +143,23 @@ def sql(  # noqa: PLR0913 - one parameter per option of the command
     answer = open_spans(settings, ledger, engine).sql(trial, text, limit=limit)
     emit_sql(answer, output)
     say_searched(answer)
+
+
+def _check_rule(ledger: Ledger, trial: str, rule: str) -> None:
+    """Refuse a rule the trial does not have; no span would ever be found.
+
+    Raises:
+        InputError: It has none of that name.
+    """
+    names = ledger.rules(trial).names
+    if rule not in names:
+        defect = Defect(
+            code="search/rule",
+            what=f"is {rule!r}, which is no rule of trial {trial}",
+            remedy=f"Name one of {', '.join(names)}",
+            field="--rule",
+        )
+        raise InputError([defect])
 
 
 def check_trace_id(text: str) -> str:
