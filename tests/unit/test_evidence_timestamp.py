@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import EvidenceError
@@ -163,6 +163,7 @@ def test_every_byte_of_a_token_matters() -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 2000))
+@settings(deadline=None)
 def test_noise_is_an_error_and_nothing_else(noise: bytes, place: int) -> None:
     """Alone or inside a token, whatever it is."""
     token = TOKEN[:place] + noise + TOKEN[place + len(noise) :]
