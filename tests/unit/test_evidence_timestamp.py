@@ -120,6 +120,21 @@ def test_an_authority_in_between_must_be_allowed() -> None:
     assert not verify_token(token, TEXT, trusted=[near.root]).trusted
 
 
+def test_the_certificate_is_the_one_that_was_signed() -> None:
+    """One with the same key would do for the signature, and may say something else."""
+    authority = ThrowawayAuthority(Habits(names_itself=False))
+    with pytest.raises(EvidenceError, match="under another certificate"):
+        stamped(authority, authority.root)
+
+
+def test_a_token_carries_no_certificate_that_is_not_on_its_path() -> None:
+    """What nobody reads could be changed without being seen."""
+    stranger = ThrowawayAuthority()
+    authority = ThrowawayAuthority(Habits(carries=(stranger.certificate,)))
+    with pytest.raises(EvidenceError, match="not its signer's"):
+        stamped(authority, authority.root)
+
+
 def usage(*, signs: bool) -> x509.KeyUsage:
     names = ("data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
     names += ("content_commitment", "encipher_only", "decipher_only")
