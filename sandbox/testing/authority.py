@@ -49,6 +49,10 @@ class Habits(NamedTuple):
     echoes_nonce: bool = True
     extensions: tuple[x509.ExtensionType, ...] = ()
     """Further critical extensions of its certificate."""
+    carries: tuple[x509.Certificate, ...] = ()
+    """Certificates in the token besides its own."""
+    names_itself: bool = True
+    """Whether what it signs names its own certificate, or another one."""
     is_indirect: bool = False
     """Whether there is another authority between the root and it."""
     reach: int = 0
@@ -100,7 +104,10 @@ class ThrowawayAuthority:
         info = self._info(imprint, nonce if self._habits.echoes_nonce else b"")
         attributes = self._attributes(info)
         signed = self._key.sign(_der(0x31, *attributes), ec.ECDSA(hashes.SHA256()))
-        certificate = self.certificate.public_bytes(Encoding.DER)
+        certificates = [
+            item.public_bytes(Encoding.DER)
+            for item in (self.certificate, *self._habits.carries)
+        ]
         signer = _der(
             0x30,
             _integer(1),
@@ -119,7 +126,7 @@ class ThrowawayAuthority:
             _integer(3),
             _der(0x31, SHA256_ALGORITHM),
             _der(0x30, _TST_INFO, _der(0xA0, _der(0x04, info))),
-            _der(0xA0, certificate),
+            _der(0xA0, *certificates),
             _der(0x31, signer),
         )
         return _der(0x30, _SIGNED_DATA, _der(0xA0, data))
@@ -137,14 +144,15 @@ class ThrowawayAuthority:
         )
 
     def _attributes(self, info: bytes) -> list[bytes]:
-        whole = self.certificate.public_bytes(Encoding.DER)
+        named = self.certificate if self._habits.names_itself else self.root
+        whole = named.public_bytes(Encoding.DER)
         digest = _der(0x04, hashlib.sha256(whole).digest())
-        named = _der(0x30, _der(0x30, _der(0x30, digest)))
+        certificate = _der(0x30, _der(0x30, _der(0x30, digest)))
         content = _der(0x04, hashlib.sha256(info).digest())
         return [
             _der(0x30, _CONTENT_TYPE, _der(0x31, _TST_INFO)),
             _der(0x30, _MESSAGE_DIGEST, _der(0x31, content)),
-            _der(0x30, _SIGNING_CERTIFICATE_V2, _der(0x31, named)),
+            _der(0x30, _SIGNING_CERTIFICATE_V2, _der(0x31, certificate)),
         ]
 
     def _issuer(

@@ -63,6 +63,8 @@ type bundle struct {
 	history  *history
 	head     checkpoint
 	entries  []entry
+	erased   map[int]erasure
+	sequence int
 	found    Found
 }
 

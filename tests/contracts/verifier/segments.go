@@ -38,7 +38,43 @@ type segment struct {
 	RawSize    int    `json:"raw_size"`
 }
 
+// erasure is what the log says of a segment whose bytes are no longer kept.
+type erasure struct {
+	index     int64
+	statement string
+}
+
+// readErasures reads which segments the log says were erased; whether lawfully is for the
+// first verifier to say.
+func (b *bundle) readErasures() error {
+	b.erased = map[int]erasure{}
+	for _, item := range b.entries {
+		if item.Kind != "erasure" || item.TrialID != b.manifest.TrialID {
+			continue
+		}
+		var body struct {
+			Kind            string `json:"kind"`
+			Number          int    `json:"number"`
+			StatementDigest string `json:"statement_digest"`
+		}
+		if err := json.Unmarshal(item.Body, &body); err != nil {
+			return err
+		}
+		if body.Kind != "segment-erasure" {
+			continue
+		}
+		if _, twice := b.erased[body.Number]; twice {
+			return fmt.Errorf("segment %d was erased twice", body.Number)
+		}
+		b.erased[body.Number] = erasure{item.index, body.StatementDigest}
+	}
+	return nil
+}
+
 func (b *bundle) checkSegments() error {
+	if err := b.readErasures(); err != nil {
+		return err
+	}
 	there := map[string]bool{}
 	for name := range b.files {
 		if strings.HasPrefix(name, "segments/") {
@@ -88,7 +124,15 @@ func (b *bundle) checkSegment(item entry, number int, name string) error {
 	if words.Number != number || words.TrialID != b.manifest.TrialID {
 		return errors.New("it is another segment, or one before it is missing")
 	}
-	raw, err := unpack(b.files[name+".gz"], words.RawSize)
+	packed, there := b.files[name+".gz"]
+	if gone, erased := b.erased[number]; erased && !there {
+		if gone.index < item.index || gone.statement != body.StatementDigest {
+			return errors.New("the log does not say that this segment was erased")
+		}
+		b.sequence += words.Frames
+		return nil
+	}
+	raw, err := unpack(packed, words.RawSize)
 	if err != nil {
 		return err
 	}
@@ -128,7 +172,7 @@ func (b *bundle) checkFrames(raw []byte, words segment) error {
 			return fmt.Errorf("frame %d: %w", len(leaves)+1, err)
 		}
 		leaves = append(leaves, tlog.RecordHash(rest[:length]))
-		if wanted := b.found.Frames + len(leaves); number != uint64(wanted) {
+		if wanted := b.sequence + len(leaves); number != uint64(wanted) {
 			return fmt.Errorf("frame %d has number %d; evidence is missing", wanted, number)
 		}
 		spans += count
@@ -142,6 +186,7 @@ func (b *bundle) checkFrames(raw []byte, words segment) error {
 		words.FramesRoot != fmt.Sprintf("sha256:%x", root[:]) {
 		return errors.New("frames, spans or their root are not what its statement says")
 	}
+	b.sequence += len(leaves)
 	b.found.Frames += len(leaves)
 	b.found.Spans += spans
 	return nil
