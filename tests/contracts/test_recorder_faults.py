@@ -403,7 +403,10 @@ async def client_of(
     reception: Reception, **headers: str
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve HTTP on loopback, and give a client of it."""
-    server = HttpServer(OtlpHttp(reception), clock=FixedClock(AT), max_bytes=2**20)
+    otlp = OtlpHttp(reception)
+    server = HttpServer(
+        otlp, clock=FixedClock(AT), refused=otlp.refused, max_bytes=2**20
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         async with (
