@@ -42,6 +42,7 @@ class HttpConnection(asyncio.Protocol):
         application: Answers requests.
         date: Tells the value of the `Date` header (RFC 9110, 6.6.1).
         ended: Called once the connection is gone.
+        refused: Told the status and the peer of what never became a request.
         max_bytes: Bytes a request may take on the wire, whatever is in it.
     """
 
@@ -51,11 +52,13 @@ class HttpConnection(asyncio.Protocol):
         *,
         date: Callable[[], str],
         ended: Callable[[HttpConnection], None],
+        refused: Callable[[int, str], None],
         max_bytes: int,
     ) -> None:
         self._application = application
         self._date = date
         self._ended = ended
+        self._refused = refused
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -241,6 +244,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, status: int) -> None:
         self._is_deaf, self._last = True, HttpAnswer(status)
+        self._refused(status, self._peer)
         request, self._arriving = self._arriving, None
         if request is not None:
             request.lose()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import format_datetime
 
 from sandbox.adapters.http_connection import HttpConnection
@@ -35,13 +35,20 @@ class HttpServer:
     Args:
         application: Answers requests.
         clock: Tells the time in answers.
+        refused: Told the status and the peer of what never became a request.
         max_bytes: Bytes a request may take on the wire, whatever is in it.
     """
 
     def __init__(
-        self, application: Application, *, clock: Clock, max_bytes: int
+        self,
+        application: Application,
+        *,
+        clock: Clock,
+        refused: Callable[[int, str], None],
+        max_bytes: int,
     ) -> None:
         self._application = application
+        self._refused = refused
         self._clock = clock
         self._max_bytes = max_bytes
         self._connections: set[HttpConnection] = set()
@@ -77,6 +84,7 @@ class HttpServer:
             self._application,
             date=lambda: self._date,
             ended=self._connections.discard,
+            refused=self._refused,
             max_bytes=self._max_bytes,
         )
         self._connections.add(made)

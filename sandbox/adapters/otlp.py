@@ -101,8 +101,9 @@ async def serve(
         async with contextlib.AsyncExitStack() as servers:
             # The last to be entered is the first to leave: servers before segments.
             await servers.enter_async_context(_tending(reception, policy))
-            web = HttpServer(OtlpHttp(reception), clock=clock, max_bytes=MAX_WIRE_BYTES)
-            listening = await _listen(servers, settings, reception, web, hosts=hosts)
+            listening = await _listen(
+                servers, settings, reception, _web(reception, clock), hosts=hosts
+            )
             sys.stderr.write(f"recorder ready: {listening}\n")
             sys.stderr.flush()
             await ending.wait()
@@ -193,6 +194,11 @@ async def _listen(
         "admin": [_told(item) for item in door],
     }
     return "; ".join(f"{kind} {', '.join(items)}" for kind, items in told.items())
+
+
+def _web(reception: Reception, clock: Clock) -> HttpServer:
+    otlp = OtlpHttp(reception)
+    return HttpServer(otlp, clock=clock, refused=otlp.refused, max_bytes=MAX_WIRE_BYTES)
 
 
 def _told(listener: socket.socket) -> str:

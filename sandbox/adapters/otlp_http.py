@@ -83,6 +83,17 @@ class OtlpHttp:
         refused = await self._receive(request, signal, named)
         return self._refusal(refused, request, named) if refused else _OK[encoding]
 
+    def refused(self, status: int, peer: str) -> None:
+        """Count what came to the HTTP port and never became a request.
+
+        Args:
+            status: What it was answered.
+            peer: Address of the sender.
+        """
+        reason: RefusalReason = "malformed" if status == 400 else "too-large"
+        said = Refused(reason, "it is not an HTTP request as the recorder takes them")
+        self._reception.refusals.add(said, signal="", peer=peer)
+
     async def _receive(
         self, request: HttpRequest, signal: Signal, producer: Producer
     ) -> Refused | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +36,8 @@ MAX_REQUEST_BYTES = 20 * 1024 * 1024
 OTLP demands a limit and recommends 64 MiB over HTTP; gRPC servers often have 4 MiB.
 """
 _MAX_CACHED = 10_000
+_FRESH_S = 1.0
+"""Seconds for which a recorded request proves that the next one could be."""
 
 
 class Limits(NamedTuple):
@@ -54,6 +57,7 @@ class _Lane:
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[Received, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._written_at = -math.inf
 
     async def append(self, item: Received) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,6 +75,8 @@ class _Lane:
                 failure: RecorderError | None = RecorderError("it was not written")
                 try:
                     failure = await asyncio.to_thread(_attempt, self.store, items)
+                    if failure is None:
+                        self._written_at = time.monotonic()
                 finally:
                     for _, done in batch:
                         _settle(done, failure)
@@ -82,6 +88,8 @@ class _Lane:
             return await asyncio.to_thread(self.store.roll)
 
     async def check_writable(self) -> None:
+        if time.monotonic() - self._written_at < _FRESH_S:
+            return
         async with self._lock:
             await asyncio.to_thread(self.store.check_writable)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Self
@@ -36,6 +37,7 @@ ROLL_TIMEOUT_S = 30.0
 HEALTH_TIMEOUT_S = 2.0
 _ERASED: tuple[FileKind, ...] = ("torn", "closed", "zst")
 """Whatever of a segment holds bytes of requests; the sealed file is the last to go."""
+_LOG = logging.getLogger(__name__)
 
 
 class LocalSegments:
@@ -231,15 +233,14 @@ class LocalSegments:
     def refusals(self) -> list[RefusalWindow]:
         """Return the closed windows of refused requests that are still kept.
 
+        What is not as the recorder wrote it is set aside under another name.
+
         Raises:
-            RecorderError: One cannot be read, or is not what the recorder wrote.
+            RecorderError: One cannot be read.
         """
-        found = []
-        for path in sorted((self._root / REFUSALS_FOLDER).glob(f"*{CLOSED}")):
-            # Another worker may have entered it in the log meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                found.append(_refusals_of(path))
-        return found
+        paths = sorted((self._root / REFUSALS_FOLDER).glob(f"*{CLOSED}"))
+        read = (_refusals_of(path) for path in paths)
+        return [window for window in read if window is not None]
 
     def drop_refusals(self, name: str) -> None:
         """Keep a window no longer, now that it is in the log; idempotent.
@@ -298,17 +299,20 @@ class LocalSegments:
             door.close()
 
 
-def _refusals_of(path: Path) -> RefusalWindow:
+def _refusals_of(path: Path) -> RefusalWindow | None:
     try:
         return RefusalWindow.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise
-    except (OSError, ValidationError) as error:
-        raise RecorderError(
-            f"{path} cannot be read: {error}; move it away to go on without what it "
-            "counted",
-            retryable=isinstance(error, OSError),
-        ) from error
+        # Another worker has entered it in the log meanwhile.
+        return None
+    except ValidationError as error:
+        # One damaged file must not keep segments from being sealed.
+        aside = path.with_name(f"{path.name}.damaged")
+        path.rename(aside)
+        _LOG.error("what the recorder refused cannot be read: %s: %s", aside, error)
+        return None
+    except OSError as error:
+        raise RecorderError(f"{path} cannot be read: {error}") from error
 
 
 def _decompress(compressed: bytes) -> bytes:

@@ -112,10 +112,11 @@ UNCLEAR = {
 def test_an_unclear_request_ends_the_connection(
     recorder: RecorderProcess, case: str
 ) -> None:
-    """2.2, 3.2, 6.1, 6.3, 11.2: 400, once, and what follows is never a request."""
-    before = len(recorder.frames())
+    """2.2, 3.2, 6.1, 6.3, 11.2: 400, counted once, and what follows is no request."""
+    before, counted = len(recorder.frames()), recorder.refused().get("malformed", 0)
     assert statuses(recorder, UNCLEAR[case] + SMUGGLED) == [400]
     assert len(recorder.frames()) == before
+    assert recorder.refused()["malformed"] == counted + 1
 
 
 def test_what_follows_an_unclear_request_is_not_read(

@@ -180,12 +180,11 @@ def test_without_a_known_token_nothing_is_recorded_and_it_is_counted(
     assert recorder.status()["refused"] == {"unauthenticated": 1}
     assert recorder.segments.files(TRIAL) == []
     assert recorder.stop() == 0
-    (written,) = (recorder.settings.evidence_dir / "_refusals").iterdir()
-    text = written.read_text()
-    line = json.loads(text)
-    assert (line["reason"], line["count"]) == ("unauthenticated", 1)
-    assert line["peer"] == "127.0.0.1"
-    assert "wrong" not in text
+    (window,) = recorder.segments.refusals()
+    (refusal,) = window.refusals
+    assert (refusal.reason, refusal.count) == ("unauthenticated", 1)
+    assert (refusal.peer, refusal.trial_id) == ("127.0.0.1", "")
+    assert "wrong" not in window.model_dump_json()
 
 
 def test_bad_data_is_400_and_not_recorded(start: Start) -> None:

@@ -33,7 +33,7 @@ from sandbox.adapters.http_server import HttpServer
 from sandbox.adapters.otlp_grpc import grpc_server
 from sandbox.adapters.otlp_http import OtlpHttp
 from sandbox.adapters.otlp_reception import TOKEN_SECONDS, Limits, Reception
-from sandbox.adapters.otlp_refusals import REFUSALS_FOLDER
+from sandbox.adapters.otlp_refusals import CLOSED, REFUSALS_FOLDER
 from sandbox.adapters.otlp_store import TrialStore
 from sandbox.adapters.segments import LocalSegments
 from sandbox.errors import EvidenceError, RecorderError
@@ -42,6 +42,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.segment import RefusalWindow
 from sandbox.ports import Producer
 from sandbox.recorder import RollingPolicy, decode_frames, gaps_in, spans_in
+from sandbox.settings import Settings
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.recorder import (
     PROTOBUF,
@@ -403,7 +404,10 @@ async def client_of(
     reception: Reception, **headers: str
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve HTTP on loopback, and give a client of it."""
-    server = HttpServer(OtlpHttp(reception), clock=FixedClock(AT), max_bytes=2**20)
+    otlp = OtlpHttp(reception)
+    server = HttpServer(
+        otlp, clock=FixedClock(AT), refused=otlp.refused, max_bytes=2**20
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         async with (
@@ -498,6 +502,17 @@ def test_refusals_that_were_written_down_outlive_a_kill(tmp_path: Path) -> None:
         recorder.stop()
     later = [item for item in segments.refusals() if item.name != window.name]
     assert [[one.count for one in item.refusals] for item in later] == [[1]]
+
+
+def test_a_damaged_account_of_refusals_is_set_aside(tmp_path: Path) -> None:
+    """It keeps no segment from being sealed, and stays for a person to look at."""
+    segments = LocalSegments.of(Settings(home=tmp_path))
+    folder = tmp_path / "evidence" / REFUSALS_FOLDER
+    folder.mkdir(parents=True)
+    (folder / f"a{CLOSED}").write_text('{"name": "a", "refusals": [{')
+    assert segments.refusals() == []
+    assert [path.name for path in folder.iterdir()] == [f"a{CLOSED}.damaged"]
+    assert segments.refusals() == []
 
 
 async def test_a_clock_that_goes_back_loses_nothing(tmp_path: Path) -> None:
