@@ -71,29 +71,13 @@ class SqlLog:
             RecordsError: An id is taken by an entry with other content, or the
                 database failed; nothing was appended.
         """
-        leaves = [json_text(item, f"log entry {item.entry_id}") for item in entries]
         with writing(self._engine) as connection:
-            known = _find(connection, [item.entry_id for item in entries])
-            size = _size(connection)
-            added: list[tuple[LoggedEntry, str]] = []
-            for entry, leaf in zip(entries, leaves, strict=True):
-                first = known.get(entry.entry_id)
-                if first is None:
-                    logged = _logged_now(entry, leaf, index=size + len(added))
-                    known[entry.entry_id] = logged
-                    added.append((logged, leaf))
-                else:
-                    _check_same(first, entry)
-            _insert(connection, added, size=size)
-        return [known[entry.entry_id] for entry in entries]
+            return _append_all(connection, entries)
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
-        query = select(LOG_ENTRIES).order_by(LOG_ENTRIES.c.index)
-        if trial_id:
-            query = query.where(LOG_ENTRIES.c.trial_id == trial_id)
         with reading(self._engine) as connection:
-            return [_logged(row) for row in connection.execute(query)]
+            return _entries(connection, trial_id)
 
     def size(self) -> int:
         """Return the number of entries."""
@@ -141,6 +125,32 @@ class SqlLog:
             if _is_kept(connection, checkpoint):
                 return
             connection.execute(insert(CHECKPOINTS).values(**checkpoint.model_dump()))
+
+
+def _entries(connection: Connection, trial_id: str) -> list[LoggedEntry]:
+    query = select(LOG_ENTRIES).order_by(LOG_ENTRIES.c.index)
+    if trial_id:
+        query = query.where(LOG_ENTRIES.c.trial_id == trial_id)
+    return [_logged(row) for row in connection.execute(query)]
+
+
+def _append_all(
+    connection: Connection, entries: Sequence[LogEntry]
+) -> list[LoggedEntry]:
+    known = _find(connection, [item.entry_id for item in entries])
+    size = _size(connection)
+    added: list[tuple[LoggedEntry, str]] = []
+    for entry in entries:
+        first = known.get(entry.entry_id)
+        if first is None:
+            leaf = json_text(entry, f"log entry {entry.entry_id}")
+            logged = _logged_now(entry, leaf, index=size + len(added))
+            known[entry.entry_id] = logged
+            added.append((logged, leaf))
+        else:
+            _check_same(first, entry)
+    _insert(connection, added, size=size)
+    return [known[entry.entry_id] for entry in entries]
 
 
 def _size(connection: Connection) -> int:

@@ -45,8 +45,9 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
             a stored hash is wrong.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
-    tree = HashTree(log.hashes, log.size())
+    # Read before the size: the log may grow in between, and then covers it.
     largest = log.largest_checkpoint()
+    tree = HashTree(log.hashes, log.size())
     if largest is not None:
         check_continues(largest, tree)
     tree.check_since(largest.size if largest else 0)
