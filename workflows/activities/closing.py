@@ -5,7 +5,8 @@ Rules of this module:
 * What the trial is closed on is in the log before it is judged; everything is judged
   again from the log and the sealed evidence (`sandbox.findings.conclude`), so that
   whoever has the bundle can derive the same.
-* Looks, findings and exit report are recorded together or not at all.
+* Looks, findings and exit report are recorded together or not at all; the bundle that
+  is written then signs a checkpoint over them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 
 from temporalio import activity
 
-from sandbox.evidence import log as evidence_log
 from sandbox.findings import Conclusion, conclude, trial_record
 from sandbox.model.closing import TrialClosing
 from sandbox.model.segment import LogEntry
@@ -34,7 +34,6 @@ def close(ledger: Ledger, bundles: Bundles, task: CloseTrial) -> Closing:
     record = trial_record(trial_id, _recorded(ledger, task))
     conclusion = conclude(record, lambda: _frames(ledger, trial_id))
     _record_conclusion(ledger, trial_id, conclusion)
-    evidence_log.sign_checkpoint(ledger.log, ledger.signer)
     return Closing(
         findings=len(conclusion.judgement.findings),
         segments=len(record.segments),
