@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from sandbox.adapters.database import open_database, reading, writing
 from sandbox.adapters.log import SqlLog
@@ -418,15 +420,12 @@ def test_upgrade(tmp_path: Path) -> None:
     log = SqlLog(engine)
     log.append_all([entry(f"e{number}") for number in range(600)])
     wanted = log.hashes(1, 0, 9)
+    config = Config()
+    config.set_main_option("script_location", "sandbox.adapters:migrations")
     with writing(engine) as connection:
-        for statement in (
-            "DROP TABLE log_hashes",
-            "DROP INDEX ix_checkpoints_size",
-            "DROP TRIGGER log_entries_no_replace",
-            "DROP TRIGGER checkpoints_no_replace",
-            "UPDATE alembic_version SET version_num = '0001'",
-        ):
-            connection.exec_driver_sql(statement)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert not inspect(connection).has_table("log_hashes")
     engine.dispose()
     engine = open_database(Settings(home=tmp_path))
     assert SqlLog(engine).hashes(1, 0, 9) == wanted
