@@ -113,9 +113,8 @@ async def _client(port: int, request: bytes, until: float) -> list[float]:
     return taken
 
 
-def export_request(spans: int, *, seed: int = 7) -> bytes:
-    """Return an OTLP trace request in protobuf, of spans with 11 attributes each."""
-    chance = random.Random(seed)
+def _request(spans: int) -> bytes:
+    chance = random.Random(7)
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     for _ in range(spans):
@@ -130,11 +129,7 @@ def export_request(spans: int, *, seed: int = 7) -> bytes:
         for number in range(11):
             item = span.attributes.add(key=f"attribute.{number}")
             item.value.string_value = f"value-{chance.randrange(1000)}"
-    return request.SerializeToString()
-
-
-def _request(spans: int) -> bytes:
-    body = export_request(spans)
+    body = request.SerializeToString()
     head = (
         "POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         f"authorization: Bearer {TOKEN}\r\ncontent-type: application/x-protobuf\r\n"
