@@ -78,7 +78,7 @@ class SqlLog:
                 database failed; nothing was appended.
         """
         with writing(self._engine) as connection:
-            return _append(connection, entries)
+            return _append_all(connection, entries)
 
     def append_if(
         self,
@@ -95,7 +95,7 @@ class SqlLog:
             RecordsError: As for `append_all`.
         """
         with writing(self._engine) as connection:
-            return _append(connection, decide(_entries(connection, trial_id)))
+            return _append_all(connection, decide(_entries(connection, trial_id)))
 
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
@@ -191,14 +191,16 @@ def _entries(connection: Connection, trial_id: str) -> list[LoggedEntry]:
     return [_logged(row) for row in connection.execute(query)]
 
 
-def _append(connection: Connection, entries: Sequence[LogEntry]) -> list[LoggedEntry]:
-    leaves = [json_text(item, f"log entry {item.entry_id}") for item in entries]
+def _append_all(
+    connection: Connection, entries: Sequence[LogEntry]
+) -> list[LoggedEntry]:
     known = _find(connection, [item.entry_id for item in entries])
     size = _size(connection)
     added: list[tuple[LoggedEntry, str]] = []
-    for entry, leaf in zip(entries, leaves, strict=True):
+    for entry in entries:
         first = known.get(entry.entry_id)
         if first is None:
+            leaf = json_text(entry, f"log entry {entry.entry_id}")
             logged = _logged_now(entry, leaf, index=size + len(added))
             known[entry.entry_id] = logged
             added.append((logged, leaf))

@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,23 +27,18 @@ from sandbox.evidence.timestamp import read_certificates
 from sandbox.evidence.verify import Result, Trust, verify_bundle
 from sandbox.evidence.vkey import read_keys
 
-
-class Verify(Protocol):
-    """Checks a bundle."""
-
-    def __call__(self, path: Path, *, key: bytes | None, trust: Trust) -> Result:
-        """Return every step up to the first failure."""
-        ...
+Further = Callable[[Path, Result], Result]
+"""Checks a bundle further, and returns the steps before with its own."""
 
 
 def main(
-    arguments: Sequence[str] | None = None, *, verify: Verify = verify_bundle
+    arguments: Sequence[str] | None = None, *, further: Further | None = None
 ) -> int:
     """Run the command line and return the exit code.
 
     Args:
         arguments: Of the command line; those of the process when None.
-        verify: How a bundle is checked: `verify_bundle`, or what does more than it.
+        further: What is checked besides, where the bundle verifies.
     """
     asked = _parser().parse_args(arguments)
     try:
@@ -57,7 +51,9 @@ def main(
     except EvidenceError as error:
         sys.stderr.write(f"{error.diagnosis}\n")
         return 2
-    result = verify(asked.path, key=key, trust=trust)
+    result = verify_bundle(asked.path, key=key, trust=trust)
+    if further is not None and result.ok:
+        result = further(asked.path, result)
     sys.stdout.write(_told(result, as_json=asked.json) + "\n")
     return 0 if result.ok else 1
 

@@ -2,8 +2,9 @@
 
 Rules of this module:
 
-* First the bundle is verified. What is derived rests on the raw frames and on log
-  entries alone: rulebook version, temporary rule, breaches, and the trial's closing.
+* Only a bundle that verifies is derived again. What is derived rests on the raw frames
+  and on log entries alone: rulebook version, temporary rule, breaches, and the trial's
+  closing.
 * It is judged by the very function that closed the trial (`conclude`). This shows that
   the recorded looks, findings and exit report follow from the evidence and the rules,
   not that the way of judging is right.
@@ -24,7 +25,7 @@ from typing import Any
 from sandbox.errors import EvidenceError, JudgementError, RuleError
 from sandbox.evidence.layout import read_lines
 from sandbox.evidence.steps import run_steps
-from sandbox.evidence.verify import NOBODY, Result, Trust, verify_bundle
+from sandbox.evidence.verify import Result
 from sandbox.findings.conclude import Conclusion, TrialRecord, conclude, trial_record
 from sandbox.model.segment import EntryKind, LogEntry
 from sandbox.model.trial import Transition
@@ -34,22 +35,22 @@ _TOLERANCE = 1e-9
 _VERSION = "code_version"
 
 
-def rederive_bundle(
-    path: Path, *, key: bytes | None = None, trust: Trust = NOBODY
-) -> Result:
-    """Verify a bundle, then derive its looks, findings and exit report again.
+def rederive_bundle(path: Path, verified: Result) -> Result:
+    """Derive the looks, findings and exit report of a verified bundle again.
 
     Args:
         path: Folder of the bundle.
-        key: The 32 raw bytes of the public key one trusts; None trusts the bundle's.
-        trust: Whom one trusts besides.
+        verified: What `verify_bundle` found in it.
 
     Returns:
-        Every step up to the first failure; never raises for what is in the bundle.
+        Its steps, and those of the derivation up to the first failure; never raises for
+        what is in the bundle.
+
+    Raises:
+        EvidenceError: It did not verify, so nothing can rest on it.
     """
-    verified = verify_bundle(path, key=key, trust=trust)
     if not verified.ok:
-        return verified
+        raise EvidenceError("what does not verify is not derived again; verify first")
     steps = run_steps(_Derivation(path).plan())
     ok = all(step.ok for step in steps)
     return verified._replace(ok=ok, steps=(*verified.steps, *steps))
@@ -80,6 +81,12 @@ class _Derivation:
         self._entries = [LogEntry.model_validate(line["entry"]) for line in lines]
         trial_id = _trial_of(self._entries)
         self._record = trial_record(trial_id, self._entries)
+        here = {int(file.stem) for file in self._files()}
+        for number in sorted(self._record.numbers - here):
+            raise EvidenceError(
+                f"segment {number} is not in the bundle, so what it held cannot be "
+                "judged again"
+            )
         rule = self._record.temporary_rule
         return (
             f"trial {trial_id}, {rule.temporary_rule} over {rule.of.rulebook} version "
@@ -111,9 +118,12 @@ class _Derivation:
         return "; ".join([f"{observations} observations", *counts])
 
     def _segments(self) -> Iterator[tuple[int, Sequence[Frame]]]:
-        for file in sorted((self._path / "segments").glob("*.gz")):
+        for file in self._files():
             frames, _ = decode_frames(gzip.decompress(file.read_bytes()))
             yield int(file.stem), frames
+
+    def _files(self) -> list[Path]:
+        return sorted((self._path / "segments").glob("*.gz"))
 
     def _breaches(self) -> str:
         known = {_unit(item) for item in self._conclusion.observations}

@@ -19,9 +19,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
-from sandbox.adapters import migrations
 from sandbox.adapters.database import open_database, reading, writing
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.tables import METADATA
@@ -432,6 +431,8 @@ def test_durable(engine: Engine) -> None:
         "DELETE FROM cosigned_checkpoints",
         "UPDATE timestamps SET body = 'other'",
         "DELETE FROM timestamps",
+        "REPLACE INTO cosigned_checkpoints VALUES (1, 'o', 1, 'r', 'other')",
+        "REPLACE INTO timestamps SELECT 2, 1, token, 'other' FROM timestamps",
         "REPLACE INTO log_entries VALUES (0, 'other', 't', 'h', 'other')",
         "REPLACE INTO log_entries VALUES (256, 'e', 't', 'h', 'other')",
         "REPLACE INTO checkpoints VALUES (1, 'o', 1, 'r', 'other')",
@@ -478,11 +479,11 @@ def test_upgrade(tmp_path: Path) -> None:
     log.append_all([entry(f"e{number}") for number in range(600)])
     wanted = log.hashes(1, 0, 9)
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
+    config.set_main_option("script_location", "sandbox.adapters:migrations")
     with writing(engine) as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
+        assert not inspect(connection).has_table("log_hashes")
     engine.dispose()
     engine = open_database(Settings(home=tmp_path))
     assert SqlLog(engine).hashes(1, 0, 9) == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,3 +130,15 @@ def test_tiles_without_entries_hold_hashes_only(home: Path, tmp_path: Path) -> N
         if file.is_file()
     }
     assert names == {"checkpoint", "tile/0/000.p/2"}
+
+
+def test_the_stored_log_is_checked(home: Path) -> None:
+    """All is well at first; a changed entry is named, and the command ends in 1."""
+    ended = call("log", "--check", "--home", home)
+    assert (ended.exit_code, "as it was written" in ended.stdout) == (0, True)
+    with sqlite3.connect(home / "records.sqlite3") as file:
+        file.execute("DROP TRIGGER log_entries_no_update")
+        file.execute("UPDATE log_entries SET leaf = '{}' WHERE \"index\" = 1")
+    file.close()
+    ended = call("log", "--check", "--home", home)
+    assert (ended.exit_code, "entry 1 of the log" in ended.stdout) == (1, True)

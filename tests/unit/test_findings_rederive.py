@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from sandbox.errors import EvidenceError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm
@@ -24,7 +25,6 @@ from sandbox.model.trial import Pause, Transition
 from sandbox.monitor import advance, start
 from sandbox.rules import guardrail_of
 from sandbox.testing.records import FakeLog
-from sandbox.testing.signer import ThrowawaySigner
 from workflows.activities.keeping import Bundles
 from workflows.cli.evidence import app
 
@@ -34,8 +34,9 @@ UNITS = 400
 def derived(case, bundle: Path | None = None) -> Result:
     """Derive the case's bundle, or another, again; the bundle itself must verify."""
     path, key = bundle or case.bundle, case.signer.public_key
-    assert verify_bundle(path, key=key).ok
-    return rederive_bundle(path, key=key)
+    verified = verify_bundle(path, key=key)
+    assert verified.ok
+    return rederive_bundle(path, verified)
 
 
 Edit = Callable[[LogEntry], LogEntry | None]
@@ -229,14 +230,25 @@ def test_a_closing_that_contradicts_the_transitions_is_found(case) -> None:
     assert "but transition 1 (stop) was at" in result.steps[-1].detail
 
 
-def test_nothing_is_derived_from_what_does_not_verify(case) -> None:
-    """With another key than the one trusted, verification ends where it did before."""
+def test_nothing_is_derived_from_what_does_not_verify(case):
+    """The command stops where the verifier did; the derivation itself refuses."""
     case.record(list(range(1, 61)))
     case.close()
-    other = ThrowawaySigner(case.signer.name, seed="other").public_key
-    assert rederive_bundle(case.bundle, key=other) == verify_bundle(
-        case.bundle, key=other
-    )
+    (case.bundle / "checkpoint").write_bytes(b"")
+    ran = CliRunner().invoke(app, ["verify", str(case.bundle), "--rederive"])
+    assert (ran.exit_code, "derived again" in ran.output) == (1, False)
+    with pytest.raises(EvidenceError, match="verify first"):
+        rederive_bundle(case.bundle, verify_bundle(case.bundle))
+
+
+def test_a_segment_that_is_gone_cannot_be_judged(case):
+    """Where its bytes are no longer in the bundle, that is what is said."""
+    case.record(list(range(1, 61)))
+    case.close()
+    verified = verify_bundle(case.bundle)
+    (case.bundle / "segments" / "000001.gz").unlink()
+    result = rederive_bundle(case.bundle, verified)
+    assert "segment 1 is not in the bundle" in result.steps[-1].detail
 
 
 def test_the_command_tells_every_step(case) -> None:

@@ -5,7 +5,8 @@ Rules of this module:
 * What the trial is closed on is in the log before it is judged; everything is judged
   again from the log and the sealed evidence (`sandbox.findings.conclude`), so that
   whoever has the bundle can derive the same.
-* Looks, findings and exit report are recorded together or not at all.
+* Looks, findings and exit report are recorded together or not at all; the bundle that
+  is written then signs a checkpoint over them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import typer
 from sandbox.evidence.__main__ import main as verify_evidence
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.steps import in_words
-from sandbox.evidence.verify import verify_bundle
 from sandbox.findings.rederive import rederive_bundle
 from workflows.activities.keeping import Bundles
 from workflows.cli.archive import pull, push
@@ -55,8 +54,8 @@ def verify(
     arguments = ["verify", str(bundle), *context.args]
     arguments += ["--key", str(key)] if key else []
     arguments += ["--json"] if output is Format.json else []
-    checked_by = rederive_bundle if rederive else verify_bundle
-    raise typer.Exit(verify_evidence(arguments, verify=checked_by))
+    further = rederive_bundle if rederive else None
+    raise typer.Exit(verify_evidence(arguments, further=further))
 
 
 @app.command("log")

@@ -14,7 +14,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_APPEND_ONLY = ("cosigned_checkpoints", "timestamps")
+_APPEND_ONLY = {"cosigned_checkpoints": "note", "timestamps": "token"}
+"""Table → the column, besides its number, that names a row."""
 
 
 def upgrade() -> None:
@@ -39,10 +40,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("token"),
     )
     op.create_index("ix_timestamps_size", "timestamps", ["size"])
-    for table in _APPEND_ONLY:
-        for act in ("UPDATE", "DELETE"):
+    for table, column in _APPEND_ONLY.items():
+        same = f"number = NEW.number OR {column} = NEW.{column}"
+        for name, event in (
+            ("update", f"UPDATE ON {table}"),
+            ("delete", f"DELETE ON {table}"),
+            (
+                "replace",
+                f"INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})",
+            ),
+        ):
             op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
+                f"CREATE TRIGGER {table}_no_{name} BEFORE {event} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
 
