@@ -8,6 +8,7 @@
 | `derive` | the frames of a segment as a table of spans |
 | `maps` | attributes out of their maps into columns of their own, and back |
 | `arrange` | how spans lie in a file so that questions are fast |
+| `traces` | where in a file the spans of a trace lie |
 | `origin` | what a derived file says of itself; when two have the same content |
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
@@ -27,12 +28,14 @@ from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
     Origin,
     Source,
+    metadata_of,
     origin_of,
     read_origin,
+    read_traces,
     same_content,
-    with_origin,
 )
 from sandbox.query.rows import recorded_span
+from sandbox.query.traces import TraceIndex, index_traces
 
 __all__ = [
     "Arranged",
@@ -41,20 +44,23 @@ __all__ = [
     "Place",
     "Range",
     "Source",
+    "TraceIndex",
     "arrange",
     "condition",
     "core_schema",
     "derive",
+    "index_traces",
+    "metadata_of",
     "open_segment",
     "origin_of",
     "promoted",
     "put_back",
     "read_origin",
     "read_segment_statement",
+    "read_traces",
     "recorded_span",
     "same_content",
     "set_apart",
     "verdicts_of",
     "wanted_files",
-    "with_origin",
 ]
