@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -118,6 +119,9 @@ def _apart(step: Callable[..., Any], *given: Any) -> Any:
 def _generate(task: Task) -> None:
     folder = Settings(home=task.home).evidence_dir / TRIAL
     folder.mkdir(parents=True, exist_ok=True)
+    last = math.ceil(task.spans / task.segment_spans)
+    if (folder / file_name(last, "zst")).exists():
+        return
     requests = _requests(task.spans)
     sequence = number = 0
     while sequence * TRACES_A_REQUEST < task.spans:
@@ -128,8 +132,7 @@ def _generate(task: Task) -> None:
                 break
             sequence += 1
             frames.append(_frame(payload, sequence))
-        if not (folder / file_name(number, "zst")).exists():
-            _seal(folder, number, b"".join(frames))
+        _seal(folder, number, b"".join(frames))
 
 
 def _frame(payload: bytes, sequence: int) -> bytes:
@@ -245,15 +248,18 @@ def _files(task: Task) -> DerivedFiles:
 
 
 def _derive(task: Task) -> dict[str, Any]:
+    is_new = not Settings(home=task.home).derived_dir.exists()
     begun, used = time.monotonic(), time.process_time()
     derived = _files(task).current(TRIAL)
     seconds, used = time.monotonic() - begun, time.process_time() - used
     spans = sum(file.origin.spans for file in derived.files)
     if spans != task.spans:
         raise SystemExit(f"{spans} spans were derived, not {task.spans}")
+    found = {"segments": len(derived.evidence), "files": len(derived.files)}
+    if not is_new:
+        return found
     return {
-        "segments": len(derived.evidence),
-        "files": len(derived.files),
+        **found,
         "seconds": round(seconds, 1),
         "spans_per_s": round(spans / seconds),
         "spans_per_s_per_core": round(spans / used),

@@ -4,6 +4,7 @@ Rules of this module:
 
 * A question is answered in two steps: which spans, from the few columns that are asked
   about; then those spans whole. So the width of a span costs nothing for the others.
+* A trace is read from the rows between which its index says it lies.
 * Files that cannot hold an answer, by what they say of themselves, are not opened.
 * A file that another process has replaced in between is looked up again, once.
 """
@@ -12,20 +13,22 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 import duckdb
 
+from sandbox.adapters.spans_answers import answer_of, trace_bytes
 from sandbox.adapters.spans_duckdb_sql import DURATION, quoted, run_statement
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
 from sandbox.ports import Segments
 from sandbox.query import condition, recorded_span
-from sandbox.query.columns import ORDER
-from sandbox.query.rows import COLUMNS
+from sandbox.query.columns import ORDER, Place
+from sandbox.query.conditions import FALSE
+from sandbox.query.rows import COLUMNS, answer_order
 from sandbox.rules import CompiledRules
 from sandbox.settings import Settings
 
@@ -62,9 +65,19 @@ class DuckDialect:
         return f"{column}[{self.value(key)}] = {self.value(value)}"
 
 
+class _Candidate(NamedTuple):
+    """A file that may hold answers, and under which condition."""
+
+    starts: int
+    path: Path
+    where: str
+    values: tuple[Any, ...]
+
+
 class _Hit(NamedTuple):
     """Where a span that was found lies."""
 
+    order: tuple[Any, ...]
     path: str
     row: int
 
@@ -110,11 +123,22 @@ class DuckSpans:
 
     def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
         """Return the spans for which everything asked holds, by start."""
-        return self._answer(trial_id, question, question.limit)
+
+        def run(derived: Derived) -> SpanAnswer:
+            spans, more = self._found(derived, question)
+            return answer_of(trial_id, spans, derived=derived, engine=ENGINE, more=more)
+
+        return self._with_files(trial_id, run)
 
     def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
         """Return every recorded span of one trace."""
-        return self._answer(trial_id, trace_question(trace_id), None)
+        wanted = trace_bytes(trace_id)
+
+        def run(derived: Derived) -> SpanAnswer:
+            spans = self._of_trace(derived.files, wanted)
+            return answer_of(trial_id, spans, derived=derived, engine=ENGINE)
+
+        return self._with_files(trial_id, run)
 
     def sql(self, trial_id: str, statement: str, *, limit: int = 1000) -> SqlAnswer:
         """Run one reading statement over the view `spans` of the trial."""
@@ -137,23 +161,12 @@ class DuckSpans:
 
         return self._with_files(trial_id, run)
 
-    def _answer(
-        self, trial_id: str, question: SpanQuestion, limit: int | None
-    ) -> SpanAnswer:
-        def run(derived: Derived) -> SpanAnswer:
-            hits = self._find(derived.files, question, limit)
-            spans = self._fetch(hits if limit is None else hits[:limit], derived.files)
-            return SpanAnswer(
-                trial_id=trial_id,
-                spans=tuple(spans),
-                more=limit is not None and len(hits) > limit,
-                evidence=derived.evidence,
-                unsealed=derived.unsealed,
-                erased=derived.erased,
-                engine=ENGINE,
-            )
-
-        return self._with_files(trial_id, run)
+    def _found(
+        self, derived: Derived, question: SpanQuestion
+    ) -> tuple[list[RecordedSpan], bool]:
+        hits = self._find(derived.files, question, question.limit)
+        spans = self._fetch(hits[: question.limit], derived.files)
+        return spans, len(hits) > question.limit
 
     def _with_files(self, trial_id: str, run: Callable[[Derived], T]) -> T:
         try:
@@ -165,29 +178,39 @@ class DuckSpans:
             raise EvidenceError(f"DuckDB cannot answer: {error}") from error
 
     def _find(
-        self,
-        files: Iterable[DerivedFile],
-        question: SpanQuestion,
-        limit: int | None,
+        self, files: Iterable[DerivedFile], question: SpanQuestion, limit: int | None
     ) -> list[_Hit]:
+        """Return where the first spans lie, one more than the limit where there are.
+
+        Files are asked in order of their spans, ever more at a time, until no later
+        file can hold an earlier span.
+        """
+        waiting = sorted(_candidates(files, question), key=lambda item: item.starts)
+        hits: list[_Hit] = []
+        count = 1
+        while waiting:
+            some, waiting = waiting[:count], waiting[count:]
+            most = None if limit is None else limit + 1
+            hits = sorted([*hits, *self._hits(some, most)])[:most]
+            if len(hits) == most and waiting and hits[-1].order[0] < waiting[0].starts:
+                break
+            count *= 4
+        return hits
+
+    def _hits(self, some: Sequence[_Candidate], most: int | None) -> list[_Hit]:
         groups: dict[tuple[str, tuple[Any, ...]], list[Path]] = defaultdict(list)
-        for file in files:
-            dialect = DuckDialect()
-            where = condition(question, origin=file.origin, dialect=dialect)
-            if file.origin.spans and where != "FALSE":
-                groups[where, tuple(dialect.values)].append(file.path)
-        if not groups:
-            return []
+        for item in some:
+            groups[item.where, item.values].append(item.path)
         parts = [
-            f"SELECT filename, file_row_number, {_ORDER} "
+            f"SELECT {_ORDER}, filename, file_row_number "
             f"FROM {parquet(paths)} WHERE {where}"
             for (where, _), paths in groups.items()
         ]
-        most = "" if limit is None else f" LIMIT {limit + 1}"
-        text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER}{most}"
+        limit = "" if most is None else f" LIMIT {most}"
+        text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER}{limit}"
         values = [value for _, bound in groups for value in bound]
         found = self._cursor().execute(text, values).fetchall()
-        return [_Hit(path, row) for path, row, *_ in found]
+        return [_Hit(tuple(order), path, row) for *order, path, row in found]
 
     def _fetch(
         self, hits: Sequence[_Hit], files: Iterable[DerivedFile]
@@ -198,16 +221,34 @@ class DuckSpans:
             by_file[hit.path].append(hit.row)
         found: dict[tuple[str, int], RecordedSpan] = {}
         for path, rows in by_file.items():
-            names = (*COLUMNS, *(place.column for place in own[path]))
-            text = (
-                f"SELECT file_row_number, {', '.join(map(quoted, names))} "
-                f"FROM {parquet([Path(path)])} "
-                f"WHERE file_row_number IN ({', '.join(map(str, sorted(rows)))})"
-            )
-            for row, *values in self._cursor().execute(text).fetchall():
-                whole = dict(zip(names, values, strict=True))
-                found[path, row] = recorded_span(whole, own=own[path])
+            where = f"file_row_number IN ({', '.join(map(str, sorted(rows)))})"
+            for row, span in self._read(path, own[path], where):
+                found[path, row] = span
         return [found[hit.path, hit.row] for hit in hits]
+
+    def _of_trace(
+        self, files: Iterable[DerivedFile], trace_id: bytes
+    ) -> list[RecordedSpan]:
+        found: list[RecordedSpan] = []
+        for file in files:
+            rows = file.traces.rows(trace_id)
+            if rows is not None:
+                where = f"file_row_number BETWEEN {rows[0]} AND {rows[1]}"
+                whole = f"{where} AND trace_id = unhex('{trace_id.hex()}')"
+                read = self._read(str(file.path), file.origin.own, whole)
+                found += [span for _, span in read]
+        return sorted(found, key=answer_order)
+
+    def _read(
+        self, path: str, own: Sequence[Place], where: str
+    ) -> Iterator[tuple[int, RecordedSpan]]:
+        names = (*COLUMNS, *(place.column for place in own))
+        text = (
+            f"SELECT file_row_number, {', '.join(map(quoted, names))} "
+            f"FROM {parquet([Path(path)])} WHERE {where}"
+        )
+        for row, *values in self._cursor().execute(text).fetchall():
+            yield row, recorded_span(dict(zip(names, values, strict=True)), own=own)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._guard:
@@ -217,18 +258,17 @@ class DuckSpans:
             return self._engine.cursor()
 
 
-def trace_question(trace_id: str) -> SpanQuestion:
-    """Return the question for one trace.
-
-    Raises:
-        EvidenceError: It is not a trace id.
-    """
-    lawful = len(trace_id) == 32 and not set(trace_id) - set("0123456789abcdef")
-    if not lawful:
-        raise EvidenceError(
-            f"{trace_id!r} is not a trace id; give 32 lower-case hexadecimal digits"
-        )
-    return SpanQuestion(trace_id=trace_id)
+def _candidates(
+    files: Iterable[DerivedFile], question: SpanQuestion
+) -> Iterator[_Candidate]:
+    trace_id = bytes.fromhex(question.trace_id)
+    for file in files:
+        dialect = DuckDialect()
+        where = condition(question, origin=file.origin, dialect=dialect)
+        absent = trace_id and file.traces.rows(trace_id) is None
+        if file.origin.spans and where != FALSE and not absent:
+            starts = file.origin.first_start_ns
+            yield _Candidate(starts, file.path, where, tuple(dialect.values))
 
 
 def engine_config(memory_mib: int, threads: int) -> dict[str, Any]:

@@ -38,8 +38,10 @@ from sandbox.query import (
     Origin,
     Range,
     Source,
+    TraceIndex,
     arrange,
     derive,
+    index_traces,
     open_segment,
     origin_of,
     promoted,
@@ -58,6 +60,7 @@ class DerivedFile(NamedTuple):
 
     path: Path
     origin: Origin
+    traces: TraceIndex
 
     @property
     def range(self) -> Range:
@@ -73,6 +76,22 @@ class Derived(NamedTuple):
     evidence: tuple[SegmentDigest, ...]
     unsealed: int
     erased: int
+
+
+class _Asked(NamedTuple):
+    """What an answer depends on, besides the derived files themselves."""
+
+    trial_id: str
+    files: tuple[SegmentFile, ...]
+    rules_digest: str
+
+
+class _Last(NamedTuple):
+    """What was found last, while nothing it depends on has changed."""
+
+    asked: _Asked
+    changed_ns: int
+    derived: Derived
 
 
 class DerivedFiles:
@@ -98,7 +117,8 @@ class DerivedFiles:
         self._root = root
         self._keys = tuple(keys)
         self._said: dict[tuple[str, SegmentFile], EvidenceSegment] = {}
-        self._seen: dict[tuple[Path, int], Origin] = {}
+        self._seen: dict[tuple[Path, int], DerivedFile] = {}
+        self._last: dict[str, _Last] = {}
 
     def current(self, trial_id: str) -> Derived:
         """Return what may be searched now, made first where it is missing.
@@ -109,23 +129,32 @@ class DerivedFiles:
         """
         files = self._segments.files(trial_id)
         sealed = [item for item in files if item.state == "sealed"]
-        said = {item.number: self._statement(trial_id, item) for item in sealed}
-        erased = sum(item.state == "erased" for item in files)
-        unsealed = len(files) - len(sealed) - erased
-        if not said:
-            return Derived((), (), unsealed, erased)
-        making = _Making(trial_id, said, self._rules(trial_id))
+        if not sealed:
+            return Derived((), (), *_not_searched(files))
+        rules = self._rules(trial_id)
         try:
-            found = self._found(making)
+            return self._derived(_Asked(trial_id, tuple(files), rules.digest), rules)
         except OSError as error:
             raise RecorderError(
                 f"derived files of trial {trial_id} cannot be kept: {error}; make room "
                 f"in {self._root}"
             ) from error
+
+    def _derived(self, asked: _Asked, rules: CompiledRules) -> Derived:
+        folder = self._root / folder_name(asked.trial_id)
+        last, changed_ns = self._last.get(asked.trial_id), _changed_ns(folder)
+        if last and last.asked == asked and last.changed_ns == changed_ns:
+            return last.derived
+        sealed = [item for item in asked.files if item.state == "sealed"]
+        said = {item.number: self._statement(asked.trial_id, item) for item in sealed}
+        found = self._found(folder, _Making(asked.trial_id, said, rules))
         evidence = tuple(
-            SegmentDigest(number=n, raw_digest=s.raw_digest) for n, s in said.items()
+            SegmentDigest(number=number, raw_digest=item.raw_digest)
+            for number, item in said.items()
         )
-        return Derived(tuple(found), evidence, unsealed, erased)
+        derived = Derived(tuple(found), evidence, *_not_searched(asked.files))
+        self._last[asked.trial_id] = _Last(asked, changed_ns, derived)
+        return derived
 
     def _statement(self, trial_id: str, file: SegmentFile) -> EvidenceSegment:
         known = self._said.get((trial_id, file))
@@ -139,8 +168,7 @@ class DerivedFiles:
             self._said[trial_id, file] = known
         return known
 
-    def _found(self, making: _Making) -> list[DerivedFile]:
-        folder = self._root / folder_name(making.trial_id)
+    def _found(self, folder: Path, making: _Making) -> list[DerivedFile]:
         held = self._usable(folder, making)
         if not all(item in held for item in making.wanted):
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,18 +185,18 @@ class DerivedFiles:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             # Another process may remove a file that was merged.
             with contextlib.suppress(EvidenceError, FileNotFoundError):
-                file = DerivedFile(path, self._origin(path))
+                file = self._file(path)
                 if making.agrees(file.origin):
                     usable[file.range] = file
         return usable
 
-    def _origin(self, path: Path) -> Origin:
+    def _file(self, path: Path) -> DerivedFile:
         name = _NAME.match(path.name)
         if name is None:
             raise EvidenceError(f"{path} is not a derived file")
         key = path, path.stat().st_mtime_ns
         if key not in self._seen:
-            self._seen[key] = read_checked(path, name[3])
+            self._seen[key] = DerivedFile(path, *read_checked(path, name[3]))
         return self._seen[key]
 
     def _make(
@@ -193,7 +221,8 @@ class DerivedFiles:
         )
         data = to_parquet(arranged.table, origin)
         name = f"{wanted.first:06d}-{wanted.last:06d}-{checksum(data)}.parquet"
-        return DerivedFile(_put(folder / name, data), origin)
+        path = _put(folder / name, data)
+        return DerivedFile(path, origin, index_traces(arranged.table))
 
     def _tables(
         self, wanted: Range, making: _Making, held: Mapping[Range, DerivedFile]
@@ -208,7 +237,7 @@ class DerivedFiles:
                 yield self._derive(number, making)
                 number += 1
             else:
-                yield read_whole(*held[part])
+                yield read_whole(held[part].path, held[part].origin)
                 number = part.last + 1
 
     def _derive(self, number: int, making: _Making) -> pa.Table:
@@ -245,6 +274,21 @@ class _Making:
                 for source in origin.sources
             )
         )
+
+
+def _changed_ns(folder: Path) -> int:
+    """Return when names in a folder last changed; 0 where there is none."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _not_searched(files: Sequence[SegmentFile]) -> tuple[int, int]:
+    """Return how many segments are not sealed yet, and how many were erased."""
+    states = [item.state for item in files]
+    erased = states.count("erased")
+    return len(states) - states.count("sealed") - erased, erased
 
 
 @contextlib.contextmanager

@@ -2,8 +2,7 @@
 
 Rules of this module:
 
-* Row groups are small enough that a few spans can be read without the others, and
-  carry a Bloom filter of their trace ids (Parquet format, BloomFilter.md).
+* Row groups are small enough that a few spans can be read without the others.
 * A file's name carries the CRC-32C of its bytes: a changed file is not used.
 """
 
@@ -13,41 +12,46 @@ from pathlib import Path
 
 import google_crc32c
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sandbox.errors import EvidenceError
-from sandbox.query import Origin, core_schema, put_back, read_origin, with_origin
+from sandbox.query import (
+    Origin,
+    TraceIndex,
+    core_schema,
+    metadata_of,
+    put_back,
+    read_origin,
+    read_traces,
+)
 
 ROW_GROUP = 32_768
 """Spans in a row group."""
 ZSTD_LEVEL = 3
 _DELTA = ("start_ns", "end_ns", "segment", "frame", "number")
 _PLAIN = ("trace_id", "span_id", "parent_span_id")
-_FALSE_POSITIVES = 0.01
 
 
 def to_parquet(table: pa.Table, origin: Origin) -> bytes:
     """Return a table and its origin as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
-    encodings = dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED")
-    pq.write_table(
-        with_origin(table, origin),
+    with pq.ParquetWriter(
         sink,
-        row_group_size=ROW_GROUP,
+        table.schema,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=_dictionaries(table.schema),
-        column_encoding=encodings,
-        bloom_filter_options={
-            "trace_id": {"ndv": _traces(table), "fpp": _FALSE_POSITIVES}
-        },
-    )
+        column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
+        # What a file says of itself would be written a second time, within the schema.
+        store_schema=False,
+    ) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
+        writer.add_key_value_metadata(metadata_of(table, origin))
     return bytes(sink.getvalue())
 
 
-def read_checked(path: Path, crc: str) -> Origin:
-    """Return the origin of a derived file that is whole.
+def read_checked(path: Path, crc: str) -> tuple[Origin, TraceIndex]:
+    """Return what a derived file says of itself, if it is whole.
 
     Raises:
         EvidenceError: Its bytes are not those of its name, or it has no origin.
@@ -57,7 +61,8 @@ def read_checked(path: Path, crc: str) -> Origin:
         data = file.read_buffer()
         if checksum(data) != crc:
             raise EvidenceError(f"{path} was changed; it is made again")
-        return read_origin(pq.read_schema(pa.BufferReader(data)).metadata)
+        metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
+    return read_origin(metadata), read_traces(metadata)
 
 
 def read_whole(path: Path, origin: Origin) -> pa.Table:
@@ -83,10 +88,3 @@ def _dictionaries(schema: pa.Schema) -> list[str]:
         ):
             columns.append(field.name)
     return columns
-
-
-def _traces(table: pa.Table) -> int:
-    """Return how many traces a row group is expected to hold, at most its rows."""
-    groups = max(1, int(table.num_rows) // ROW_GROUP)
-    traces: int = pc.count_distinct(table["trace_id"]).as_py()
-    return max(1, traces // groups)

@@ -8,6 +8,7 @@
 | `derive` | the frames of a segment as a table of spans |
 | `maps` | attributes out of their maps into columns of their own, and back |
 | `arrange` | how spans lie in a file so that questions are fast |
+| `traces` | where in a file the spans of a trace lie |
 | `origin` | what a derived file says of itself; when two have the same content |
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
@@ -35,10 +36,11 @@ from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
     Origin,
     Source,
+    metadata_of,
     origin_of,
     read_origin,
+    read_traces,
     same_content,
-    with_origin,
 )
 from sandbox.query.otlp_file import delimited, json_line, payload_of
 from sandbox.query.otlp_reading import (
@@ -49,6 +51,7 @@ from sandbox.query.otlp_reading import (
 )
 from sandbox.query.rows import recorded_span
 from sandbox.query.selection import Chosen, Places, choose, places_in
+from sandbox.query.traces import TraceIndex, index_traces
 from sandbox.query.waterfall import Waterfall, WaterfallRow, waterfall
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "Places",
     "Range",
     "Source",
+    "TraceIndex",
     "Waterfall",
     "WaterfallRow",
     "arrange",
@@ -70,8 +74,10 @@ __all__ = [
     "core_schema",
     "delimited",
     "derive",
+    "index_traces",
     "jaeger_file",
     "json_line",
+    "metadata_of",
     "open_segment",
     "origin_of",
     "payload_of",
@@ -82,11 +88,11 @@ __all__ = [
     "read_json_lines",
     "read_origin",
     "read_segment_statement",
+    "read_traces",
     "recorded_span",
     "same_content",
     "set_apart",
     "verdicts_of",
     "wanted_files",
     "waterfall",
-    "with_origin",
 ]

@@ -11,8 +11,9 @@ Rules of this module:
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -21,10 +22,12 @@ from sandbox.errors import EvidenceError
 from sandbox.query.arrange import Arranged, in_order
 from sandbox.query.columns import Kind, Place, Scope, map_name
 from sandbox.query.maps import put_back
+from sandbox.query.traces import TraceIndex, index_traces, pack, unpack
 
 VERSION = 1
 """Raised with every change of what a derivation gives."""
 _KEY = b"regulatory-sandbox"
+_TRACES = b"regulatory-sandbox.traces"
 
 
 class Source(NamedTuple):
@@ -89,20 +92,21 @@ def origin_of(
     )
 
 
-def with_origin(table: pa.Table, origin: Origin) -> pa.Table:
-    """Return the table with its origin in its metadata."""
+def metadata_of(table: pa.Table, origin: Origin) -> dict[bytes, bytes]:
+    """Return what a file says of itself: its origin, and an index of its traces."""
     text = json.dumps(origin._asdict(), sort_keys=True)
-    return table.replace_schema_metadata({_KEY: text.encode()})
+    index = base64.b64encode(pack(index_traces(table)))
+    return {_KEY: text.encode(), _TRACES: index}
 
 
-def read_origin(metadata: dict[bytes, bytes] | None) -> Origin:
+def read_origin(metadata: Mapping[bytes, bytes]) -> Origin:
     """Return the origin that a file's metadata holds.
 
     Raises:
         EvidenceError: It holds none that can be read.
     """
     try:
-        data: dict[str, Any] = json.loads((metadata or {})[_KEY])
+        data: dict[str, Any] = json.loads(metadata[_KEY])
         return Origin(
             **{
                 **data,
@@ -117,6 +121,11 @@ def read_origin(metadata: dict[bytes, bytes] | None) -> Origin:
             "the file does not say what it was derived from; remove the folder of "
             "derived files, they are made again"
         ) from error
+
+
+def read_traces(metadata: Mapping[bytes, bytes]) -> TraceIndex:
+    """Return the index of traces that a file's metadata holds."""
+    return unpack(base64.b64decode(metadata[_TRACES]))
 
 
 def same_content(one: pa.Table, other: pa.Table) -> bool:

@@ -40,6 +40,13 @@ def recorded_span(row: Mapping[str, Any], own: Sequence[Place] = ()) -> Recorded
     )
 
 
+def answer_order(item: RecordedSpan) -> tuple[int, str, str, int, int, int]:
+    """Return the key by which spans of an answer are sorted."""
+    span = item.span
+    place = (item.segment, item.frame, item.number)
+    return span.start_unix_nano, span.trace_id, span.span_id, *place
+
+
 def _span(row: Mapping[str, Any], own: Sequence[Place]) -> Span:
     # Built without validation: it was read out of typed columns.
     return Span.model_construct(

@@ -676,3 +676,33 @@ def test_maps_are_shown_whole(tmp_path: Path) -> None:
         ("a", {"k": 1}, {"by": "x"}, None, "x", None),
         ("n7", {"rare'7": 7}, {}, 0.5, None, None),
     )
+
+
+def test_values_of_sql(tmp_path: Path) -> None:
+    """Every value of a row is one that JSON can write."""
+    subject = Subject("duckdb", tmp_path)
+    found = subject.spans.sql(
+        TRIAL,
+        "SELECT 1, 2.5::DOUBLE, 'NaN'::DOUBLE, 1.50::DECIMAL(4, 2), NULL, TRUE, "
+        "DATE '2026-04-01', TIMESTAMP '2026-04-01 12:00:00', unhex('00ff'), [1, NULL], "
+        "MAP {'k': 'v'}, INTERVAL 1 SECOND, 170141183460469231731687303715884105727",
+    )
+    assert found.rows == (
+        (
+            *(1, 2.5, "nan", "1.50", None, True),
+            *("2026-04-01", "2026-04-01T12:00:00", "00ff", [1, None], {"k": "v"}),
+            *("0:00:01", 2**127 - 1),
+        ),
+    )
+
+
+def test_endless_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that does not end is stopped, and the next one is answered."""
+    monkeypatch.setattr("sandbox.adapters.spans_duckdb_sql.TIME_LIMIT_S", 0.2)
+    subject = Subject("duckdb", tmp_path)
+    subject.send({"name": "a"})
+    endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
+    with pytest.raises(EvidenceError, match="took longer"):
+        subject.spans.sql(TRIAL, endless)
+    monkeypatch.undo()
+    assert subject.spans.sql(TRIAL, "SELECT count(*) FROM spans").rows == ((1,),)

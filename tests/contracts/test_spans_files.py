@@ -96,7 +96,7 @@ def test_merged_or_made_at_once(trial: RecordedTrial, tmp_path: Path) -> None:
     (one,) = step_by_step.current(TRIAL).files
     (other,) = opened(trial, tmp_path / "once").current(TRIAL).files
     assert one.path.name == other.path.name
-    first, second = (read_whole(*file) for file in (one, other))
+    first, second = (read_whole(file.path, file.origin) for file in (one, other))
     assert same_content(first, second)
 
 
@@ -106,7 +106,30 @@ def test_removed(trial: RecordedTrial, tmp_path: Path) -> None:
     before = opened(trial, tmp_path).current(TRIAL)
     for file in before.files:
         file.path.unlink()
-    assert opened(trial, tmp_path).current(TRIAL) == before
+    again = opened(trial, tmp_path).current(TRIAL)
+    assert [file.path for file in again.files] == [file.path for file in before.files]
+
+
+class _Unreadable(FakeSegments):
+    """Segments whose contents nobody reads again."""
+
+    def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
+        raise AssertionError(f"segment {number} of {trial_id} was read again")
+
+
+def test_made_once(trial: RecordedTrial, tmp_path: Path) -> None:
+    """What was made is used by the next process: no segment is read again."""
+    record(trial, 5)
+    before = opened(trial, tmp_path).current(TRIAL)
+    envelopes = {n: trial.segments.read_envelope(TRIAL, n) for n in range(1, 6)}
+    closed = _Unreadable()
+    closed.files = trial.segments.files  # type: ignore[method-assign]
+    closed.read_envelope = lambda _, number: envelopes[number]  # type: ignore[method-assign]
+    again = DerivedFiles(
+        closed, lambda _: rules(), root=tmp_path / "derived", keys=KEYS
+    ).current(TRIAL)
+    assert [file.path for file in again.files] == [file.path for file in before.files]
+    assert again.evidence == before.evidence
 
 
 def test_changed_on_disk(trial: RecordedTrial, tmp_path: Path) -> None:
@@ -118,7 +141,8 @@ def test_changed_on_disk(trial: RecordedTrial, tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[place] ^= 1
         file.path.write_bytes(bytes(damaged))
-        assert opened(trial, tmp_path).current(TRIAL).files == (file,)
+        (again,) = opened(trial, tmp_path).current(TRIAL).files
+        assert again.path == file.path
         assert file.path.read_bytes() == whole
 
 

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -21,13 +21,13 @@ from sandbox.query import (
     arrange,
     core_schema,
     derive,
+    metadata_of,
     origin_of,
     promoted,
     put_back,
     read_origin,
     recorded_span,
     same_content,
-    with_origin,
 )
 from sandbox.query.columns import KINDS, PLAIN
 from sandbox.query.maps import count_keys, set_apart
@@ -130,6 +130,7 @@ def whole(tables: list[pa.Table]) -> pa.Table:
     return put_back(found.table, found.own)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(attributes, max_size=6), st.data())
 def test_apart_and_back(spans: list[list[KeyValue]], data: st.DataObject) -> None:
     """Attributes set apart and put back are where they were, whatever their types."""
@@ -147,6 +148,7 @@ def test_apart_and_back(spans: list[list[KeyValue]], data: st.DataObject) -> Non
     assert rows == spans_in(frame(request))
 
 
+@settings(deadline=None, max_examples=50)
 @given(attributes)
 def test_values_survive(items: list[KeyValue]) -> None:
     """Attributes of any type and depth come back as rules see them."""
@@ -156,6 +158,7 @@ def test_values_survive(items: list[KeyValue]) -> None:
     assert json_values(maps) == read.values
 
 
+@settings(deadline=None, max_examples=50)
 @given(values)
 def test_other_is_lossless(value: AnyValue) -> None:
     """What has no plain type is kept so that the same value can be read again."""
@@ -164,6 +167,7 @@ def test_other_is_lossless(value: AnyValue) -> None:
         assert other_value(kept["k"]) == json_value(value)
 
 
+@settings(deadline=None, max_examples=50)
 @given(attributes, st.binary(max_size=20))
 def test_rows_are_spans(items: list[KeyValue], identity: bytes) -> None:
     """A row says what the recorder's own reader says of the span."""
@@ -241,7 +245,7 @@ def test_origin() -> None:
     origin = origin_of(
         found, sources=sources, rules_digest=RULES.digest, rules=RULES.names
     )
-    again = read_origin(with_origin(found.table, origin).schema.metadata)
+    again = read_origin(metadata_of(found.table, origin))
     assert again == origin
     assert (again.spans, again.first, again.last) == (6, 1, 1)
 
