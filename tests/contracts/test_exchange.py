@@ -21,7 +21,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from typer.testing import CliRunner, Result
 
-from sandbox.errors import EvidenceError, InputError, ProcedureError, RecorderError
+from sandbox.errors import (
+    EvidenceError,
+    InputError,
+    ProcedureError,
+    RecorderError,
+    RecordsError,
+)
 from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.model.record import digest_of
 from sandbox.model.segment import TelemetryImport
@@ -161,23 +167,58 @@ def fail(*_: object, **__: object) -> None:
     raise RecorderError("it went away")
 
 
-def test_a_file_that_changes_is_noticed(here: Installation, tmp_path: Path) -> None:
-    """What was not checked is not sent, and the log has no end."""
-    file = write(tmp_path / "a.jsonl", *LINES)
-    kind = importing.Kind("otlp", "traces")
-    (checked,) = importing.check_files([file], kind)
+class Planned(NamedTuple):
+    """An import that was planned and not yet begun."""
+
+    door: importing.Door
+    checked: importing.Checked
+    begin: TelemetryImport
+
+    def run(self) -> None:
+        """Import the file."""
+        importing.import_file(*self)
+
+
+def planned(here: Installation, file: Path) -> Planned:
+    """Check a file and plan its import."""
+    (checked,) = importing.check_files([file], importing.Kind("otlp", "traces"))
     intent = importing.Intent(TRIAL, "lab", "someone", again=False)
     begin = importing.plan_import(here.ledger, checked, intent)
     _, tokens = open_ledger(here.recorder.settings)
     port = here.recorder.settings.recorder_http_port
-    door = importing.Door(here.ledger, tokens, port)
+    return Planned(importing.Door(here.ledger, tokens, port), checked, begin)
+
+
+def test_a_file_that_changes_is_noticed(here: Installation, tmp_path: Path) -> None:
+    """What was not checked is not sent, and the log has no end."""
+    file = write(tmp_path / "a.jsonl", *LINES)
+    plan = planned(here, file)
     write(file, LINES[0], LINES[2], *LINES[2:])
-    with pytest.raises(
-        EvidenceError, match="changed while it was imported; 1 of its 5"
-    ):
-        importing.import_file(door, checked, begin)
+    with pytest.raises(EvidenceError, match="was changed while .*; 1 of its 5"):
+        plan.run()
     assert len(here.recorder.frames()) == 1
     assert [item.act for item in here.imports()] == ["begin"]
+
+
+def test_a_trial_that_ends_meanwhile_takes_nothing(
+    here: Installation, tmp_path: Path
+) -> None:
+    """What counts is the order in the log, not what was so when it was planned."""
+    plan = planned(here, write(tmp_path / "a.jsonl", *LINES))
+    here.trial.move("running", "closing", 3)
+    with pytest.raises(ProcedureError, match="is closing"):
+        plan.run()
+    assert here.recorder.frames() == []
+
+
+def test_two_imports_of_one_file_at_once(here: Installation, tmp_path: Path) -> None:
+    """The log lets one begin; the other is refused, and nothing of it is sent."""
+    file = write(tmp_path / "a.jsonl", *LINES)
+    first, second = planned(here, file), planned(here, file)
+    first.run()
+    with pytest.raises(RecordsError, match="already entry"):
+        second.run()
+    assert len(here.recorder.frames()) == 5
 
 
 def test_a_trial_that_is_over_takes_nothing(here: Installation, tmp_path: Path) -> None:

@@ -156,12 +156,16 @@ def import_file(door: Door, checked: Checked, begin: TelemetryImport) -> int:
 
     Raises:
         EvidenceError: The file changed after it was checked.
+        ProcedureError: The trial has ended since the import was planned.
         RecorderError: The recorder does not take it.
     """
     token = secrets.token_urlsafe(32)
     with OtlpSender(door.port, token) as sender:
         door.tokens.issue(begin.trial_id, begin.producer, token)
-        _log(door.ledger, begin)
+        place = _log(door.ledger, begin)
+        # A trial that ends from here on revokes the token: it was issued before.
+        entries = door.ledger.log.entries(begin.trial_id)
+        check_open([item for item in entries if item.index < place], begin.trial_id)
         _send(sender, checked)
     return _log(door.ledger, begin.model_copy(update={"act": "end"}))
 

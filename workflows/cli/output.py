@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -41,10 +42,15 @@ def say(text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """Return text in which everything that is not printable is written as its code."""
+    """Return text in which all but letters, signs and spaces is written as its code."""
     return "".join(
-        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+        letter if _is_plain(letter) else ascii(letter)[1:-1] for letter in text
     )
+
+
+def _is_plain(letter: str) -> bool:
+    # Python calls every space but the ASCII one not printable, ideographic ones too.
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
 
 
 def emit(rows: Sequence[Mapping[str, Any]], form: Format, *, name: str) -> None:
