@@ -1,0 +1,81 @@
+"""A Kubernetes cluster, as the rooms need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+KubernetesObject = dict[str, Any]
+"""A Kubernetes object as plain data, exactly as it would stand in YAML."""
+
+
+class Applied(NamedTuple):
+    """One object after server-side apply."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+class ObjectRef(NamedTuple):
+    """Names one Kubernetes object; `namespace` is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class Cluster(Protocol):
+    """A Kubernetes cluster; raises `ClusterError` only."""
+
+    def apply(
+        self, objects: Sequence[KubernetesObject], *, owner: str, dry_run: bool = False
+    ) -> list[Applied]:
+        """Server-side apply in order, strict field validation, owner as manager.
+
+        With `dry_run` nothing is kept; refusals of the whole set are raised as one
+        `ClusterError` that names every refused object.
+        """
+        ...
+
+    def get(self, ref: ObjectRef) -> KubernetesObject | None:
+        """Return the object, or None where there is none."""
+        ...
+
+    def find(
+        self, api_version: str, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> list[KubernetesObject]:
+        """Return the objects of a kind, in all namespaces where none is named."""
+        ...
+
+    def scale(self, ref: ObjectRef, replicas: int) -> None:
+        """Set the replicas of a workload."""
+        ...
+
+    def delete(
+        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+    ) -> bool:
+        """Delete one object; with `uid`, only if it is still that very object.
+
+        Returns:
+            Whether there was something to delete.
+        """
+        ...
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Return what a container has printed."""
+        ...
+
+    def rights(self, namespace: str, service_account: str) -> list[str]:
+        """Return what a service account may do in its namespace, one line per rule.
+
+        Rights every authenticated account has (self reviews, discovery) are left out.
+        """
+        ...
+
+    def namespaced_kinds(self) -> list[tuple[str, str]]:
+        """Return (api_version, kind) of every listable namespaced kind."""
+        ...
