@@ -210,6 +210,32 @@ def test_logs_and_their_ids() -> None:
     assert (found.signal, found.spans) == ("logs", 0)
 
 
+SHAPES: dict[str, str] = {
+    "traces": '{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":'
+    '{"stringValue":"v"}}]},"scopeSpans":[{"scope":{},"spans":[{"traceId":"",'
+    '"spanId":"","parentSpanId":"","name":"operationA","startTimeUnixNano":'
+    '"1581452772000000321","droppedAttributesCount":1,"events":[{"timeUnixNano":'
+    '"1581452773000000123","name":"e"}],"status":{}}]}]}]}',
+    "metrics": '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"counter-int",'
+    '"sum":{"dataPoints":[{"timeUnixNano":"1581452773000000789","asInt":"123"}],'
+    '"aggregationTemporality":2,"isMonotonic":true}}]}]}]}',
+    "logs": '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":9,'
+    '"body":{"stringValue":"hello"},"traceId":"08040201000000000000000000000000",'
+    '"spanId":"0102040800000000"}]}]}]}',
+}
+
+
+@pytest.mark.parametrize("signal", SHAPES)
+def test_lines_as_others_write_them(signal: str) -> None:
+    """Empty ids, empty objects, integers as text: as the File Exporter shows them."""
+    (found,) = read(SHAPES[signal].encode())
+    assert isinstance(found, FileRequest)
+    assert found.signal == signal
+    payload = from_json(found.signal, found.body).payload
+    again = json_line(found.signal, payload)
+    assert from_json(found.signal, again).payload == payload
+
+
 def test_the_digest_of_a_json_body_is_taken_off() -> None:
     """What the recorder added is not sent again; what only looks like it is."""
     converted = from_json("traces", LINE)
