@@ -27,6 +27,7 @@ from sandbox.errors import LocalError
 from sandbox.evidence.attest import canonical, sha256, sign_statement
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.cosignatures import Witnesses
+from sandbox.evidence.expire import expire
 from sandbox.evidence.log import keep_cosigned, sign_checkpoint
 from sandbox.evidence.note import checkpoint_text, signed_note
 from sandbox.evidence.seal import seal_segment, segment_entry
@@ -39,10 +40,11 @@ from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry
 from sandbox.settings import Settings
 from sandbox.testing.authority import STAMPED_AT, ThrowawayAuthority
+from sandbox.testing.custody import OPERATOR, custody_of, ended_trial
 from sandbox.testing.insider import edit_json, edit_lines, resign
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
-from sandbox.testing.trial import RecordedTrial
+from sandbox.testing.trial import STARTED_AT, RecordedTrial
 
 SOURCE = Path(__file__).parent / "verifier"
 NAME = "log.example/trials"
@@ -441,6 +443,21 @@ def test_both_count_for_themselves(
     ours, theirs = refused_by_both(write(trial, tmp_path / "b"), second)
     assert "segments/000001" in ours
     assert "segments/000001" in theirs
+
+
+def test_both_go_on_after_an_erased_segment(tmp_path: Path, second: Second) -> None:
+    """Without its bytes if the log says so, and then frames are numbered on."""
+    trial = ended_trial(RecordedTrial(signer=FIRST))
+    last = STARTED_AT.replace(year=2029, second=1)
+    expire(custody_of(trial, at=last), trial.trial_id, by=OPERATOR)
+    trial.rotate(SECOND)
+    bundle = write(trial, tmp_path / "b")
+    ours, theirs = verify_bundle(bundle), second(bundle)
+    assert (ours.ok, theirs.ok) == (True, True), (ours, theirs)
+    assert (ours.frames, theirs.found["frames"]) == (1, 1)
+    (bundle / "segments" / "000002.gz").unlink()
+    resign(bundle, SECOND)
+    refused_by_both(bundle, second)
 
 
 def test_both_miss_a_frame_that_was_taken_out(tmp_path: Path, second: Second) -> None:
