@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from sandbox.errors import JudgementError
 
@@ -48,14 +48,13 @@ class TwoStageDesign(NamedTuple):
 
     def shown(self, p: float) -> float:
         """Return the chance of calling the claim shown when units succeed with `p`."""
-        first = stats.binom.pmf(np.arange(self.n1 + 1), self.n1, p)
-        rest = self.r - np.arange(self.n1 + 1)
-        second = stats.binom.sf(rest, self.n - self.n1, p)
-        return float(np.sum((first * second)[self.r1 + 1 :]))
+        missing = self.r - np.arange(self.n1 + 1)
+        second = _more_than(missing, self.n - self.n1, p)
+        return float(np.sum((_law(self.n1, p) * second)[self.r1 + 1 :]))
 
     def stops_early(self, p: float) -> float:
         """Return the chance of stopping after the first stage."""
-        return float(stats.binom.cdf(self.r1, self.n1, p))
+        return 1 - float(_more_than(self.r1, self.n1, p))
 
     def expected_units(self, p: float) -> float:
         """Return the mean number of units when they succeed with `p`."""
@@ -130,11 +129,10 @@ def _check(asked: _Question) -> None:
 def _least_units(asked: _Question) -> int:
     """Units below which not even the most powerful randomised test is enough."""
     for n in range(1, _MOST_UNITS + 1):
-        limit = int(stats.binom.isf(asked.alpha, n, asked.p0))
-        left = asked.alpha - stats.binom.sf(limit, n, asked.p0)
-        share = left / stats.binom.pmf(limit, n, asked.p0)
-        power = stats.binom.sf(limit, n, asked.p1)
-        power += share * stats.binom.pmf(limit, n, asked.p1)
+        false, true = (_more_than(np.arange(n + 1), n, p) for p in (asked.p0, asked.p1))
+        limit = int(np.argmax(false <= asked.alpha))
+        share = (asked.alpha - false[limit]) / _law(n, asked.p0)[limit]
+        power = true[limit] + share * _law(n, asked.p1)[limit]
         if power >= 1 - asked.beta - _EXACT:
             return n
     raise _too_large(asked)
@@ -177,10 +175,10 @@ def _first_stages(asked: _Question, most: int) -> Iterator[_FirstStage]:
     for n1 in range(1, most + 1):
         limits = np.arange(n1)
         # Stopping early must not cost more power than may be lost in all.
-        keeps = stats.binom.cdf(limits, n1, asked.p1) <= asked.beta + _EXACT
+        keeps = 1 - _more_than(limits, n1, asked.p1) <= asked.beta + _EXACT
         if keeps.any():
             kept = limits[keeps]
-            yield _FirstStage(n1, kept, stats.binom.sf(kept, n1, asked.p0))
+            yield _FirstStage(n1, kept, _more_than(kept, n1, asked.p0))
 
 
 class _Totals:
@@ -193,9 +191,8 @@ class _Totals:
 
     def _going_on(self, p: float) -> Floats:
         """Row per limit: chances of each count of the first stage that goes on."""
-        counts = np.arange(self._stage.n1 + 1)
-        chances = stats.binom.pmf(counts, self._stage.n1, p)
-        return np.where(counts > self._stage.limits[:, None], chances, 0.0)
+        goes_on = np.arange(self._stage.n1 + 1) > self._stage.limits[:, None]
+        return np.where(goes_on, _law(self._stage.n1, p), 0.0)
 
     def designs(self, n: int) -> list[TwoStageDesign]:
         """Return, for every limit that allows one, the design with `n` units."""
@@ -219,13 +216,29 @@ class _Totals:
 
 def _tails(first: Floats, units: int, p: float) -> Floats:
     """Row per limit: chance that the total is above 0, 1, … n."""
-    second = stats.binom.pmf(np.arange(units + 1), units, p)
+    second = _law(units, p)
     rows, width = first.shape
     total = np.zeros((rows, width + units))
     for count in range(width):
         total[:, count : count + units + 1] += first[:, count, None] * second
     above = np.cumsum(total[:, ::-1], axis=1)[:, ::-1]
     return np.pad(above[:, 1:], ((0, 0), (0, 1)))
+
+
+def _law(units: int, p: float) -> Floats:
+    """Return the chances of 0, 1, … `units` successes."""
+    counts = np.arange(units + 1)
+    ways = special.gammaln(units + 1) - special.gammaln(counts + 1)
+    ways -= special.gammaln(units - counts + 1)
+    one_way = special.xlogy(counts, p) + special.xlog1py(units - counts, -p)
+    law: Floats = np.exp(ways + one_way)
+    return law
+
+
+def _more_than(counts: int | NDArray[np.int64], units: int, p: float) -> Floats:
+    """Return the chances of more than so many successes among `units`."""
+    chances: Floats = special.bdtrc(np.clip(counts, -1, units), units, p)
+    return chances
 
 
 def _too_large(asked: _Question) -> JudgementError:

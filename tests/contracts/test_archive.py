@@ -20,7 +20,7 @@ from sandbox.model.segment import LogEntry
 from sandbox.ports import Objects
 from sandbox.settings import Settings
 from sandbox.testing.trial import RecordedTrial
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 SEGMENTS = 6
@@ -115,7 +115,9 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def command(place: Place, *arguments: object) -> Result:
     """Run `sandbox evidence …`; what it raises is the result's exception."""
-    return CliRunner(env=place.environment).invoke(app, [str(a) for a in arguments])
+    return CliRunner(env=place.environment).invoke(
+        application(), [str(a) for a in arguments]
+    )
 
 
 def test_a_bundle_goes_and_comes_back(

@@ -38,7 +38,7 @@ from sandbox.testing.recorder import TRIAL, RecorderProcess, trace_request
 from sandbox.testing.trial import STARTED_AT, RecordedTrial
 from workflows.activities.keeping import Ledger
 from workflows.cli import importing
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 LINES = [json_line("traces", trace_request([f"s{n}", "t"])) for n in range(5)]
@@ -56,7 +56,7 @@ class Installation(NamedTuple):
         settings = self.recorder.settings
         env = {"SANDBOX_RECORDER_HTTP_PORT": str(settings.recorder_http_port)}
         words = [str(item) for item in (*arguments, "--home", settings.home)]
-        return CliRunner().invoke(app, words, env=env)
+        return CliRunner().invoke(application(), words, env=env)
 
     def load(self, *arguments: object) -> Result:
         """Import files as producer `lab`."""

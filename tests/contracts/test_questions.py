@@ -36,7 +36,7 @@ from sandbox.recorder import encode_frame
 from sandbox.settings import Settings
 from sandbox.testing.traces import BEGAN_NS, RECEIVED_AT, TRACE
 from workflows.activities.keeping import Ledger, publish_rulebook
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 TRIAL = "ride-1"
@@ -149,7 +149,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, *arguments: object, given: str = "") -> Result:
     """Run `sandbox evidence …` in this process."""
     words = [str(item) for item in (*arguments, "--home", home)]
-    return CliRunner().invoke(app, words, input=given, env={"COLUMNS": "200"})
+    return CliRunner().invoke(application(), words, input=given, env={"COLUMNS": "200"})
 
 
 def call(home: Path, *arguments: object, given: str = "") -> Result:

@@ -70,7 +70,10 @@ def test_the_bundle_verifies_and_any_changed_byte_is_found(result, sandbox, tmp_
         shutil.copytree(bundle, copy)
         changed = copy / original.relative_to(bundle)
         data = bytearray(changed.read_bytes())
-        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        if data:
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        else:
+            data = bytearray(b"\n")
         changed.write_bytes(data)
         ended = sandbox("evidence", "verify", str(copy), check=False)
         assert ended.returncode == 1, original

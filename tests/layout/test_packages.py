@@ -153,6 +153,23 @@ def test_verifier_imports_nothing_else() -> None:
     assert out.split() == ["sandbox", "sandbox.evidence"]
 
 
+def test_a_verb_loads_no_other() -> None:
+    """Whoever verifies a bundle waits neither for engines of questions nor for charts."""
+    code = (
+        "import sys; from workflows.cli import application; "
+        "application(['evidence', 'verify']); "
+        "print(*{'altair', 'duckdb', 'pyarrow', 'temporalio'} & set(sys.modules))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert out.split() == []
+
+
 def test_version(project: dict[str, object]) -> None:
     """Project file, package and the newest entry of the changelog agree."""
     lines = (ROOT / "CHANGELOG.md").read_text().splitlines()

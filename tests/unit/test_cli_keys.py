@@ -13,13 +13,13 @@ from sandbox.evidence.bundle import write_bundle
 from sandbox.settings import Settings
 from sandbox.testing.authority import ThrowawayAuthority, serving
 from sandbox.testing.trial import RecordedTrial
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 
 def call(*arguments: object) -> Result:
     """Run `sandbox evidence …` in this process."""
-    return CliRunner().invoke(app, [str(item) for item in arguments])
+    return CliRunner().invoke(application(), [str(item) for item in arguments])
 
 
 def said(result: Result) -> str:

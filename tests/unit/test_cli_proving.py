@@ -20,7 +20,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.segment import LogEntry
 from sandbox.recorder import encode_frame
 from sandbox.settings import Settings
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,7 +68,7 @@ def _home(tmp_path: Path) -> Path:
 
 def call(*arguments: object) -> Result:
     """Run `sandbox evidence …` in this process."""
-    return CliRunner().invoke(app, [str(item) for item in arguments])
+    return CliRunner().invoke(application(), [str(item) for item in arguments])
 
 
 def test_a_request_is_disclosed_and_checked(home: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sandbox.model.trace import (
 )
 from sandbox.testing.traces import TRACE, odd_trace, recorded_span, verdict
 from workflows.cli import questions
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 
 TRIAL = "ride-1"
 EVIDENCE = (SegmentDigest(number=1, raw_digest="sha256:" + "a" * 64),)
@@ -79,7 +79,7 @@ def call(*arguments: object, given: str = "", columns: int = 120) -> Result:
     """Run `sandbox evidence …` in this process."""
     words = [str(item) for item in arguments]
     env = {"COLUMNS": str(columns)}
-    return CliRunner().invoke(app, words, input=given, env=env)
+    return CliRunner().invoke(application(), words, input=given, env=env)
 
 
 def test_options_become_a_question(spans: ScriptedSpans, tmp_path: Path) -> None:

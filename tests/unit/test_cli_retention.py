@@ -17,7 +17,7 @@ from sandbox.settings import Settings
 from sandbox.testing.custody import LAW, PERIOD, custody_of, ended_trial, regime
 from sandbox.testing.trial import RecordedTrial
 from workflows.activities.keeping import Bundles, Ledger
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 TRIAL = "ride-1"
@@ -70,7 +70,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: object) -> Result:
     """Run `sandbox evidence …` in this process."""
-    return CliRunner().invoke(app, [str(item) for item in arguments])
+    return CliRunner().invoke(application(), [str(item) for item in arguments])
 
 
 def keeping(home: Path) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from sandbox.recorder import encode_frame
 from sandbox.recorder.sealing import SUITE, SubjectSealer, context, pad
 from sandbox.settings import Settings
 from sandbox.testing.trial import STARTED_AT, RecordedTrial
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 from workflows.worker import open_ledger
 
 TRIAL, RIDER, NAME = "ride-1", "rider-17", "Aiko Mori of Example Street"
@@ -31,7 +31,9 @@ ACT = ("--reason", "Asked for by the subject.", "--by", "Ren Sato")
 
 def call(*arguments: object, given: str = "") -> Result:
     """Run `sandbox evidence …` in this process."""
-    return CliRunner().invoke(app, [str(item) for item in arguments], input=given)
+    return CliRunner().invoke(
+        application(), [str(item) for item in arguments], input=given
+    )
 
 
 def traced(attributes: dict[str, str]) -> bytes:

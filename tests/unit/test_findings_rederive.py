@@ -26,7 +26,7 @@ from sandbox.monitor import advance, start
 from sandbox.rules import guardrail_of
 from sandbox.testing.records import FakeLog
 from workflows.activities.keeping import Bundles
-from workflows.cli.evidence import app
+from workflows.cli.evidence import application
 
 UNITS = 400
 
@@ -235,7 +235,7 @@ def test_nothing_is_derived_from_what_does_not_verify(case):
     case.record(list(range(1, 61)))
     case.close()
     (case.bundle / "checkpoint").write_bytes(b"")
-    ran = CliRunner().invoke(app, ["verify", str(case.bundle), "--rederive"])
+    ran = CliRunner().invoke(application(), ["verify", str(case.bundle), "--rederive"])
     assert (ran.exit_code, "derived again" in ran.output) == (1, False)
     with pytest.raises(EvidenceError, match="verify first"):
         rederive_bundle(case.bundle, verify_bundle(case.bundle))
@@ -261,9 +261,9 @@ def test_the_command_tells_every_step(case) -> None:
         (case.bundle, 0, f"ok      {words}: in-time: inconclusive"),
         (forged, 1, f"FAILED  {words}: {FINDING}: verdict is 'not_met'"),
     ):
-        ran = CliRunner().invoke(app, ["verify", str(bundle), "--rederive"])
+        ran = CliRunner().invoke(application(), ["verify", str(bundle), "--rederive"])
         assert (ran.exit_code, line in ran.output) == (code, True)
-    assert CliRunner().invoke(app, ["verify", str(forged)]).exit_code == 0
+    assert CliRunner().invoke(application(), ["verify", str(forged)]).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from importlib import import_module
 import typer
 
 from sandbox.errors import InputError, SandboxError
+from workflows.cli import evidence
 from workflows.cli.output import say
 
 NOUNS = {
@@ -29,13 +30,18 @@ NOUNS = {
     "recorder": "Receives OTLP and makes it durable.",
     "doctor": "What this machine can do, and what it lacks.",
 }
-"""Noun → its help; the module of the same name holds its verbs as `app`."""
+"""Noun → its help; the module of the same name holds its verbs as `app`, that of
+`evidence`, which has many, as `application`."""
 
 __all__ = ["NOUNS", "application", "main"]
 
 
-def application(nouns: Sequence[str]) -> typer.Typer:
-    """Return the command with the verbs of these nouns; the others are only named."""
+def application(asked: Sequence[str]) -> typer.Typer:
+    """Return the command with what is asked for; everything else is only named.
+
+    Args:
+        asked: The words of the command line.
+    """
     app = typer.Typer(
         name="sandbox",
         help="Regulatory sandboxes that run: trials under temporary rules, proven "
@@ -45,10 +51,17 @@ def application(nouns: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, help_text in NOUNS.items():
-        loaded = name in nouns
-        noun = import_module(f"workflows.cli.{name}").app if loaded else typer.Typer()
+        noun = _noun(name, asked[1:]) if name in asked[:1] else typer.Typer()
         app.add_typer(noun, name=name, help=help_text)
     return app
+
+
+def _noun(name: str, asked: Sequence[str]) -> typer.Typer:
+    if name == "evidence":
+        return evidence.application(asked)
+    noun = import_module(f"workflows.cli.{name}").app
+    assert isinstance(noun, typer.Typer)
+    return noun
 
 
 def main() -> None:
@@ -63,7 +76,7 @@ def main() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        application(arguments[:1])(arguments)
+        application(arguments)(arguments)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except InputError as error:

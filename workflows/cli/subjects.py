@@ -34,7 +34,7 @@ from workflows.cli.retention import By, For, Reason, Trial
 from workflows.cli.setup import Home, read_settings
 from workflows.worker import open_ledger
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Keys of data subjects.")
 
 SubjectName = Annotated[
     str, typer.Argument(help="The subject's name; - reads it from standard input.")

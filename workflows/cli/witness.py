@@ -35,6 +35,10 @@ _LAST = "last.note"
 State = Annotated[Path, typer.Option(help="Folder of the witness: key and last note.")]
 Name = Annotated[str, typer.Option(help="Name of the witness, without space and +.")]
 
+cosignature = typer.Typer(
+    no_args_is_help=True, help="Checkpoints that came back from witnesses."
+)
+
 
 def witness(
     bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
@@ -94,6 +98,7 @@ def cosigned(
     raise typer.Exit(0 if found else 1)
 
 
+@cosignature.command("add")
 def add_cosignature(
     note: Annotated[
         Path, typer.Argument(help="A cosigned note.", exists=True, dir_okay=False)

@@ -1,0 +1,49 @@
+"""`sandbox evidence verify`: whether a bundle can be relied on.
+
+What is checked is what `python -m sandbox.evidence verify` checks; this adds deriving
+the verdicts again, which needs the whole product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.evidence.__main__ import main as verify_evidence
+from sandbox.findings.rederive import rederive_bundle
+from workflows.cli.output import Format, Output
+
+
+def verify(  # noqa: PLR0913 - one parameter per option of the command
+    bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
+    key: Annotated[
+        Path | None, typer.Option(help="Public key you trust; else the bundle's own.")
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="Key line of a witness you trust; may be repeated."),
+    ] = None,
+    require_witness: Annotated[
+        int, typer.Option(help="So many of them must have seen every entry.")
+    ] = 0,
+    tsa: Annotated[
+        list[Path] | None,
+        typer.Option(help="PEM file of a time-stamping authority; may be repeated."),
+    ] = None,
+    rederive: Annotated[
+        bool, typer.Option("--rederive", help="Also derive all verdicts again.")
+    ] = False,
+    output: Output = Format.table,
+) -> None:
+    """Verify a bundle offline, step by step; exit 1 if it does not verify."""
+    arguments = ["verify", str(bundle), "--require-witness", str(require_witness)]
+    arguments += ["--key", str(key)] if key else []
+    for line in witness or ():
+        arguments += ["--witness", line]
+    for file in tsa or ():
+        arguments += ["--tsa", str(file)]
+    arguments += ["--json"] if output is Format.json else []
+    further = rederive_bundle if rederive else None
+    raise typer.Exit(verify_evidence(arguments, further=further))
