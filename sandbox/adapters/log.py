@@ -97,6 +97,11 @@ class SqlLog:
         with writing(self._engine) as connection:
             return _append_all(connection, decide(_entries(connection, trial_id)))
 
+    def entry(self, entry_id: str) -> LoggedEntry | None:
+        """Return the entry of an id, or None where there is none."""
+        with reading(self._engine) as connection:
+            return _find(connection, [entry_id]).get(entry_id)
+
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
         with reading(self._engine) as connection:

@@ -42,6 +42,10 @@ class Log(Protocol):
         """
         ...
 
+    def entry(self, entry_id: str) -> LoggedEntry | None:
+        """Return the entry of an id, or None where there is none."""
+        ...
+
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
         ...

@@ -69,6 +69,10 @@ class FakeLog:
             self._entries = before
             raise
 
+    def entry(self, entry_id: str) -> LoggedEntry | None:
+        """Return the entry of an id, or None where there is none."""
+        return self._entries.get(entry_id)
+
     def entries(self, trial_id: str = "") -> list[LoggedEntry]:
         """Return entries in log order, of one trial or of all."""
         return [

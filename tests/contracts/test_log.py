@@ -208,6 +208,14 @@ def test_not_json(log: Log) -> None:
     assert log.entries() == []
 
 
+def test_entry(log: Log) -> None:
+    """An entry is found by its id; what is not there is none."""
+    log.append(entry("e0"))
+    wanted = log.append(entry("e1"))
+    assert log.entry("e1") == wanted
+    assert log.entry("e2") is None
+
+
 def test_append_all(log: Log) -> None:
     """Entries given together stand in their order, each with its place."""
     log.append(entry("e0"))

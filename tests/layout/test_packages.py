@@ -154,7 +154,7 @@ def test_verifier_imports_nothing_else() -> None:
 
 
 def test_a_verb_loads_no_other() -> None:
-    """Whoever verifies a bundle waits neither for engines of questions nor for charts."""
+    """Whoever verifies a bundle does not wait for engines of questions, or charts."""
     code = (
         "import sys; from workflows.cli import application; "
         "application(['evidence', 'verify']); "

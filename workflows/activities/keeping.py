@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from sandbox.errors import EvidenceError
 from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
 from sandbox.evidence.log import sign_checkpoint
@@ -60,6 +62,21 @@ class Ledger(NamedTuple):
     def write(self, kind: str, entry_id: str, trial_id: str, body: Record) -> int:
         """Append a record as an entry and return its place."""
         return self.append(draft_of(kind, entry_id, trial_id, body)).index
+
+    def write_once(
+        self, kind: str, entry_id: str, trial_id: str, body: Record
+    ) -> dict[str, JsonValue]:
+        """Append a record, or keep the one that has this id; return what is recorded.
+
+        For what a worker that replaces another finds a second time, with other times
+        in it: the first one counts.
+        """
+        known = self.log.entry(entry_id)
+        if known is not None:
+            return known.entry.body
+        draft = draft_of(kind, entry_id, trial_id, body)
+        self.append(draft)
+        return draft.body
 
     def append(self, draft: EntryDraft) -> EntryPlace:
         """Append an entry and return its place."""

@@ -74,8 +74,11 @@ class ObserveActivities:
         asks = time.monotonic()
         while time.monotonic() < ends and not activity.is_cancelled():
             state, breach = self._read_on(state, rules)
-            activity.heartbeat(state.model_dump(mode="json"))
             report = self._record_breach(state, breach) if breach else None
+            if report is None:
+                # A breach that is not recorded yet is found again by a worker that
+                # replaces this one: it goes on from the last heartbeat.
+                activity.heartbeat(state.model_dump(mode="json"))
             if report is None and time.monotonic() >= asks:
                 state, report = self._ask_recorder(state, limit_s)
                 asks = time.monotonic() + min(_ASK_S, limit_s / 4)
@@ -176,12 +179,13 @@ class ObserveActivities:
 
     def _record_breach(self, state: MonitorState, breach: Breach) -> BreachReport:
         breach_id = f"breach/{state.trial_id}/{breach.guardrail}/{state.surveillance}"
-        self._ledger.write("breach", breach_id, state.trial_id, breach)
+        recorded = self._ledger.write_once("breach", breach_id, state.trial_id, breach)
+        first = Breach.model_validate(recorded)
         return BreachReport(
             breach_id=breach_id,
-            guardrail=breach.guardrail,
-            action=breach.action,
-            detected_at=breach.detected_at,
+            guardrail=first.guardrail,
+            action=first.action,
+            detected_at=first.detected_at,
         )
 
     def _look(self, state: MonitorState) -> MonitorState:
@@ -189,7 +193,7 @@ class ObserveActivities:
         for guardrail in state.guardrails:
             look = _look_at(guardrail, state, number=number, at=now)
             entry_id = f"look/{state.trial_id}/{number}/{look.subject}"
-            self._ledger.write("look", entry_id, state.trial_id, look)
+            self._ledger.write_once("look", entry_id, state.trial_id, look)
         return state.model_copy(update={"windows": state.windows + 1, "looks": number})
 
 

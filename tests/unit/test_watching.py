@@ -1,0 +1,69 @@
+"""A worker that watches dies, and another one takes its place."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from sandbox.model.application import Harm
+from sandbox.rules import guardrail_of
+from workflows.activities.observe import ObserveActivities
+from workflows.messages import MonitorState
+
+HARM = Harm.model_validate(
+    {
+        "harm": "slow",
+        "of": "calls/time",
+        "baseline_rate": 0.01,
+        "signal": {"design": "maxsprt", "alpha": 0.01, "min_events": 3},
+        "action": "pause",
+    }
+)
+
+
+@pytest.fixture(name="watched")
+def _watched(case):
+    """The case with a guardrail, armed, and units that it signals at."""
+    plan = case.application.plan.model_copy(update={"harms": (HARM,)})
+    asked = case.application.model_copy(update={"plan": plan})
+    case.lock(asked, guardrail_of(HARM))
+    case.record(list(range(1, 41)), slow=20)
+    return case
+
+
+def armed(case) -> MonitorState:
+    """Return the state in which a window begins."""
+    state = MonitorState(trial_id="t", window_s=30.0)
+    return ActivityEnvironment().run(ObserveActivities(case.ledger).start_watch, state)
+
+
+def entries(case, kind: str) -> list[str]:
+    return [
+        item.entry.entry_id
+        for item in case.ledger.log.entries("t")
+        if item.entry.kind == kind
+    ]
+
+
+def test_a_breach_is_recorded_before_its_frame_counts_as_read(watched) -> None:
+    """No heartbeat lets a worker that replaces this one begin behind the breach."""
+    environment, beats = ActivityEnvironment(), []
+    environment.on_heartbeat = lambda *details: beats.append(details[0])
+    activities = ObserveActivities(watched.ledger)
+    result = environment.run(activities.watch_window, armed(watched))
+    assert result.breach is not None
+    assert entries(watched, "breach") == [result.breach.breach_id]
+    assert beats == []
+
+
+def test_what_was_recorded_first_counts(watched) -> None:
+    """Breach and looks found again at another time stay as they are in the log."""
+    activities, state = ObserveActivities(watched.ledger), armed(watched)
+    first = ActivityEnvironment().run(activities.watch_window, state)
+    before = watched.ledger.log.entries()
+    watched.ledger.clock.set(watched.ledger.clock.now() + timedelta(seconds=7))
+    again = ActivityEnvironment().run(activities.watch_window, state)
+    assert again.breach == first.breach
+    assert watched.ledger.log.entries() == before
