@@ -86,6 +86,27 @@ def test_the_verdicts_are_derived_again_from_the_bundle(result, sandbox):
     assert "derived again: 1 entry" in said.stdout
 
 
+def test_the_evidence_answers_questions(result, sandbox, tmp_path):
+    """A late offer is found, drawn with the rule it breaks, counted, and exported."""
+    trial, page = result["trial"]["id"], tmp_path / "trace.html"
+    asked = ("--rule", "dispatch/offer-time", "--result", "violated", "--limit", "1")
+    found = json.loads(
+        sandbox("evidence", "search", trial, *asked, "-o", "json").stdout
+    )
+    trace_id = found["spans"][0]["span"]["trace_id"]
+    drawn = sandbox("evidence", "trace", trial, trace_id, "--html", str(page)).stdout
+    assert "✗" in drawn
+    assert "violated: dispatch/offer-time" in page.read_text()
+    count = "SELECT count(*) AS spans FROM spans"
+    rows = json.loads(sandbox("evidence", "sql", trial, count, "-o", "json").stdout)
+    verified = sandbox("evidence", "verify", result["evidence"]["bundle"], "-o", "json")
+    assert rows["rows"] == [[json.loads(verified.stdout)["spans"]]]
+    file = tmp_path / "trace.json"
+    form = ("--format", "jaeger", "--trace", trace_id, "--to", str(file))
+    sandbox("evidence", "export", trial, *form)
+    assert json.loads(file.read_text())["data"][0]["traceID"] == trace_id
+
+
 def test_the_stored_log_is_as_it_was_written(result, sandbox):
     """Every hash, and every checkpoint signed on the way, follows from the entries."""
     assert "as it was written" in sandbox("evidence", "log", "--check").stdout
