@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.adapters.durable import sync_folder
 from sandbox.adapters.signer import FileSigner
 from sandbox.errors import EvidenceError
 from sandbox.evidence.log import key_history, sign_checkpoint
@@ -115,7 +116,7 @@ def rotate_log_key(
             old = file.holder()
         new = file.next_holder()
         # The log must not name a key that a power cut could still take away.
-        _sync(file.path.parent)
+        sync_folder(file.path.parent)
         entry = change_key(log, old, new, at=at)
         kept = _finish(file, log)
         if destroy:
@@ -139,7 +140,7 @@ def _finish(file: KeyFile, log: Log) -> Path:
     try:
         _keep(path, kept)
         os.replace(file.next_path, path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise EvidenceError(
             f"the new key cannot be put at {path}: {error}; free the place, and the "
@@ -159,20 +160,12 @@ def _keep(path: Path, kept: Path) -> None:
 def _destroy(kept: Path) -> None:
     try:
         kept.unlink(missing_ok=True)
-        _sync(kept.parent)
+        sync_folder(kept.parent)
     except OSError as error:
         raise EvidenceError(
             f"the old key {kept} cannot be removed: {error}; the new one is in force, "
             "remove it by hand"
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_lock(path: Path) -> int:

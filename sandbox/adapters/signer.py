@@ -8,8 +8,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from sandbox.adapters.durable import create_secret
 from sandbox.errors import EvidenceError
 
 
@@ -64,22 +63,9 @@ class FileSigner:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link fails where a key already is, so the first process wins.
-        os.link(partial, path)
-    except FileExistsError:
-        return
-    finally:
-        partial.unlink(missing_ok=True)
+    create_secret(path, pem)
 
 
 def _read(path: Path) -> Ed25519PrivateKey:

@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from sandbox.adapters.durable import sync_folder
+from sandbox.adapters.durable import create_secret, sync_folder
 from sandbox.errors import EvidenceError, RecorderError
 from sandbox.ports import SubjectKey
 from sandbox.recorder import folder_name
@@ -124,29 +124,10 @@ class FileSubjectKeys:
     def _made(self, path: Path) -> bytes:
         try:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _make(path)
+                create_secret(path, secrets.token_bytes(_BYTES))
             return _read(path)
         except OSError as error:
             raise _unusable(path, str(error)) from error
-
-
-def _make(path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        # A link fails where a key already is, so the first process wins. Both names are
-        # one file: what is left of an interruption is overwritten with it.
-        os.link(partial, path)
-    except FileExistsError:
-        return
-    finally:
-        partial.unlink(missing_ok=True)
-        sync_folder(path.parent)
 
 
 def _read(path: Path) -> bytes:

@@ -117,7 +117,7 @@ STEPS = [
     "change_key",
     "_keep",
     "os.replace",
-    "_sync",
+    "sync_folder",
     "_destroy",
     "sign_checkpoint",
 ]

@@ -104,7 +104,7 @@ class ProvisionActivities:
             self._ledger.append(
                 EntryDraft(
                     kind="environment",
-                    entry_id=f"reaped/{trial_id}/{self._ledger.clock.now():%s}",
+                    entry_id=f"reaped/{trial_id}",
                     trial_id=trial_id,
                     body={"act": "reaped", "reason": "past its expiry"},
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 import time
@@ -13,10 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-)
-
+from experiments.benches.ingesting.sending import export_request
 from experiments.benches.proving.clocks import timed
 from sandbox.adapters.segments import LocalSegments
 from sandbox.evidence.bundle import BundleSource, write_bundle
@@ -71,7 +67,7 @@ def bundle_figures(home: Path, spans: int) -> dict[str, Any]:
 
 
 def _segments(spans: int) -> Iterator[bytes]:
-    requests = [_request(SPANS_PER_REQUEST, seed=seed) for seed in range(20)]
+    requests = [export_request(SPANS_PER_REQUEST, seed=seed) for seed in range(20)]
     frames: list[bytes] = []
     for sequence in range(1, spans // SPANS_PER_REQUEST + 1):
         frame = encode_frame(
@@ -115,23 +111,3 @@ def _verified(bundle: Path, spans: int) -> dict[str, Any]:
         "processor_s": round(own["processor_s"], 2),
         "resident_mib": round(own["resident_kib"] / 1024),
     }
-
-
-def _request(spans: int, *, seed: int) -> bytes:
-    """Return an OTLP trace request in protobuf, of spans with 11 attributes each."""
-    chance = random.Random(seed)
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    for _ in range(spans):
-        span = scope.spans.add(
-            trace_id=chance.randbytes(16),
-            span_id=chance.randbytes(8),
-            name="/dispatch",
-            kind=2,
-            start_time_unix_nano=1_790_000_000_000_000_000 + chance.randrange(10**9),
-        )
-        span.end_time_unix_nano = span.start_time_unix_nano + chance.randrange(10**9)
-        for number in range(11):
-            item = span.attributes.add(key=f"attribute.{number}")
-            item.value.string_value = f"value-{chance.randrange(1000)}"
-    return request.SerializeToString()
