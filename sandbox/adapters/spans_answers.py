@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from typing import Any, NamedTuple
+
+from pydantic import JsonValue
 
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
-from sandbox.model.trace import RecordedSpan, SpanAnswer
+from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer
+
+
+class Found(NamedTuple):
+    """Rows of a statement."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[JsonValue, ...], ...]
+    more: bool
 
 
 def answer_of(
@@ -27,6 +40,43 @@ def answer_of(
         erased=derived.erased,
         engine=engine,
     )
+
+
+def rows_of(
+    trial_id: str, statement: str, *, found: Found, derived: Derived, engine: str
+) -> SqlAnswer:
+    """Return the rows of a statement with the evidence they were drawn from."""
+    return SqlAnswer(
+        trial_id=trial_id,
+        statement=statement,
+        columns=found.columns,
+        rows=found.rows,
+        more=found.more,
+        evidence=derived.evidence,
+        unsealed=derived.unsealed,
+        erased=derived.erased,
+        engine=engine,
+    )
+
+
+def as_json(value: Any) -> JsonValue:
+    """Return a value of a result as JSON can write it: bytes as hexadecimal digits,
+    times as ISO 8601, what JSON has no number for as text.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    # Decimals, intervals, UUIDs: as DuckDB's values write themselves.
+    return str(value)
 
 
 def trace_bytes(trace_id: str) -> bytes:

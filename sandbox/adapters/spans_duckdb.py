@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import duckdb
 
-from sandbox.adapters.spans_answers import answer_of, trace_bytes
+from sandbox.adapters.spans_answers import answer_of, rows_of, trace_bytes
 from sandbox.adapters.spans_duckdb_sql import DURATION, quoted, run_statement
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
@@ -147,16 +147,8 @@ class DuckSpans:
             found = run_statement(
                 statement, derived=derived, limit=limit, config=self._config
             )
-            return SqlAnswer(
-                trial_id=trial_id,
-                statement=statement,
-                columns=found.columns,
-                rows=found.rows,
-                more=found.more,
-                evidence=derived.evidence,
-                unsealed=derived.unsealed,
-                erased=derived.erased,
-                engine=ENGINE,
+            return rows_of(
+                trial_id, statement, found=found, derived=derived, engine=ENGINE
             )
 
         return self._with_files(trial_id, run)

@@ -13,15 +13,13 @@ Rules of this module:
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, time
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
-from pydantic import JsonValue
 
+from sandbox.adapters.spans_answers import Found, as_json
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
 from sandbox.query.columns import Place, core_schema, map_name
@@ -36,14 +34,6 @@ _COMPUTED = {
     "started_at": "make_timestamp_ns(TRY_CAST(start_ns AS BIGINT))",
 }
 _HEX = ("trace_id", "span_id", "parent_span_id")
-
-
-class Found(NamedTuple):
-    """Rows of a statement."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[JsonValue, ...], ...]
-    more: bool
 
 
 def run_statement(
@@ -76,26 +66,6 @@ def run_statement(
             timer.cancel()
     values = [tuple(as_json(value) for value in row) for row in rows[:limit]]
     return Found(columns, tuple(values), len(rows) > limit)
-
-
-def as_json(value: Any) -> JsonValue:
-    """Return a value of a result as JSON can write it: bytes as hexadecimal digits,
-    times as ISO 8601, what JSON has no number for as text.
-    """
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    # Decimals, intervals, UUIDs: as DuckDB's values write themselves.
-    return str(value)
 
 
 def _allowed(statement: str, engine: duckdb.DuckDBPyConnection) -> str:

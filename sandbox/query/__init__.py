@@ -12,6 +12,8 @@
 | `origin` | what a derived file says of itself; when two have the same content |
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
+| `clickhouse` | the same, and the columns, as ClickHouse writes them |
+| `agreement` | two engines asked, one answer where they agree |
 | `rows` | a row as a record |
 | `waterfall` | the spans of a trace as the rows of a tree in time |
 | `wording` | words and marks, the same in every drawing of a trace |
@@ -25,6 +27,7 @@ A derived file can always be made again; deleting it loses nothing. Files, engin
 processes are the business of `sandbox.adapters.spans_*`.
 """
 
+from sandbox.query.agreement import ask_both
 from sandbox.query.arrange import Arranged, arrange, promoted
 from sandbox.query.columns import Place, core_schema
 from sandbox.query.conditions import Dialect, condition
@@ -69,6 +72,7 @@ __all__ = [
     "Waterfall",
     "WaterfallRow",
     "arrange",
+    "ask_both",
     "choose",
     "condition",
     "core_schema",

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from pydantic import ValidationError
 
+from sandbox.adapters.spans_chdb import ChdbSpans
 from sandbox.adapters.spans_duckdb import DuckSpans
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import EvidenceError, RecorderError
@@ -38,7 +39,7 @@ from sandbox.testing.trial import RecordedTrial
 TRIAL = "ride-1"
 SECOND = 10**9
 T0 = int(datetime(2026, 4, 1, 12, tzinfo=UTC).timestamp()) * SECOND
-ENGINES = ("fake", "duckdb")
+ENGINES = ("fake", "duckdb", "chdb")
 
 
 def _rule(name: str, applies: str, requires: str) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class Subject:
         )
         self.home = home
         self.engine = engine
+        self._opened: list[ChdbSpans] = []
         self.spans = self.open(engine)
         self._number = 0
 
@@ -122,7 +124,16 @@ class Subject:
         files = DerivedFiles(
             self.segments, lambda _: RULES, root=self.home / "derived", keys=keys
         )
-        return DuckSpans(files, memory_mib=256, threads=1)
+        if engine == "duckdb":
+            return DuckSpans(files, memory_mib=256, threads=1)
+        spans = ChdbSpans(files, memory_mib=256, threads=1)
+        self._opened.append(spans)
+        return spans
+
+    def close(self) -> None:
+        """End the processes of engines that have one."""
+        for spans in self._opened:
+            spans.close()
 
     def send(
         self,
@@ -178,7 +189,9 @@ def names(answer: SpanAnswer) -> list[str]:
 
 @pytest.fixture(name="subject", params=ENGINES)
 def _subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    yield Subject(request.param, tmp_path)
+    subject = Subject(request.param, tmp_path)
+    yield subject
+    subject.close()
 
 
 def test_nothing_recorded(subject: Subject) -> None:
@@ -582,6 +595,60 @@ def test_duckdb_stays_inside(tmp_path: Path, statement: str) -> None:
     assert not Path("/tmp/never-written").exists()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT file('/etc/passwd')",
+        "SELECT FILE('/etc/passwd') FROM spans",
+        "SELECT arrayMap(file, ['/etc/passwd'])",
+        "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
+        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd')",
+        "WITH file AS f SELECT arrayMap(f, ['/etc/passwd'])",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM spans, url('http://127.0.0.1:9/', 'TSV', 'a String')",
+        "SELECT (SELECT count() FROM s3('http://127.0.0.1:9/b/k', 'TSV', 'a String'))",
+        "SELECT * FROM executable('id', 'TSV', 'a String')",
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+        "SELECT * FROM merge('system', 'one')",
+        "SELECT * FROM (EXPLAIN AST SELECT 1)",
+        "SELECT * FROM system.settings",
+        "SELECT name FROM spans WHERE name IN system.users",
+        "SELECT * FROM derived_0",
+        "SELECT * FROM `/etc/passwd`",
+        "SELECT dictGet('d', 'a', 1)",
+        "SELECT joinGet('j', 'a', 1)",
+        "SELECT hostName(), now(), rand()",
+        "SELECT 1 INTO OUTFILE '/tmp/never-written'",
+        "SELECT 1 FORMAT Native",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
+        "SELECT 1) ; DROP VIEW spans; SELECT (1",
+        "INSERT INTO FUNCTION file('/tmp/never-written', 'TSV', 'a Int8') VALUES (1)",
+        "CREATE TABLE t ENGINE = File(TSV, '/tmp/never-written') AS SELECT 1",
+        "SET readonly = 0",
+        "SYSTEM SHUTDOWN",
+        "BACKUP ALL TO File('/tmp/never-written')",
+        "EXPLAIN SELECT 1",
+        "DESCRIBE spans",
+    ],
+)
+def test_chdb_stays_inside(chdb: Subject, statement: str) -> None:
+    """No statement reaches a file, a table, a setting or the network through chDB."""
+    with pytest.raises(EvidenceError) as caught:
+        chdb.spans.sql(TRIAL, statement)
+    assert "root:" not in caught.value.diagnosis
+    assert not Path("/tmp/never-written").exists()
+    assert chdb.spans.sql(TRIAL, "SELECT count() FROM spans").rows == ((1,),)
+
+
+@pytest.fixture(name="chdb")
+def _chdb(tmp_path: Path) -> Iterator[Subject]:
+    subject = Subject("chdb", tmp_path)
+    subject.send({"name": "a"})
+    yield subject
+    subject.close()
+
+
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "fake"])
 def test_as_the_fake_says(tmp_path: Path, engine: str) -> None:
     """Hundreds of random questions about random spans are answered as by the fake."""
@@ -595,6 +662,7 @@ def test_as_the_fake_says(tmp_path: Path, engine: str) -> None:
         expected = subject.spans.search(TRIAL, question)
         found = other.search(TRIAL, question)
         assert found.model_copy(update={"engine": "fake"}) == expected, question
+    subject.close()
 
 
 _VALUES: list[Any] = ["1", 1, 1.0, True, False, 0, 0.0, "", "a", b"a", None, [1], {}]
@@ -706,3 +774,54 @@ def test_endless_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         subject.spans.sql(TRIAL, endless)
     monkeypatch.undo()
     assert subject.spans.sql(TRIAL, "SELECT count(*) FROM spans").rows == ((1,),)
+
+
+def test_values_of_clickhouse(chdb: Subject) -> None:
+    """Every value of a row is one that JSON can write, and keeps what it says."""
+    found = chdb.spans.sql(
+        TRIAL,
+        "SELECT 1, 2.5, nan, toDecimal64('1.50', 2), NULL, true, toDate('2026-04-01'), "
+        "toDateTime('2026-04-01 12:00:00', 'UTC'), unhex('00ff'), [1, NULL], "
+        "map('k', 'v'), toInt128('170141183460469231731687303715884105727'), "
+        "arrayJoin([7])",
+    )
+    assert found.rows == (
+        (
+            *(1, 2.5, "nan", "1.5", None, True),
+            *("2026-04-01", "2026-04-01T12:00:00Z", "00ff", [1, None], {"k": "v"}),
+            *(2**127 - 1, 7),
+        ),
+    )
+
+
+def test_clickhouse_shows_maps_whole(tmp_path: Path) -> None:
+    """In ClickHouse's SQL too a map has every attribute of its type."""
+    subject = Subject("chdb", tmp_path)
+    subject.send({"name": "a", "attributes": {"k": 1, "by": "x", "b": True}})
+    for number in range(30):
+        subject.send(
+            {"name": f"n{number}", "attributes": {f"rare'{number}": number, "d": 0.5}}
+        )
+    found = subject.spans.sql(
+        TRIAL,
+        "SELECT name, attributes_int, attributes_string, attributes_bool, "
+        '"attributes_string:by", "rule:offer/by" FROM spans '
+        "WHERE attributes_int['k'] = 1 OR attributes_int['rare\\'7'] = 7 ORDER BY name",
+    )
+    assert found.rows == (
+        ("a", {"k": 1}, {"by": "x"}, {"b": True}, "x", None),
+        ("n7", {"rare'7": 7}, {}, {}, None, None),
+    )
+    subject.close()
+
+
+def test_endless_clickhouse(chdb: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that does not end is stopped, and the next one is answered."""
+    endless = (
+        "SELECT sum(a.number * b.number) FROM numbers(10000000) a, numbers(10000000) b"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("sandbox.adapters.spans_chdb.TIME_LIMIT_S", 0.5)
+        with pytest.raises(EvidenceError, match="took longer"):
+            chdb.spans.sql(TRIAL, endless)
+    assert chdb.spans.sql(TRIAL, "SELECT count() FROM spans").rows == ((1,),)

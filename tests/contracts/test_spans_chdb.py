@@ -1,0 +1,75 @@
+"""The process chDB runs in."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.adapters.spans_chdb_process import ChdbProcess
+from sandbox.errors import EvidenceError
+
+
+@pytest.fixture(name="process")
+def _process() -> Iterator[ChdbProcess]:
+    with ChdbProcess(memory_mib=256, threads=1, time_limit_s=20) as process:
+        yield process
+
+
+def _pid(process: ChdbProcess) -> int:
+    return process._process.pid
+
+
+def test_words_of_the_engine(process: ChdbProcess) -> None:
+    """What the engine refuses is an error in its words, and the next is answered."""
+    with pytest.raises(EvidenceError, match="UNKNOWN_FUNCTION"):
+        process.run("SELECT no_such_function(1)")
+    with pytest.raises(EvidenceError, match="SANDBOX_QUERY_MEMORY_MIB"):
+        process.run("SELECT groupArray(number) FROM numbers(1000000000)")
+    assert process.run("SELECT 1", "TSV") == b"1\n"
+
+
+def test_a_process_that_dies(process: ChdbProcess) -> None:
+    """A process that is killed is an error that says how it ended."""
+    os.kill(_pid(process), signal.SIGKILL)
+    with pytest.raises(EvidenceError, match="chDB ended with status -9"):
+        process.run("SELECT 1")
+    assert not process.is_running
+
+
+def test_it_ends_with_its_owner() -> None:
+    """Closed, the process is gone with what it kept; closing again does nothing."""
+    process = ChdbProcess(memory_mib=256, threads=1, time_limit_s=20)
+    pid, folder = _pid(process), Path(process._folder.name)
+    process.close()
+    process.close()
+    assert not psutil.pid_exists(pid)
+    assert not folder.exists()
+
+
+def test_several_threads(process: ChdbProcess) -> None:
+    """Threads that ask at once each have their own answer."""
+    found: dict[int, bytes] = {}
+
+    def ask(number: int) -> None:
+        found[number] = process.run(f"SELECT {number}", "TSV")
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: f"{number}\n".encode() for number in range(20)}
+
+
+def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra the error says what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EvidenceError, match="install the extra `analytics`"):
+        ChdbProcess(memory_mib=256, threads=1, time_limit_s=20)
