@@ -42,7 +42,7 @@ from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.merkle import leaf_hash, verify_consistency, verify_inclusion
 from sandbox.local.toolchain import find_toolchain
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.settings import Settings
 from sandbox.testing.signer import ThrowawaySigner
 

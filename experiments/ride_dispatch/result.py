@@ -9,7 +9,7 @@ from typing import Any
 from experiments.ride_dispatch.papers import Papers
 from sandbox.evidence.verify import verify_bundle
 from sandbox.model.load import LoadResult
-from sandbox.model.segment import LoggedEntry
+from sandbox.model.log import LoggedEntry
 from workflows.cli.staging import Stage
 from workflows.cli.telling import write_report
 from workflows.messages import (

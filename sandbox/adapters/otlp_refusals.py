@@ -14,12 +14,15 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.errors import RecorderError
@@ -30,6 +33,7 @@ REFUSALS_FOLDER = "_refusals"
 OPEN = ".open.json"
 CLOSED = ".closed.json"
 MAX_KINDS = 1000
+_LOG = logging.getLogger(__name__)
 
 
 class Refused(NamedTuple):
@@ -174,3 +178,44 @@ class Refusals:
             if is_closed:
                 opened.rename(self._folder / f"{name}{CLOSED}")
                 sync_folder(self._folder)
+
+
+def closed_windows(folder: Path) -> list[RefusalWindow]:
+    """Return the closed windows that are still kept, oldest first.
+
+    What is not as the recorder wrote it is set aside under another name.
+
+    Raises:
+        RecorderError: One cannot be read.
+    """
+    read = (_window_in(path) for path in sorted(folder.glob(f"*{CLOSED}")))
+    return [window for window in read if window is not None]
+
+
+def drop_window(folder: Path, name: str) -> None:
+    """Remove a closed window; idempotent.
+
+    Raises:
+        RecorderError: It cannot be removed.
+    """
+    path = folder / f"{Path(name).name}{CLOSED}"
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecorderError(f"cannot remove {path}: {error}") from error
+
+
+def _window_in(path: Path) -> RefusalWindow | None:
+    try:
+        return RefusalWindow.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        # Another worker has entered it in the log meanwhile.
+        return None
+    except ValidationError as error:
+        # One damaged file must not keep segments from being sealed.
+        aside = path.with_name(f"{path.name}.damaged")
+        path.rename(aside)
+        _LOG.error("what the recorder refused cannot be read: %s: %s", aside, error)
+        return None
+    except OSError as error:
+        raise RecorderError(f"{path} cannot be read: {error}") from error

@@ -14,30 +14,28 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import logging
 import shutil
 from pathlib import Path
 from typing import Self
 
 import zstandard
-from pydantic import ValidationError
 
 from sandbox.adapters.durable import replace_file, sync_folder
 from sandbox.adapters.otlp_admin import TOKEN_FILE
-from sandbox.adapters.otlp_refusals import CLOSED, REFUSALS_FOLDER
+from sandbox.adapters.otlp_refusals import (
+    REFUSALS_FOLDER,
+    closed_windows,
+    drop_window,
+)
+from sandbox.adapters.recorder_door import RecorderDoor
 from sandbox.errors import RecorderError
 from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import FileKind, file_name, folder_name, segment_files
 from sandbox.settings import Settings
 
-ROLL_TIMEOUT_S = 30.0
-HEALTH_TIMEOUT_S = 2.0
 _ERASED: tuple[FileKind, ...] = ("torn", "closed", "zst")
 """Whatever of a segment holds bytes of requests; the sealed file is the last to go."""
-_LOG = logging.getLogger(__name__)
 
 
 class LocalSegments:
@@ -55,8 +53,7 @@ class LocalSegments:
     ) -> None:
         self._root = root
         self._derived = derived
-        self._admin_port = admin_port
-        self._token_file = token_file
+        self._door = RecorderDoor(admin_port, token_file)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -112,15 +109,7 @@ class LocalSegments:
         """
         if not any(item.state == "open" for item in self.files(trial_id)):
             return
-        status, answer = self._ask(
-            "POST", f"/trials/{folder_name(trial_id)}/roll", timeout_s=ROLL_TIMEOUT_S
-        )
-        if status != 200:
-            raise RecorderError(
-                f"the recorder did not close the segment of trial {trial_id}: "
-                f"{answer.get('error', status)}",
-                retryable=status >= 500,
-            )
+        self._door.roll(trial_id)
 
     def put_sealed(
         self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
@@ -220,15 +209,7 @@ class LocalSegments:
         Raises:
             RecorderError: It is not a trial id.
         """
-        path = f"/trials/{folder_name(trial_id)}/health"
-        try:
-            status, answer = self._ask("GET", path, timeout_s=HEALTH_TIMEOUT_S)
-            if status == 200:
-                return RecorderHealth.model_validate(answer)
-            cause = f"its own door answers {status}: {answer.get('error', '')}"
-        except (RecorderError, ValidationError) as error:
-            cause = str(error)
-        return RecorderHealth(is_well=False, cause=cause)
+        return self._door.health(trial_id)
 
     def refusals(self) -> list[RefusalWindow]:
         """Return the closed windows of refused requests that are still kept.
@@ -238,9 +219,7 @@ class LocalSegments:
         Raises:
             RecorderError: One cannot be read.
         """
-        paths = sorted((self._root / REFUSALS_FOLDER).glob(f"*{CLOSED}"))
-        read = (_refusals_of(path) for path in paths)
-        return [window for window in read if window is not None]
+        return closed_windows(self._root / REFUSALS_FOLDER)
 
     def drop_refusals(self, name: str) -> None:
         """Keep a window no longer, now that it is in the log; idempotent.
@@ -248,11 +227,7 @@ class LocalSegments:
         Raises:
             RecorderError: It cannot be removed.
         """
-        path = self._root / REFUSALS_FOLDER / f"{Path(name).name}{CLOSED}"
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise RecorderError(f"cannot remove {path}: {error}") from error
+        drop_window(self._root / REFUSALS_FOLDER, name)
 
     def _folder(self, trial_id: str) -> Path:
         return self._root / folder_name(trial_id)
@@ -278,41 +253,6 @@ class LocalSegments:
                 f"{trial_id}; seal the raw bytes as they are",
                 retryable=False,
             )
-
-    def _ask(
-        self, method: str, path: str, *, timeout_s: float
-    ) -> tuple[int, dict[str, object]]:
-        door = http.client.HTTPConnection(
-            "127.0.0.1", self._admin_port, timeout=timeout_s
-        )
-        try:
-            token = self._token_file.read_text().strip()
-            door.request(method, path, headers={"Authorization": f"Bearer {token}"})
-            answer = door.getresponse()
-            return answer.status, dict(json.loads(answer.read()))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise RecorderError(
-                f"the recorder does not answer on 127.0.0.1:{self._admin_port} "
-                f"({error}); start it: it also closes what was left open"
-            ) from error
-        finally:
-            door.close()
-
-
-def _refusals_of(path: Path) -> RefusalWindow | None:
-    try:
-        return RefusalWindow.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        # Another worker has entered it in the log meanwhile.
-        return None
-    except ValidationError as error:
-        # One damaged file must not keep segments from being sealed.
-        aside = path.with_name(f"{path.name}.damaged")
-        path.rename(aside)
-        _LOG.error("what the recorder refused cannot be read: %s: %s", aside, error)
-        return None
-    except OSError as error:
-        raise RecorderError(f"{path} cannot be read: {error}") from error
 
 
 def _decompress(compressed: bytes) -> bytes:

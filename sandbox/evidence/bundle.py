@@ -41,7 +41,7 @@ from sandbox.evidence.erased import read_erasures
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.layout import FORMAT
 from sandbox.evidence.log import key_history, sign_checkpoint
-from sandbox.model.segment import Checkpoint, LoggedEntry, Timestamp
+from sandbox.model.log import Checkpoint, LoggedEntry, Timestamp
 from sandbox.ports import Log, Segments, Signer
 
 _DOCUMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -22,9 +22,10 @@ from sandbox.evidence.retention import (
     sealed_segments,
 )
 from sandbox.model.erasure import Keeping, SegmentErasure
+from sandbox.model.log import LogEntry, LoggedEntry
 from sandbox.model.party import Actor
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry, LoggedEntry, SealedSegment
+from sandbox.model.segment import SealedSegment
 from sandbox.ports import Clock, Log, Records, Segments
 
 AT_ONCE = 1000

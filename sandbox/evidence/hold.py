@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from sandbox.errors import ProcedureError
 from sandbox.model.erasure import Hold
+from sandbox.model.log import LogEntry, LoggedEntry
 from sandbox.model.party import Actor
-from sandbox.model.segment import LogEntry, LoggedEntry
 from sandbox.ports import Log
 
 

@@ -35,8 +35,8 @@ from sandbox.evidence.note import (
     split_note,
 )
 from sandbox.evidence.vkey import Keys
+from sandbox.model.log import Checkpoint, LogEntry
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.ports import Log, Signer
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from sandbox.model.log import LogEntry
 from sandbox.model.record import canonical_json, digest_of
-from sandbox.model.segment import LogEntry, RecorderRefusal, RefusalWindow
+from sandbox.model.segment import RecorderRefusal, RefusalWindow
 from sandbox.recorder import RECORDER
 
 MOST_LISTED = 20

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from sandbox.evidence.hold import holds_in_force
 from sandbox.model.erasure import Keeping, SegmentErasure
+from sandbox.model.log import LoggedEntry
 from sandbox.model.regime import Regime
-from sandbox.model.segment import EvidenceSegment, LoggedEntry, SealedSegment
+from sandbox.model.segment import EvidenceSegment, SealedSegment
 from sandbox.ports import Records
 from sandbox.procedure import FINAL_STATES, add_period
 

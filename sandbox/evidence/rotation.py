@@ -16,7 +16,7 @@ from datetime import datetime
 from sandbox.errors import EvidenceError
 from sandbox.evidence.keys import KEY_OWNER, change_body
 from sandbox.evidence.log import key_history, sign_checkpoint
-from sandbox.model.segment import LogEntry, LoggedEntry
+from sandbox.model.log import LogEntry, LoggedEntry
 from sandbox.ports import Log, Segments, Signer
 
 

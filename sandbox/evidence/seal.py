@@ -26,13 +26,9 @@ from sandbox.evidence.attest import (
     statement,
 )
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
+from sandbox.model.log import LogEntry
 from sandbox.model.record import digest_of
-from sandbox.model.segment import (
-    EvidenceSegment,
-    LogEntry,
-    ProducerRange,
-    SealedSegment,
-)
+from sandbox.model.segment import EvidenceSegment, ProducerRange, SealedSegment
 from sandbox.ports import Signer
 from sandbox.recorder import Frame, count_spans, decode_frames, file_name, gaps_in
 

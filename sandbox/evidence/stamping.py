@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 
 from sandbox.evidence.note import split_note
-from sandbox.model.segment import Checkpoint, Timestamp
+from sandbox.model.log import Checkpoint, Timestamp
 from sandbox.ports import Log, Timestamps
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from sandbox.errors import ProcedureError
 from sandbox.evidence.hold import Order, check_not_held
 from sandbox.model.erasure import SubjectErasure
-from sandbox.model.segment import LogEntry, LoggedEntry
+from sandbox.model.log import LogEntry, LoggedEntry
 from sandbox.ports import Log, SubjectKey, SubjectKeys
 from sandbox.recorder import Frame, spans_in
 from sandbox.recorder.sealing import PREFIX, context, pseudonym

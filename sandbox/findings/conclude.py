@@ -25,10 +25,11 @@ from sandbox.findings.missing import completeness_limits, missing_units
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.model.closing import TrialClosing
 from sandbox.model.finding import ExitReport, Look
+from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import Rulebook, TemporaryRule
-from sandbox.model.segment import Completeness, EntryKind, LogEntry
+from sandbox.model.segment import Completeness
 from sandbox.monitor import observe_frames
 from sandbox.procedure import add_period
 from sandbox.recorder import Expected, Frame, assess

@@ -27,7 +27,7 @@ from sandbox.evidence.layout import read_lines
 from sandbox.evidence.steps import run_steps
 from sandbox.evidence.verify import Result
 from sandbox.findings.conclude import Conclusion, TrialRecord, conclude, trial_record
-from sandbox.model.segment import EntryKind, LogEntry
+from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.trial import Transition
 from sandbox.recorder import Frame, decode_frames
 

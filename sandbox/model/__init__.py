@@ -11,7 +11,8 @@
 | `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
 | `trial` | the case's states, the environment, the isolation proof |
 | `observation` | spans, what a rule says of one, breaches |
-| `segment` | evidence segments, log entries, checkpoints |
+| `segment` | evidence segments, gaps, completeness, what was refused |
+| `log` | entries of the log, checkpoints, timestamps, verification |
 | `erasure` | holds, erased segments, destroyed keys of data subjects |
 | `load` | what a load test did, and whether limits held |
 | `finding` | looks, verdicts, findings, the exit report |

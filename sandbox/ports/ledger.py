@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from sandbox.model.log import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.model.record import Record
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import (
-    Checkpoint,
-    LogEntry,
-    LoggedEntry,
-    Timestamp,
-)
 
 
 class Log(Protocol):

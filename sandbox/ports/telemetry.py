@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-from sandbox.model.segment import (
-    RecorderHealth,
-    RefusalWindow,
-)
+from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.application import Defect
-from sandbox.model.segment import LoggedEntry, TelemetryImport
+from sandbox.model.log import LoggedEntry, TelemetryImport
 from sandbox.recorder import MAX_PRODUCER_BYTES, RECORDER
 
 _OPEN = ("provisioning", "running", "paused")

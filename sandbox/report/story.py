@@ -6,11 +6,11 @@ from sandbox.model.application import Application
 from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
 from sandbox.model.load import LoadResult
+from sandbox.model.log import Checkpoint, LoggedEntry, Verification
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.record import Instant, Record, TrialId
 from sandbox.model.rule import Rulebook, TemporaryRule
-from sandbox.model.segment import Checkpoint, LoggedEntry, Verification
 from sandbox.model.trial import IsolationProof, Pause
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sandbox.model.segment import EntryKind, LoggedEntry
+from sandbox.model.log import EntryKind, LoggedEntry
 
 Tone = Literal["plain", "good", "alarm", "pause", "refused"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from sandbox.errors import RecordsError
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
+from sandbox.model.log import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.model.record import Record, canonical_json, digest_of
 from sandbox.model.rule import Rulebook, RulebookRef
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.ports import Clock, Producer
 from sandbox.testing.clock import FixedClock
 

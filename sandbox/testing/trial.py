@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from sandbox.evidence.bundle import BundleSource
 from sandbox.evidence.rotation import change_key
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.model.log import LogEntry, LoggedEntry
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry, LoggedEntry
 from sandbox.ports import Log, Segments, Signer
 from sandbox.recorder import encode_frame
 from sandbox.testing.records import FakeLog

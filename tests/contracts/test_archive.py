@@ -16,7 +16,7 @@ from sandbox.adapters.objects_bundle import find_bundles, pull_bundle, push_bund
 from sandbox.adapters.objects_place import open_objects
 from sandbox.errors import EvidenceError, SandboxError
 from sandbox.evidence.bundle import write_bundle
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.ports import Objects
 from sandbox.settings import Settings
 from sandbox.testing.trial import RecordedTrial

@@ -29,8 +29,8 @@ from sandbox.errors import (
     RecordsError,
 )
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.model.log import TelemetryImport
 from sandbox.model.record import digest_of
-from sandbox.model.segment import TelemetryImport
 from sandbox.query.otlp_file import delimited, json_line
 from sandbox.recorder import Frame, encode_frame, from_json
 from sandbox.recorder.otlp_json import origin_digest

@@ -29,8 +29,8 @@ from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.log_check import check_log
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes, verify_inclusion
+from sandbox.model.log import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import Checkpoint, LogEntry, LoggedEntry, Timestamp
 from sandbox.ports import Log
 from sandbox.settings import Settings
 from sandbox.testing.records import FakeLog
@@ -45,7 +45,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.settings import Settings
 
 home, prefix, count = sys.argv[1:]

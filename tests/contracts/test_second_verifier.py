@@ -36,8 +36,8 @@ from sandbox.evidence.verify import Trust, verify_bundle
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.evidence.witness import cosign
 from sandbox.local.toolchain import find_toolchain
+from sandbox.model.log import LogEntry
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry
 from sandbox.settings import Settings
 from sandbox.testing.authority import STAMPED_AT, ThrowawayAuthority
 from sandbox.testing.custody import OPERATOR, custody_of, ended_trial

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 from sandbox.errors import EvidenceError
 from sandbox.evidence.note import open_checkpoint
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.model.log import LogEntry
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry
 from sandbox.recorder import encode_frame
 from sandbox.settings import Settings
 from workflows.cli.evidence import application

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from sandbox.errors import EvidenceError, ProcedureError
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.verify import verify_bundle
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.recorder import file_name
 from sandbox.settings import Settings
 from sandbox.testing.custody import LAW, PERIOD, custody_of, ended_trial, regime

@@ -43,8 +43,8 @@ from sandbox.evidence.seal import seal_segment, segment_entry
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.evidence.witness import cosign
+from sandbox.model.log import LogEntry, Verification
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry, Verification
 from sandbox.recorder import encode_frame
 from sandbox.testing.authority import ThrowawayAuthority
 from sandbox.testing.records import FakeLog

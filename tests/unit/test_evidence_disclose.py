@@ -27,8 +27,8 @@ from sandbox.evidence.disclose import (
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.log import key_history, sign_checkpoint
 from sandbox.evidence.seal import seal_segment, segment_entry
+from sandbox.model.log import LogEntry
 from sandbox.model.record import digest_of
-from sandbox.model.segment import LogEntry
 from sandbox.recorder import encode_frame
 from sandbox.testing.records import FakeLog
 from sandbox.testing.signer import ThrowawaySigner

@@ -24,7 +24,8 @@ from sandbox.evidence.expire import Custody, expire, record_erasures
 from sandbox.evidence.hold import Order, place_hold
 from sandbox.evidence.unseal import SegmentCount, check_segment
 from sandbox.evidence.verify import Result, verify_bundle
-from sandbox.model.segment import EvidenceSegment, SealedSegment, Verification
+from sandbox.model.log import Verification
+from sandbox.model.segment import EvidenceSegment, SealedSegment
 from sandbox.testing.custody import AFTER, LAW, OPERATOR, custody_of, ended_trial
 from sandbox.testing.insider import resign
 from sandbox.testing.trial import STARTED_AT, RecordedTrial

@@ -36,7 +36,7 @@ from sandbox.evidence.rotation import change_key, check_sealed
 from sandbox.evidence.verify import Result, Trust, verify_bundle
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.evidence.witness import cosign
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.testing.insider import edit_json, resign
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner

@@ -33,8 +33,8 @@ from sandbox.evidence.note import (
     signed_note,
 )
 from sandbox.evidence.vkey import key_id
+from sandbox.model.log import LogEntry
 from sandbox.model.record import canonical_json
-from sandbox.model.segment import LogEntry
 from sandbox.testing.records import FakeLog
 from sandbox.testing.signer import ThrowawaySigner
 

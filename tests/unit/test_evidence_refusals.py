@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox.evidence.order import check_order
 from sandbox.evidence.refusals import MANY, MOST_LISTED, refusal_entries
-from sandbox.model.segment import LogEntry, RecorderRefusal, RefusalWindow
+from sandbox.model.log import LogEntry
+from sandbox.model.segment import RecorderRefusal, RefusalWindow
 from sandbox.recorder import RECORDER
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,7 +23,7 @@ from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import Step
 from sandbox.evidence.timestamp import Stamp, read_certificates, verify_token
 from sandbox.evidence.verify import Trust, verify_bundle
-from sandbox.model.segment import Timestamp
+from sandbox.model.log import Timestamp
 from sandbox.testing.authority import STAMPED_AT, Habits, ThrowawayAuthority
 from sandbox.testing.trial import RecordedTrial
 

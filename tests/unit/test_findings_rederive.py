@@ -19,8 +19,8 @@ from sandbox.errors import EvidenceError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm
+from sandbox.model.log import LogEntry
 from sandbox.model.observation import Breach
-from sandbox.model.segment import LogEntry
 from sandbox.model.trial import Pause, Transition
 from sandbox.monitor import advance, start
 from sandbox.rules import guardrail_of

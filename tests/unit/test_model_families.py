@@ -18,11 +18,11 @@ from sandbox.errors import (
 from sandbox.model.application import Defect, IngressNeed, Participants
 from sandbox.model.decision import Decision
 from sandbox.model.finding import Counts
+from sandbox.model.log import LogEntry
 from sandbox.model.observation import Span
 from sandbox.model.party import Actor, Role
 from sandbox.model.record import canonical_json
 from sandbox.model.regime import RegimeClock
-from sandbox.model.segment import LogEntry
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -10,6 +10,7 @@ import pytest
 from sandbox.findings import TrialEvidence, judge_evidence
 from sandbox.model.application import Estimand, Harm, Hypothesis, SignalRule, TrialPlan
 from sandbox.model.finding import ExitReport
+from sandbox.model.log import Checkpoint, LogEntry, LoggedEntry, Verification
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.party import Actor
 from sandbox.model.proposal import Comment, Disposition, Retention
@@ -25,15 +26,7 @@ from sandbox.model.rule import (
     TemporaryRule,
     Waiver,
 )
-from sandbox.model.segment import (
-    Checkpoint,
-    Completeness,
-    Gap,
-    LogEntry,
-    LoggedEntry,
-    ProducerCompleteness,
-    Verification,
-)
+from sandbox.model.segment import Completeness, Gap, ProducerCompleteness
 from sandbox.model.trial import IsolationProof, Pause, ProofAttempt, ProofTarget
 from sandbox.report import TrialStory, render_report
 from sandbox.report.charts import thin

@@ -17,7 +17,7 @@ from temporalio import activity
 
 from sandbox.findings import Conclusion, conclude, trial_record
 from sandbox.model.closing import TrialClosing
-from sandbox.model.segment import LogEntry
+from sandbox.model.log import LogEntry
 from sandbox.recorder import Frame
 from workflows.activities.keeping import (
     Bundles,

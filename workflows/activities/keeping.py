@@ -20,10 +20,10 @@ from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.model.application import Application
+from sandbox.model.log import Checkpoint, LogEntry
 from sandbox.model.observation import Observation
 from sandbox.model.record import Record, canonical_json
 from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
-from sandbox.model.segment import Checkpoint, LogEntry
 from sandbox.monitor import observe_frames
 from sandbox.ports import Clock, Log, Records, Segments, Signer, Timestamps
 from sandbox.recorder import Frame, decode_frames

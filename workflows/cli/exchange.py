@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
-from sandbox.model.segment import TelemetryImport
+from sandbox.model.log import TelemetryImport
 from sandbox.model.trace import SpanAnswer
 from sandbox.query.imports import check_open, check_producer
 from sandbox.query.selection import places_in

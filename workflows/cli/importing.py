@@ -22,7 +22,8 @@ from typing import BinaryIO, Literal, NamedTuple
 from sandbox.adapters.otlp_sender import OtlpSender
 from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
-from sandbox.model.segment import Signal, TelemetryImport
+from sandbox.model.log import TelemetryImport
+from sandbox.model.segment import Signal
 from sandbox.ports import Tokens
 from sandbox.query.imports import check_new, check_open, earlier_imports
 from sandbox.query.otlp_reading import (

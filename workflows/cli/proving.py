@@ -27,7 +27,7 @@ from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.tiles import Files, hash_files, log_files
 from sandbox.model.erasure import SegmentErasure
-from sandbox.model.segment import Checkpoint
+from sandbox.model.log import Checkpoint
 from workflows.activities.keeping import Ledger
 from workflows.cli.output import say
 from workflows.cli.setup import Home, read_settings

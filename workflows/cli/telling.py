@@ -14,10 +14,10 @@ from sandbox.evidence.verify import verify_bundle
 from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
 from sandbox.model.load import LoadResult
+from sandbox.model.log import LoggedEntry, Verification
 from sandbox.model.observation import Breach
 from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.record import Record
-from sandbox.model.segment import LoggedEntry, Verification
 from sandbox.model.trial import IsolationProof
 from sandbox.report import TrialStory, render_report
 from workflows.activities.keeping import Ledger

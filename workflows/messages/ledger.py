@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from sandbox.model.log import EntryKind
 from sandbox.model.record import Instant, Record, TrialId
-from sandbox.model.segment import EntryKind
 from sandbox.model.trial import CaseState
 
 
