@@ -53,7 +53,7 @@ class ChdbProcess:
         self._limit_s = time_limit_s
         self._guard = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-chdb-")
-        self._said = Path(self._folder.name) / "stderr"
+        self._said = self.folder / "stderr"
         self._connection, self._process = self._start()
         for name, value in _settings(memory_mib, threads, time_limit_s):
             self.run(f"SET {name} = {value}")
@@ -89,6 +89,16 @@ class ChdbProcess:
         return answer[1:]
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """A folder that is removed with the process."""
+        return Path(self._folder.name)
+
+    @property
     def is_running(self) -> bool:
         """Whether the process can be asked."""
         return self._process.poll() is None and not self._connection.closed
@@ -105,7 +115,7 @@ class ChdbProcess:
 
     def _start(self) -> tuple[Connection, subprocess.Popen[bytes]]:
         ours, theirs = Pipe()
-        data = str(Path(self._folder.name) / "data")
+        data = str(self.folder / "data")
         with theirs, self._said.open("wb") as said:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", _WORKER, str(theirs.fileno()), data],

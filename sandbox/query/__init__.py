@@ -13,6 +13,8 @@
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
 | `clickhouse` | the same, and the columns, as ClickHouse writes them |
+| `flat_proto` | OTLP's messages as one `.proto`, for a reader that is not ours |
+| `tally` | recorded and derived spans summed up, to be compared |
 | `agreement` | two engines asked, one answer where they agree |
 | `rows` | a row as a record |
 | `waterfall` | the spans of a trace as the rows of a tree in time |
@@ -27,7 +29,7 @@ A derived file can always be made again; deleting it loses nothing. Files, engin
 processes are the business of `sandbox.adapters.spans_*`.
 """
 
-from sandbox.query.agreement import ask_both
+from sandbox.query.agreement import ask_both, checked_by
 from sandbox.query.arrange import Arranged, arrange, promoted
 from sandbox.query.columns import Place, core_schema
 from sandbox.query.conditions import Dialect, condition
@@ -73,6 +75,7 @@ __all__ = [
     "WaterfallRow",
     "arrange",
     "ask_both",
+    "checked_by",
     "choose",
     "condition",
     "core_schema",

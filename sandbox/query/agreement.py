@@ -11,18 +11,26 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
 from sandbox.errors import EvidenceError
 from sandbox.model.record import Record
-from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
+from sandbox.model.trace import (
+    RecordedSpan,
+    SegmentDigest,
+    SpanAnswer,
+    SpanQuestion,
+    SqlAnswer,
+)
 from sandbox.ports import Spans
 
 _FRAME = ("more", "evidence", "unsealed", "erased")
 _NOTHING = "nothing"
+Evidence = tuple[SegmentDigest, ...]
+Answer = TypeVar("Answer", SpanAnswer, SqlAnswer)
 
 
 def ask_both(first: Spans, second: Spans) -> Spans:
@@ -32,6 +40,50 @@ def ask_both(first: Spans, second: Spans) -> Spans:
     answers are the first engine's, and name both.
     """
     return _Both(first, second)
+
+
+def checked_by(spans: Spans, check: Callable[[str], Evidence]) -> Spans:
+    """Return what answers as an engine does, once its evidence was checked.
+
+    Args:
+        spans: The engine.
+        check: Checks a trial's evidence and returns what it checked; raises
+            `EvidenceError` where something is wrong.
+    """
+    return _Checked(spans, check)
+
+
+class _Checked:
+    """An engine whose every answer is preceded by a check of the same segments."""
+
+    def __init__(self, spans: Spans, check: Callable[[str], Evidence]) -> None:
+        self._spans = spans
+        self._check = check
+
+    def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
+        """Return the spans for which everything asked holds, by start."""
+        known = self._check(trial_id)
+        return _of(known, self._spans.search(trial_id, question))
+
+    def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
+        """Return every recorded span of one trace."""
+        known = self._check(trial_id)
+        return _of(known, self._spans.trace(trial_id, trace_id))
+
+    def sql(self, trial_id: str, statement: str, *, limit: int = 1000) -> SqlAnswer:
+        """Run one reading statement over the view `spans` of the trial."""
+        known = self._check(trial_id)
+        return _of(known, self._spans.sql(trial_id, statement, limit=limit))
+
+
+def _of(known: Evidence, answer: Answer) -> Answer:
+    if answer.evidence != known:
+        raise EvidenceError(
+            f"segments of trial {answer.trial_id} were sealed or erased between check "
+            "and answer; ask again",
+            retryable=True,
+        )
+    return answer
 
 
 class _Both:

@@ -172,6 +172,30 @@ def test_search_by_rule_and_attribute(home: Path) -> None:
     assert SpanAnswer.model_validate_json(ended.stdout).spans == ()
 
 
+@pytest.mark.parametrize("engine", ["chdb", "both"])
+def test_another_engine_says_the_same(home: Path, engine: str) -> None:
+    """Whatever answers, the answer is the same, and says what gave it."""
+    for asked in (("search", TRIAL, "--attribute", "zone=3"), ("trace", TRIAL, TRACE)):
+        first, other = (
+            SpanAnswer.model_validate_json(
+                call(home, *asked, "--engine", name, "-o", "json").stdout
+            )
+            for name in ("duckdb", engine)
+        )
+        assert other.model_copy(update={"engine": first.engine}) == first
+        assert "chdb 4" in other.engine
+        assert (first.engine in other.engine) == (engine == "both")
+
+
+@pytest.mark.parametrize("engine", ["chdb", "both"])
+def test_sql_of_another_engine(home: Path, engine: str) -> None:
+    """A statement that means the same in both dialects has the same rows."""
+    statement = "SELECT name, count(*) AS n FROM spans GROUP BY name ORDER BY name"
+    ended = call(home, "sql", TRIAL, statement, "--engine", engine, "-o", "csv")
+    rows = list(csv.reader(io.StringIO(ended.stdout)))
+    assert rows == [["name", "n"], ["/offer", "3"], ["/ride", "1"]]
+
+
 def test_a_rule_that_is_not_there_is_said(home: Path) -> None:
     """A misspelt rule is not an empty answer; the rules there are are named."""
     ended = run(home, "search", TRIAL, "--rule", "calls/tiem")

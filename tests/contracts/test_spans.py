@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -20,6 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from pydantic import ValidationError
 
 from sandbox.adapters.spans_chdb import ChdbSpans
+from sandbox.adapters.spans_chdb_raw import ChdbCheck
 from sandbox.adapters.spans_duckdb import DuckSpans
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import EvidenceError, RecorderError
@@ -29,6 +31,7 @@ from sandbox.model.rule import Rulebook
 from sandbox.model.trace import AttributeTest, SpanAnswer, SpanQuestion
 from sandbox.monitor import observe_frames
 from sandbox.ports import Spans
+from sandbox.query import derive
 from sandbox.recorder import decode_frames
 from sandbox.rules import CompiledRules, compile_rules
 from sandbox.testing.segments import FakeSegments
@@ -825,3 +828,78 @@ def test_endless_clickhouse(chdb: Subject, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(EvidenceError, match="took longer"):
             chdb.spans.sql(TRIAL, endless)
     assert chdb.spans.sql(TRIAL, "SELECT count() FROM spans").rows == ((1,),)
+
+
+def _check(subject: Subject) -> ChdbCheck:
+    keys = [subject.trial.signer.public_key]
+    root = subject.home / "derived"
+    files = DerivedFiles(subject.segments, lambda _: RULES, root=root, keys=keys)
+    return ChdbCheck(files, subject.segments, memory_mib=256, threads=1)
+
+
+def test_derived_as_recorded(tmp_path: Path) -> None:
+    """Read by chDB, raw segments and derived files of random spans come to the same."""
+    subject = Subject("duckdb", tmp_path)
+    chance = random.Random(5)
+    for _ in range(7):
+        _record_at_random(subject, chance)
+    odd = {"start": 2**64 - 1, "end": 0, "trace": b"\xff", "id": b"", "name": "\0'\\"}
+    numbers = {"nan": float("nan"), "low": -(2**63), "zero": -0.0, "text": "\0'\\é"}
+    subject.send({**odd, "attributes": numbers}, {"events": [("e", {"k": 1})]})
+    _send_equal_keys(subject)
+    evidence = _check(subject).check(TRIAL)
+    assert evidence == subject.spans.search(TRIAL, SpanQuestion()).evidence
+    assert len(evidence) == 9
+
+
+def _send_equal_keys(subject: Subject) -> None:
+    request = ExportTraceServiceRequest()
+    batch = request.resource_spans.add()
+    for name in ("first", "last"):
+        named = batch.resource.attributes.add(key="service.name")
+        named.value.string_value = name
+    span = batch.scope_spans.add().spans.add(name="twice")
+    span.attributes.add(key="k").value.string_value = "first"
+    span.attributes.add(key="k").value.int_value = 2
+    span.attributes.add(key="l").value.int_value = 2
+    span.attributes.add(key="l").value.array_value.values.add().int_value = 1
+    subject.trial.send(request)
+    subject.trial.seal()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "b"}, "operation 'a': recorded are 1 spans .* derived are 0 spans"),
+        ({"end_ns": T0}, "recorded are 1 spans of 1000000000 ns .* derived are 1 "),
+        ({"trace_id": b"other"}, "service 'api', operation 'a'.*with content"),
+        ({"service": "web"}, "service 'api'"),
+        ({"attributes_int": [("k", 2)]}, "operation 'a'.*with content"),
+        ({"attributes_bool": [("k", True)]}, "operation 'a'.*with content"),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_derived_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], words: str
+) -> None:
+    """A derivation that changes anything of a span is found, and the group is named."""
+
+    def derive_wrongly(*arguments: Any, **options: Any) -> pa.Table:
+        table = derive(*arguments, **options)
+        for name, value in wrong.items():
+            index = table.schema.get_field_index(name)
+            field = table.schema.field(index)
+            column = pa.array([value] * table.num_rows, field.type)
+            table = table.set_column(index, field, column)
+        return table
+
+    monkeypatch.setattr("sandbox.adapters.spans_files.derive", derive_wrongly)
+    subject = Subject("duckdb", tmp_path)
+    given = {"name": "a", "start": T0, "attributes": {"k": 1}}
+    subject.send(given, resource={"service.name": "api"})
+    if words:
+        with pytest.raises(EvidenceError, match=f"segment 1, .*{words}"):
+            _check(subject).check(TRIAL)
+    else:
+        assert len(_check(subject).check(TRIAL)) == 1

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,10 +21,6 @@ def _process() -> Iterator[ChdbProcess]:
         yield process
 
 
-def _pid(process: ChdbProcess) -> int:
-    return process._process.pid
-
-
 def test_words_of_the_engine(process: ChdbProcess) -> None:
     """What the engine refuses is an error in its words, and the next is answered."""
     with pytest.raises(EvidenceError, match="UNKNOWN_FUNCTION"):
@@ -37,7 +32,7 @@ def test_words_of_the_engine(process: ChdbProcess) -> None:
 
 def test_a_process_that_dies(process: ChdbProcess) -> None:
     """A process that is killed is an error that says how it ended."""
-    os.kill(_pid(process), signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(EvidenceError, match="chDB ended with status -9"):
         process.run("SELECT 1")
     assert not process.is_running
@@ -46,7 +41,7 @@ def test_a_process_that_dies(process: ChdbProcess) -> None:
 def test_it_ends_with_its_owner() -> None:
     """Closed, the process is gone with what it kept; closing again does nothing."""
     process = ChdbProcess(memory_mib=256, threads=1, time_limit_s=20)
-    pid, folder = _pid(process), Path(process._folder.name)
+    pid, folder = process.pid, process.folder
     process.close()
     process.close()
     assert not psutil.pid_exists(pid)

@@ -17,9 +17,10 @@ from sandbox.model.trace import (
     SpanQuestion,
     SqlAnswer,
 )
-from sandbox.query import ask_both
+from sandbox.query import ask_both, checked_by
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+EVIDENCE = (SegmentDigest(number=1, raw_digest=digest_of(b"x")),)
 
 
 def _span(number: int, **fields: Any) -> RecordedSpan:
@@ -115,7 +116,7 @@ def test_a_missing_span() -> None:
         ("more", True),
         ("unsealed", 1),
         ("erased", 1),
-        ("evidence", (SegmentDigest(number=1, raw_digest=digest_of(b"x")),)),
+        ("evidence", EVIDENCE),
     ],
 )
 def test_what_was_searched(field: str, value: Any) -> None:
@@ -164,3 +165,35 @@ def test_columns_that_differ() -> None:
     both = ask_both(Engine("one"), Engine("two", columns=("a", "b")))
     with pytest.raises(EvidenceError, match="the columns"):
         both.sql("t", "SELECT 1")
+
+
+def test_checked_first() -> None:
+    """An answer is given once its evidence was checked, and not if that fails."""
+    asked: list[str] = []
+
+    def check(trial_id: str) -> tuple[SegmentDigest, ...]:
+        asked.append(trial_id)
+        if trial_id == "bad":
+            raise EvidenceError("segment 1 differs")
+        return EVIDENCE
+
+    spans = checked_by(Engine("one", evidence=EVIDENCE), check)
+    assert spans.search("t", SpanQuestion()).engine == "one"
+    assert spans.trace("t", "0" * 32).engine == "one"
+    assert spans.sql("t", "SELECT 1").engine == "one"
+    assert asked == ["t"] * 3
+    for ask in (
+        lambda: spans.search("bad", SpanQuestion()),
+        lambda: spans.trace("bad", "0" * 32),
+        lambda: spans.sql("bad", "SELECT 1"),
+    ):
+        with pytest.raises(EvidenceError, match="segment 1 differs"):
+            ask()
+
+
+def test_checked_otherwise() -> None:
+    """What was checked must be what was searched."""
+    spans = checked_by(Engine("one", evidence=EVIDENCE), lambda _: ())
+    with pytest.raises(EvidenceError, match="ask again") as caught:
+        spans.search("t", SpanQuestion())
+    assert caught.value.retryable

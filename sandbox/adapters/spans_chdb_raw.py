@@ -1,0 +1,159 @@
+"""Whether the derived files say what the raw segments say, told by chDB alone.
+
+Rules of this module:
+
+* chDB reads both: the derived Parquet, and the recorded requests as the segment has
+  them (its format `Protobuf` is the segment's framing). Neither the derivation nor the
+  protobuf reader of this product is asked.
+* The bytes are those whose digest the signed statement names.
+* Which frames are of traces is read from their trailers here: protobuf allows no schema
+  to declare the trailer's field. Requests are handed over unchanged, trailer included.
+* What is compared stands in `sandbox.query.tally`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
+from sandbox.adapters.spans_chdb_sql import make_view
+from sandbox.adapters.spans_files import DerivedFiles
+from sandbox.errors import EvidenceError
+from sandbox.model.record import digest_of
+from sandbox.model.trace import SegmentDigest
+from sandbox.ports import Segments
+from sandbox.query.clickhouse import text
+from sandbox.query.flat_proto import REQUEST, flat_proto
+from sandbox.query.tally import (
+    Group,
+    Sums,
+    Tally,
+    check_tallies,
+    derived_statement,
+    recorded_statement,
+)
+from sandbox.recorder import decode_frames
+from sandbox.rules import CompiledRules
+from sandbox.settings import Settings
+
+
+class ChdbCheck:
+    """Compares the derived files of a trial with its sealed segments.
+
+    Args:
+        files: The derived files of every trial.
+        segments: Where sealed segments are read.
+        memory_mib: Memory one statement may use.
+        threads: Threads one statement may use; 0 is one for each core.
+    """
+
+    def __init__(
+        self,
+        files: DerivedFiles,
+        segments: Segments,
+        *,
+        memory_mib: int = 1024,
+        threads: int = 0,
+    ) -> None:
+        self._files = files
+        self._segments = segments
+        self._memory_mib = memory_mib
+        self._threads = threads
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        segments: Segments,
+        rules: Callable[[str], CompiledRules],
+        keys: Sequence[bytes],
+    ) -> Self:
+        """Return the check of the installation with these settings.
+
+        Args:
+            settings: Where derived files lie, and what a question may use.
+            segments: Where sealed segments are read.
+            rules: Gives the rules of a trial, as they judge its spans.
+            keys: Raw public keys that may have signed statements of segments.
+        """
+        files = DerivedFiles(segments, rules, root=settings.derived_dir, keys=keys)
+        return cls(
+            files,
+            segments,
+            memory_mib=settings.query_memory_mib,
+            threads=settings.query_threads,
+        )
+
+    def check(self, trial_id: str) -> tuple[SegmentDigest, ...]:
+        """Check every sealed segment of a trial; return which they are.
+
+        Raises:
+            EvidenceError: Something else was derived than was recorded, or a segment is
+                damaged; names the segment.
+            RecorderError: Segments cannot be read, or derived files not written.
+        """
+        derived = self._files.current(trial_id)
+        with self._new_process() as process:
+            make_view(derived, process)
+            found = _tally(process, derived_statement())
+            _set_schema(process)
+            for item in derived.evidence:
+                recorded = self._recorded(trial_id, item, process)
+                mine = {
+                    g: sums for g, sums in found.items() if g.segment == item.number
+                }
+                check_tallies(recorded, mine)
+        return derived.evidence
+
+    def _recorded(
+        self, trial_id: str, item: SegmentDigest, process: ChdbProcess
+    ) -> Tally:
+        raw = self._segments.read(trial_id, item.number)
+        if digest_of(raw) != item.raw_digest:
+            raise EvidenceError(
+                f"segment {item.number} of trial {trial_id} is not what was sealed; "
+                "restore it from a bundle or a backup"
+            )
+        path = process.folder / "requests"
+        if not _write_traces(raw, path):
+            return {}
+        return _tally(process, recorded_statement(item.number, path))
+
+    def _new_process(self) -> ChdbProcess:
+        return ChdbProcess(
+            memory_mib=self._memory_mib,
+            threads=self._threads,
+            time_limit_s=TIME_LIMIT_S,
+        )
+
+
+def _set_schema(process: ChdbProcess) -> None:
+    path = process.folder / "otlp.proto"
+    path.write_text(flat_proto())
+    process.run(f"SET format_schema = {text(f'{path}:{REQUEST}')}")
+    process.run("SET input_format_protobuf_oneof_presence = 1")
+
+
+def _write_traces(raw: bytes, path: Path) -> int:
+    """Write the frames of traces as they are; return how many bytes they are."""
+    frames, _ = decode_frames(raw)
+    ends = [*(frame.offset for frame in frames[1:]), len(raw)]
+    parts = [
+        raw[frame.offset : end]
+        for frame, end in zip(frames, ends, strict=True)
+        if frame.signal == "traces"
+    ]
+    return path.write_bytes(b"".join(parts))
+
+
+def _tally(process: ChdbProcess, statement: str) -> Tally:
+    lines = process.run(statement, "JSONCompactEachRow").splitlines()
+    rows = (json.loads(line) for line in lines)
+    return {
+        Group(segment, service, operation): Sums(*sums)
+        for segment, service, operation, *sums in rows
+    }
