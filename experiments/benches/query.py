@@ -6,7 +6,9 @@ that a rule reads; requests of 500 spans, 2,000 spans a second of the trial's ti
 step runs in a process of its own, so that its memory is its own. Questions of one kind
 differ from each other; `cold` is the first answer of a new process, which also reads
 the statement of every segment and checks every derived file. Files are in the page
-cache. Generating is not measured.
+cache. Generating is not measured. `check` is the comparison of derived files with raw
+segments that `--engine both` begins with, start of its process included. The memory of
+an engine includes its process; bars are those of the default engine.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from sandbox.adapters.segments import LocalSegments
+from sandbox.adapters.spans_chdb import ChdbSpans
+from sandbox.adapters.spans_chdb_raw import ChdbCheck
 from sandbox.adapters.spans_duckdb import DuckSpans
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.evidence.seal import seal_segment
@@ -55,7 +59,7 @@ TRACES_A_REQUEST = 500
 TRACE_NS = 3_000_000
 """From the start of one trace to that of the next."""
 QUESTIONS = 20
-ENGINES = ("duckdb",)
+ENGINES = ("duckdb", "chdb")
 BARS_MS = {
     "trace_by_id": 25.0,
     "service_operation_duration_time": 50.0,
@@ -101,6 +105,7 @@ def _measure(task: Task) -> dict[str, Any]:
         "machine": {"cores": os.cpu_count(), "system": platform.platform()},
         "derivation": derivation,
         "bytes_per_span": size,
+        "check": _apart(_check, task),
         "engines": engines,
     }
 
@@ -282,17 +287,32 @@ def _bytes(folder: Path) -> float:
     return float(sum(item.stat().st_size for item in folder.iterdir()))
 
 
-def _opened(name: str, task: Task) -> Spans:
-    del name
-    return DuckSpans(_files(task))
+def _check(task: Task) -> dict[str, Any]:
+    settings = Settings(home=task.home)
+    check = ChdbCheck(_files(task), LocalSegments.of(settings))
+    begun = time.monotonic()
+    check.check(TRIAL)
+    seconds = time.monotonic() - begun
+    return {
+        "seconds": round(seconds, 1),
+        "spans_per_s": round(task.spans / seconds),
+        "resident_mib": _resident_mib(),
+    }
+
+
+def _opened(name: str, task: Task) -> DuckSpans | ChdbSpans:
+    return ChdbSpans(_files(task)) if name == "chdb" else DuckSpans(_files(task))
 
 
 def _ask_once(task: Task, name: str) -> dict[str, float]:
     begun = time.monotonic()
-    found = _opened(name, task).trace(TRIAL, trace_id(task.spans // 12).hex())
+    engine = _opened(name, task)
+    found = engine.trace(TRIAL, trace_id(task.spans // 12).hex())
+    taken = round(1000 * (time.monotonic() - begun), 1)
+    _close(engine)
     if len(found.spans) != len(SERVICES):
         raise SystemExit(f"a trace has {len(found.spans)} spans")
-    return {"ms": round(1000 * (time.monotonic() - begun), 1)}
+    return {"ms": taken}
 
 
 def _ask(task: Task, name: str) -> dict[str, Any]:
@@ -300,6 +320,7 @@ def _ask(task: Task, name: str) -> dict[str, Any]:
     engine.trace(TRIAL, trace_id(0).hex())
     kinds = _questions(task)
     figures = {kind: _timed(engine, asked, kind) for kind, asked in kinds.items()}
+    _close(engine)
     resident = _resident_mib()
     memory = {"resident_mib": resident, "bar": BAR_MIB, "holds": resident <= BAR_MIB}
     return {"warm": figures, "memory": memory}
@@ -363,12 +384,20 @@ def _timed(engine: Spans, asked: list[SpanQuestion], kind: str) -> dict[str, Any
         "max_ms": round(max(taken), 1),
         "spans_found": spans,
     }
-    bar = BARS_MS.get(kind.removesuffix("_absent"))
+    bars = BARS_MS if isinstance(engine, DuckSpans) else {}
+    bar = bars.get(kind.removesuffix("_absent"))
     return {**figures, "bar_ms": bar, "holds": bar is None or cuts[18] <= bar}
 
 
+def _close(engine: DuckSpans | ChdbSpans) -> None:
+    if isinstance(engine, ChdbSpans):
+        engine.close()
+
+
 def _resident_mib() -> int:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    """Return the most memory of this process and of the largest that it ended."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return round(sum(resource.getrusage(item).ru_maxrss for item in whose) / 1024)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
 from sandbox.ports import Segments
 from sandbox.query import condition, core_schema, recorded_span
-from sandbox.query.clickhouse import ClickHouseDialect, quoted, structure_of, text
+from sandbox.query.clickhouse import ClickHouseDialect, quoted, source_of
 from sandbox.query.columns import ORDER, TYPES
 from sandbox.query.conditions import FALSE
 from sandbox.query.rows import COLUMNS, answer_order
@@ -191,8 +191,9 @@ class ChdbSpans:
             + [pa.field(place.column, TYPES[place.kind]) for place in own]
         )
         wanted = ", ".join(f"({p.segment}, {p.frame}, {p.number})" for p in places)
+        source = source_of(file.path, file.origin)
         table = self._table(
-            f"SELECT {', '.join(map(quoted, schema.names))} FROM {_source(file)} "
+            f"SELECT {', '.join(map(quoted, schema.names))} FROM {source} "
             f"WHERE (segment, frame, number) IN ({wanted})"
         )
         for row in table.cast(schema).to_pylist():
@@ -228,14 +229,11 @@ def _parts(files: Sequence[DerivedFile], question: SpanQuestion) -> Iterator[str
     for number, file in enumerate(files):
         where = condition(question, origin=file.origin, dialect=ClickHouseDialect())
         if file.origin.spans and where != FALSE:
+            source = source_of(file.path, file.origin)
             yield (
-                f"SELECT {_ORDER}, toInt32({number}) AS file FROM {_source(file)} "
+                f"SELECT {_ORDER}, toInt32({number}) AS file FROM {source} "
                 f"WHERE {where}"
             )
-
-
-def _source(file: DerivedFile) -> str:
-    return f"file({text(file.path)}, 'Parquet', {text(structure_of(file.origin))})"
 
 
 def _check_path(path: Path) -> None:

@@ -8,6 +8,7 @@ Rules of this module:
 * The bytes are those whose digest the signed statement names.
 * Which frames are of traces is read from their trailers here: protobuf allows no schema
   to declare the trailer's field. Requests are handed over unchanged, trailer included.
+* One derived file and one segment at a time: time and memory do not grow with a trial.
 * What is compared stands in `sandbox.query.tally`.
 """
 
@@ -19,18 +20,17 @@ from pathlib import Path
 from typing import Self
 
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
-from sandbox.adapters.spans_chdb_sql import make_view
-from sandbox.adapters.spans_files import DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
 from sandbox.model.record import digest_of
 from sandbox.model.trace import SegmentDigest
 from sandbox.ports import Segments
 from sandbox.query.clickhouse import text
 from sandbox.query.flat_proto import REQUEST, flat_proto
+from sandbox.query.opening import decompress
 from sandbox.query.tally import (
     Group,
     Sums,
-    Tally,
     check_tallies,
     derived_statement,
     recorded_statement,
@@ -97,31 +97,38 @@ class ChdbCheck:
             RecorderError: Segments cannot be read, or derived files not written.
         """
         derived = self._files.current(trial_id)
+        try:
+            return self._compare(trial_id, derived)
+        except EvidenceError:
+            if all(file.path.exists() for file in derived.files):
+                raise
+        # Another process merged files meanwhile.
+        return self._compare(trial_id, self._files.current(trial_id))
+
+    def _compare(self, trial_id: str, derived: Derived) -> tuple[SegmentDigest, ...]:
+        left = {item.number: item.raw_digest for item in derived.evidence}
         with self._new_process() as process:
-            make_view(derived, process)
-            found = _tally(process, derived_statement())
             _set_schema(process)
-            for item in derived.evidence:
-                recorded = self._recorded(trial_id, item, process)
-                mine = {
-                    g: sums for g, sums in found.items() if g.segment == item.number
-                }
-                check_tallies(recorded, mine)
+            for file in derived.files:
+                recorded: dict[Group, Sums] = {}
+                for source in file.origin.sources:
+                    digest = left.pop(source.number)
+                    raw = self._read(trial_id, source.number, digest)
+                    recorded.update(_recorded(raw, source.number, process))
+                check_tallies(recorded, _derived(file, process))
+        if left:
+            raise EvidenceError(f"segments {sorted(left)} are in no derived file")
         return derived.evidence
 
-    def _recorded(
-        self, trial_id: str, item: SegmentDigest, process: ChdbProcess
-    ) -> Tally:
-        raw = self._segments.read(trial_id, item.number)
-        if digest_of(raw) != item.raw_digest:
+    def _read(self, trial_id: str, number: int, digest: str) -> bytes:
+        compressed, _ = self._segments.read_sealed(trial_id, number)
+        raw = decompress(compressed)
+        if digest_of(raw) != digest:
             raise EvidenceError(
-                f"segment {item.number} of trial {trial_id} is not what was sealed; "
-                "restore it from a bundle or a backup"
+                f"segment {number} of trial {trial_id} is not what was sealed; restore "
+                "it from a bundle or a backup"
             )
-        path = process.folder / "requests"
-        if not _write_traces(raw, path):
-            return {}
-        return _tally(process, recorded_statement(item.number, path))
+        return raw
 
     def _new_process(self) -> ChdbProcess:
         return ChdbProcess(
@@ -129,6 +136,19 @@ class ChdbCheck:
             threads=self._threads,
             time_limit_s=TIME_LIMIT_S,
         )
+
+
+def _derived(file: DerivedFile, process: ChdbProcess) -> dict[Group, Sums]:
+    if not file.origin.spans:
+        return {}
+    return _tally(process, derived_statement(file.path, file.origin))
+
+
+def _recorded(raw: bytes, number: int, process: ChdbProcess) -> dict[Group, Sums]:
+    path = process.folder / "requests"
+    if not _write_traces(raw, path):
+        return {}
+    return _tally(process, recorded_statement(number, path))
 
 
 def _set_schema(process: ChdbProcess) -> None:
@@ -150,7 +170,7 @@ def _write_traces(raw: bytes, path: Path) -> int:
     return path.write_bytes(b"".join(parts))
 
 
-def _tally(process: ChdbProcess, statement: str) -> Tally:
+def _tally(process: ChdbProcess, statement: str) -> dict[Group, Sums]:
     lines = process.run(statement, "JSONCompactEachRow").splitlines()
     rows = (json.loads(line) for line in lines)
     return {

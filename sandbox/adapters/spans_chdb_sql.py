@@ -67,7 +67,7 @@ def run_statement(
         EvidenceError: It is not such a statement, or cannot be run; says why.
     """
     asked = _allowed(statement, process)
-    make_view(derived, process)
+    _make_view(derived, process)
     process.run("SET readonly = 1")
     _check_tables(asked, process)
     whole = f"SELECT * FROM (\n{asked}\n) LIMIT {limit + 1}"
@@ -141,8 +141,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(node)
 
 
-def make_view(derived: Derived, process: ChdbProcess) -> None:
-    """Create the view `spans` of all derived files, in an engine that has none."""
+def _make_view(derived: Derived, process: ChdbProcess) -> None:
     files = [file for file in derived.files if file.origin.spans]
     for number, file in enumerate(files):
         process.run(_table(number, file))

@@ -101,6 +101,16 @@ def structure_of(origin: Origin) -> str:
     return ", ".join(f"{quoted(name)} {kind}" for name, kind in fields)
 
 
+def source_of(path: object, origin: Origin) -> str:
+    """Return the table function that reads a derived file.
+
+    Args:
+        path: Where it lies.
+        origin: What it says of itself.
+    """
+    return f"file({text(path)}, 'Parquet', {text(structure_of(origin))})"
+
+
 def shown_columns(origin: Origin) -> str:
     """Return what the view `spans` selects from one derived file.
 

@@ -64,7 +64,7 @@ def open_segment(compressed: bytes, said: EvidenceSegment) -> list[Frame]:
     Raises:
         EvidenceError: The file is not what was sealed; names the segment and the byte.
     """
-    raw = _decompress(compressed)
+    raw = decompress(compressed)
     salvage = salvage_frames(raw)
     where = f"segment {said.number} of trial {said.trial_id}"
     if salvage.damage:
@@ -83,7 +83,7 @@ def open_segment(compressed: bytes, said: EvidenceSegment) -> list[Frame]:
     return salvage.frames
 
 
-def _decompress(compressed: bytes) -> bytes:
+def decompress(compressed: bytes) -> bytes:
     """Return what can be decompressed; all of it, where nothing is damaged."""
     reader = zstandard.ZstdDecompressor().decompressobj()
     parts: list[bytes] = []

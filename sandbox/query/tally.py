@@ -18,8 +18,9 @@ from typing import NamedTuple
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from sandbox.errors import EvidenceError
-from sandbox.query.clickhouse import text
+from sandbox.query.clickhouse import shown_columns, source_of, text
 from sandbox.query.flat_proto import oneof_type
+from sandbox.query.origin import Origin
 
 _PLAIN = ("string", "int", "double", "bool")
 _TYPES = {"string": "String", "int": "Int64", "double": "Float64", "bool": "Bool"}
@@ -45,11 +46,17 @@ class Sums(NamedTuple):
 Tally = Mapping[Group, Sums]
 
 
-def derived_statement() -> str:
-    """Return the statement that sums up the view `spans`."""
+def derived_statement(path: object, origin: Origin) -> str:
+    """Return the statement that sums up a derived file.
+
+    Args:
+        path: Where it lies.
+        origin: What it says of itself.
+    """
+    spans = f"SELECT {shown_columns(origin)} FROM {source_of(path, origin)}"
     maps = ", ".join(f"arraySort(CAST(attributes_{k}, '{_pairs(k)}'))" for k in _PLAIN)
     return (
-        f"SELECT segment, service, name, {_sums(maps)} FROM spans "
+        f"SELECT segment, service, name, {_sums(maps)} FROM ({spans}) "
         "GROUP BY segment, service, name"
     )
 
@@ -141,9 +148,14 @@ def _service() -> str:
 
 def _last(pairs: str) -> str:
     """Return the pairs without those whose key comes again later."""
+    later = f"arrayLastIndex(other -> other.key = pair.key, {pairs})"
+    chosen = (
+        f"arrayFilter((pair, place) -> place = {later}, {pairs}, "
+        f"arrayEnumerate({pairs}))"
+    )
+    # Few spans have equal keys, and looking for them takes three times as long.
     return (
-        f"arrayFilter((pair, place) -> place = arrayLastIndex(other -> other.key = "
-        f"pair.key, {pairs}), {pairs}, arrayEnumerate({pairs}))"
+        f"if(length(arrayDistinct({pairs}.key)) = length({pairs}), {pairs}, {chosen})"
     )
 
 

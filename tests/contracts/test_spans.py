@@ -32,7 +32,7 @@ from sandbox.model.trace import AttributeTest, SpanAnswer, SpanQuestion
 from sandbox.monitor import observe_frames
 from sandbox.ports import Spans
 from sandbox.query import derive
-from sandbox.recorder import decode_frames
+from sandbox.recorder import decode_frames, encode_frame
 from sandbox.rules import CompiledRules, compile_rules
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -41,6 +41,7 @@ from sandbox.testing.trial import RecordedTrial
 
 TRIAL = "ride-1"
 SECOND = 10**9
+AT = datetime(2026, 4, 1, 12, tzinfo=UTC)
 T0 = int(datetime(2026, 4, 1, 12, tzinfo=UTC).timestamp()) * SECOND
 ENGINES = ("fake", "duckdb", "chdb")
 
@@ -837,6 +838,33 @@ def _check(subject: Subject) -> ChdbCheck:
     return ChdbCheck(files, subject.segments, memory_mib=256, threads=1)
 
 
+def test_nothing_to_compare(tmp_path: Path) -> None:
+    """A trial without telemetry, and a segment without spans, agree with nothing."""
+    subject = Subject("duckdb", tmp_path)
+    assert _check(subject).check(TRIAL) == ()
+    subject.trial.send(ExportTraceServiceRequest())
+    subject.trial.seal()
+    metrics = encode_frame(
+        b"\n\x02\x12\x00", signal="metrics", producer="p", sequence=2, received_at=AT
+    )
+    subject.segments.receive(TRIAL, metrics)
+    subject.trial.seal()
+    assert len(_check(subject).check(TRIAL)) == 2
+
+
+def test_raw_bytes_that_changed(tmp_path: Path) -> None:
+    """Raw requests that are not what was sealed are an error that names the segment."""
+    subject = Subject("duckdb", tmp_path)
+    for name in ("a", "b"):
+        subject.send({"name": name})
+    assert len(subject.ask()) == 2
+    first, _ = subject.segments.read_sealed(TRIAL, 1)
+    _, envelope = subject.segments.read_sealed(TRIAL, 2)
+    subject.segments.tamper(TRIAL, 2, compressed=first, envelope=envelope)
+    with pytest.raises(EvidenceError, match="segment 2 .* is not what was sealed"):
+        _check(subject).check(TRIAL)
+
+
 def test_derived_as_recorded(tmp_path: Path) -> None:
     """Read by chDB, raw segments and derived files of random spans come to the same."""
     subject = Subject("duckdb", tmp_path)
@@ -875,6 +903,7 @@ def _send_equal_keys(subject: Subject) -> None:
         ({"trace_id": b"other"}, "service 'api', operation 'a'.*with content"),
         ({"service": "web"}, "service 'api'"),
         ({"attributes_int": [("k", 2)]}, "operation 'a'.*with content"),
+        ({"segment": 7}, "recorded are 1 spans .* derived are 0 spans"),
         ({"attributes_bool": [("k", True)]}, "operation 'a'.*with content"),
         ({}, ""),
     ],
