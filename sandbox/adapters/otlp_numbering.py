@@ -5,7 +5,8 @@ Rules of this module:
 * A sealed or erased segment is asked through its statement: that stays when the bytes
   go. Older statements do not state numbers; then frames are counted, segment by
   segment.
-* A closed segment is asked through its bytes, damaged or not (`sequences_in`).
+* A closed segment is asked through the note of its end. Without one, as older recorders
+  left it, its bytes are asked, damaged or not (`sequences_in`).
 * The statement is believed as the files beside it are: who can write to the folder can
   harm the recorder, but not what was signed and logged before.
 """
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 
 from sandbox.errors import RecorderError
 from sandbox.model.segment import EvidenceSegment
-from sandbox.recorder import Sequences, file_name, sequences_in
+from sandbox.recorder import Sequences, decode_ending, file_name, sequences_in
 
 
 def last_sequence(folder: Path, number: int) -> int:
@@ -48,7 +49,11 @@ def last_sequence(folder: Path, number: int) -> int:
 
 def _sequences(folder: Path, number: int) -> Sequences:
     closed = folder / file_name(number, "closed")
+    note = folder / file_name(number, "end")
     if closed.exists():
+        ending = decode_ending(note.read_bytes()) if note.exists() else None
+        if ending is not None:
+            return Sequences(ending.last_sequence, 0)
         return sequences_in(closed.read_bytes())
     statement = folder / file_name(number, "dsse.json")
     if statement.exists():

@@ -8,6 +8,8 @@ Rules of this module:
 * After a failed write or sync nothing in memory is believed: the file is read again and
   cut to what is whole before the next append.
 * What is cut is kept beside the segment (`.torn`) and written down as a gap.
+* Where a segment ends is durable beside it (`.end`) before it is closed. The room for
+  that is taken when it is opened, so that it can be closed also on a full disk.
 * Not safe for threads: the caller serialises.
 """
 
@@ -30,8 +32,10 @@ from sandbox.model.segment import Signal
 from sandbox.ports import Clock
 from sandbox.recorder import (
     RECORDER,
+    Ending,
     RollingPolicy,
     SegmentName,
+    encode_ending,
     encode_frame,
     file_name,
     folder_name,
@@ -193,6 +197,7 @@ class TrialStore:
         torn = raw[salvage.consumed :]
         if not raw:
             path.unlink()
+            (self._folder / file_name(number, "end")).unlink(missing_ok=True)
             return
         if torn:
             _keep(self._folder / file_name(number, "torn"), torn)
@@ -229,6 +234,7 @@ class TrialStore:
         self._fd = os.open(path, flags, 0o600)
         self._number, self._size = self._number + 1, 0
         self._opened = time.monotonic()
+        self._note_end()
         sync_folder(self._folder)
 
     def _write(self, data: bytes) -> None:
@@ -245,10 +251,21 @@ class TrialStore:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = None
+        self._note_end()
         opened = self._folder / file_name(self._number, "open")
         opened.rename(self._folder / file_name(self._number, "closed"))
         sync_folder(self._folder)
         return self._number
+
+    def _note_end(self) -> None:
+        note = encode_ending(Ending(self._size, self._sequence))
+        path = self._folder / file_name(self._number, "end")
+        handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(handle, note, 0)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def _abandon(self) -> None:
         # The pages behind a failed sync are undefined: forget everything, read again.

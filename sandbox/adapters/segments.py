@@ -6,6 +6,8 @@ Rules of this module:
   is open; with nothing open no recorder is needed.
 * A raw segment is removed only after its sealed form is durable and was compared with
   it, byte for byte.
+* A closed segment is read only as long as the note of its end says (`.end`): what was
+  cut between two frames looks whole.
 * A sealed segment never changes: the same content again is accepted, other refused.
 * Erasing removes what was derived first and the compressed file last: as long as that
   is there, the erasure is not complete and is repeated.
@@ -14,6 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Self
@@ -31,10 +34,16 @@ from sandbox.adapters.recorder_door import RecorderDoor
 from sandbox.errors import RecorderError
 from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.ports import SegmentFile
-from sandbox.recorder import FileKind, file_name, folder_name, segment_files
+from sandbox.recorder import (
+    FileKind,
+    decode_ending,
+    file_name,
+    folder_name,
+    segment_files,
+)
 from sandbox.settings import Settings
 
-_ERASED: tuple[FileKind, ...] = ("torn", "closed", "zst")
+_ERASED: tuple[FileKind, ...] = ("torn", "closed", "end", "zst")
 """Whatever of a segment holds bytes of requests; the sealed file is the last to go."""
 
 
@@ -93,8 +102,11 @@ class LocalSegments:
             # A segment only moves forward, so looking in this order cannot miss it.
             for kind in ("open", "closed"):
                 with contextlib.suppress(FileNotFoundError):
-                    with (folder / file_name(number, kind)).open("rb") as file:
+                    path = folder / file_name(number, kind)
+                    with path.open("rb") as file:
                         file.seek(offset)
+                        if kind == "closed":
+                            _check_end(path, os.fstat(file.fileno()).st_size)
                         return file.read()
             compressed = (folder / file_name(number, "zst")).read_bytes()
             return _decompress(compressed)[offset:]
@@ -137,7 +149,8 @@ class LocalSegments:
             if state == "closed":
                 replace_file(folder / file_name(number, "dsse.json"), envelope)
                 replace_file(folder / file_name(number, "zst"), compressed)
-            (folder / file_name(number, "closed")).unlink(missing_ok=True)
+            for kind in ("closed", "end"):
+                (folder / file_name(number, kind)).unlink(missing_ok=True)
         except OSError as error:
             raise RecorderError(f"cannot write to {folder}: {error}") from error
 
@@ -261,6 +274,26 @@ def _decompress(compressed: bytes) -> bytes:
     if not reader.eof or reader.unused_data:
         raise zstandard.ZstdError("it is not one whole stream")
     return data
+
+
+def _check_end(path: Path, size: int) -> None:
+    """Compare a closed segment with the note of its end, where there is one."""
+    note = path.with_suffix(".end")
+    if not note.exists():
+        return
+    ending = decode_ending(note.read_bytes())
+    if ending is None:
+        raise RecorderError(
+            f"{note} is damaged, so whether {path.name} is whole is not known; restore "
+            "both from a copy",
+            retryable=False,
+        )
+    if size != ending.size:
+        raise RecorderError(
+            f"{path} has {size} bytes and had {ending.size} when it was closed: it was "
+            "cut or changed since; restore it from a copy",
+            retryable=False,
+        )
 
 
 def _unreadable(trial_id: str, number: int, error: Exception) -> RecorderError:

@@ -4,6 +4,7 @@ Acknowledged means durable; durable means unchanged; what is missing is said.
 """
 
 from sandbox.recorder.completeness import Expected, assess
+from sandbox.recorder.ending import Ending, decode_ending, encode_ending
 from sandbox.recorder.frame import (
     MAX_PRODUCER_BYTES,
     Frame,
@@ -38,6 +39,7 @@ __all__ = [
     "MAX_PRODUCER_BYTES",
     "RECORDER",
     "Converted",
+    "Ending",
     "Expected",
     "FileKind",
     "Frame",
@@ -48,7 +50,9 @@ __all__ = [
     "assess",
     "check_request",
     "count_spans",
+    "decode_ending",
     "decode_frames",
+    "encode_ending",
     "encode_frame",
     "file_name",
     "final_sequence",

@@ -6,7 +6,8 @@ Rules of this module:
   leaves a hole, and a hole says, truthfully, that evidence was damaged here.
 * The last frame tells its number where its checksum holds, so that a segment which is
   restored from a copy fits without a hole.
-* What was cut off the end of a closed file leaves no trace in it, and is not counted.
+* What was cut off the end of a closed file leaves no trace in it, and is not counted:
+  the note of its end is asked first (`ending.py`), and these bytes without one.
 """
 
 from __future__ import annotations

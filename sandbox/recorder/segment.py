@@ -5,7 +5,8 @@ Rules of this module:
 * A trial's segments are numbered from 1 without holes; a number is never used twice.
 * A file goes `000001.open` → `000001.closed` → `000001.zst` with `000001.dsse.json`,
   of which only `000001.dsse.json` is left when the segment is erased.
-  A cut tail is kept beside them as `000001.torn`.
+  Beside the raw file lie `000001.end`, which says where it ends once it is closed, and
+  `000001.torn`, where a tail was cut.
 * A segment is closed by size or by age, whichever comes first, also when nothing more
   arrives; an empty segment is never closed.
 * A trial's folder is named by its id and nothing else can be reached through it.
@@ -19,13 +20,14 @@ from typing import Literal, NamedTuple
 from sandbox.errors import RecorderError
 from sandbox.ports import SegmentFile
 
-FileKind = Literal["open", "closed", "torn", "zst", "dsse.json"]
+FileKind = Literal["open", "closed", "end", "torn", "zst", "dsse.json"]
 
-_NAME = re.compile(r"^(\d{6,})\.(open|closed|torn|zst|dsse\.json)$")
+_NAME = re.compile(r"^(\d{6,})\.(open|closed|end|torn|zst|dsse\.json)$")
 _TRIAL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,53}[a-z0-9])?$")
 _KINDS: dict[str, FileKind] = {
     "open": "open",
     "closed": "closed",
+    "end": "end",
     "torn": "torn",
     "zst": "zst",
     "dsse.json": "dsse.json",

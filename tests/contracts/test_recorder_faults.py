@@ -368,7 +368,7 @@ def reception_on(
 
 def names_on(root: Path) -> list[str]:
     """Return the names of the spans in a trial's raw segments."""
-    raw = [path.read_bytes() for path in sorted((root / TRIAL).glob("0*.*"))]
+    raw = [path.read_bytes() for path in sorted((root / TRIAL).glob("0*.[oc]*"))]
     frames = [frame for item in raw for frame in decode_frames(item)[0]]
     return [span.name for frame in frames for span in spans_in(frame)]
 
@@ -572,13 +572,23 @@ def test_a_segment_with_one_bit_changed_is_never_used(segment: bytes) -> None:
     assert unseen == []
 
 
-def test_a_segment_cut_inside_a_frame_is_never_used(segment: bytes) -> None:
-    """Cut at every byte that does not end a frame, it is an error each time."""
-    frames, _ = decode_frames(segment)
-    ends = {frame.offset for frame in frames}
-    for length in set(range(1, len(segment))) - ends:
-        with pytest.raises(EvidenceError):
-            sealed_of(segment[:length])
+def test_a_segment_of_another_length_is_never_used(tmp_path: Path) -> None:
+    """Cut at any byte, also between frames, or longer: an error each time."""
+    with RecorderProcess(tmp_path / "state") as recorder:
+        for number in range(4):
+            assert Sender(recorder, str(number)).send() == 200
+        recorder.roll()
+        segments = LocalSegments.of(recorder.settings)
+        whole = segments.read(TRIAL, 1)
+        (path,) = recorder.closed()
+        frames, _ = decode_frames(whole)
+        added = whole + whole[: frames[1].offset]
+        for data in [whole[:length] for length in range(len(whole))] + [added]:
+            path.write_bytes(data)
+            with pytest.raises(RecorderError, match=f"{len(whole)} when it was closed"):
+                segments.read(TRIAL, 1)
+        path.write_bytes(whole)
+        assert segments.read(TRIAL, 1, offset=5) == whole[5:]
 
 
 def deep(levels: int) -> bytes:

@@ -43,7 +43,7 @@ def received(payload: bytes) -> Received:
 def payloads(root: Path) -> list[bytes]:
     """Return what is in the trial's segments, without the recorder's own notes."""
     frames = []
-    for item in sorted((root / TRIAL).iterdir()):
+    for item in sorted((root / TRIAL).glob("*.[oc]*")):
         found, consumed = decode_frames(item.read_bytes())
         assert consumed == item.stat().st_size
         frames += found
@@ -125,11 +125,13 @@ def test_an_empty_file_left_by_a_crash_is_no_segment(tmp_path: Path) -> None:
     """A crash right after creation leaves nothing to close; its number is used."""
     (tmp_path / TRIAL).mkdir()
     (tmp_path / TRIAL / "000001.open").touch()
+    (tmp_path / TRIAL / "000001.end").touch()
     store = store_in(tmp_path)
     store.recover()
     assert list((tmp_path / TRIAL).iterdir()) == []
     store.append([received(b"")])
-    assert [item.name for item in (tmp_path / TRIAL).iterdir()] == ["000001.open"]
+    names = sorted(item.name for item in (tmp_path / TRIAL).iterdir())
+    assert names == ["000001.end", "000001.open"]
 
 
 def test_a_file_of_which_nothing_can_be_read_becomes_a_gap(tmp_path: Path) -> None:
@@ -267,6 +269,12 @@ def close_segments(root: Path, *counts: int) -> None:
         store.roll()
 
 
+def without_note(root: Path, number: int) -> Path:
+    """Return a closed segment, as recorders left it that noted no end."""
+    (root / TRIAL / f"{number:06d}.end").unlink()
+    return root / TRIAL / f"{number:06d}.closed"
+
+
 def seal_in(root: Path, number: int, *, with_numbers: bool = True) -> None:
     """Seal a closed segment, as today or as before statements stated numbers."""
     path = root / TRIAL / f"{number:06d}.closed"
@@ -324,10 +332,22 @@ def test_a_damaged_sealed_file_does_not_stop_the_recorder(tmp_path: Path) -> Non
 def test_a_damaged_frame_in_a_closed_segment_hides_no_number(tmp_path: Path) -> None:
     """The last frame tells; restored from a copy, the segment fits without a hole."""
     close_segments(tmp_path, 2, 4)
-    path = tmp_path / TRIAL / "000002.closed"
+    path = without_note(tmp_path, 2)
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 4 + 10] ^= 1
     path.write_bytes(raw)
+    assert next_number(tmp_path) == 7
+
+
+@pytest.mark.parametrize("frames", range(4))
+def test_a_segment_cut_between_frames_hides_no_number(
+    tmp_path: Path, frames: int
+) -> None:
+    """The note beside it tells, so that the hole shows what is missing."""
+    close_segments(tmp_path, 2, 4)
+    path = tmp_path / TRIAL / "000002.closed"
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 4 * frames])
     assert next_number(tmp_path) == 7
 
 
@@ -337,7 +357,7 @@ def test_a_number_that_may_have_been_given_is_not_given_again(
 ) -> None:
     """With nothing left to read after some frames, the numbers leave a hole."""
     close_segments(tmp_path, 2, 4)
-    path = tmp_path / TRIAL / "000002.closed"
+    path = without_note(tmp_path, 2)
     raw = path.read_bytes()
     whole = len(raw) // 4 * keep
     path.write_bytes(raw[:whole] + b"\xff" * (len(raw) - whole))
@@ -354,7 +374,7 @@ def test_a_request_that_looks_like_a_frame_cannot_make_numbers_jump(
     store = store_in(tmp_path)
     store.append([received(b""), received(fake), received(b"")])
     store.roll()
-    path = tmp_path / TRIAL / "000001.closed"
+    path = without_note(tmp_path, 1)
     raw = bytearray(path.read_bytes())
     end = raw.index(fake) + len(fake)
     raw[100] ^= 1
