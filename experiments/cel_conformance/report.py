@@ -1,0 +1,78 @@
+"""Runs the suite and says what passes, and what does not and why.
+
+Rules of this module:
+
+* Every test of the suite is run and counted; none is left out.
+* What differs is named test by test, with what the engine said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.cel_conformance.engine import difference
+from experiments.cel_conformance.suite import Suite, load_suite
+
+RESULTS = Path(__file__).parent / "results" / "per-span.json"
+_ENGINE = "cel-expr-python"
+
+
+class Report(NamedTuple):
+    """What came of one run."""
+
+    suite: str
+    """Version of the module `cel.dev/expr`."""
+    engine: str
+    tests: dict[str, int]
+    """Test file → number of its tests."""
+    differences: dict[str, str]
+    """Test → what the engine does instead."""
+
+    def passed(self, file: str) -> int:
+        """Return how many tests of a file pass."""
+        return self.tests[file] - sum(
+            name.startswith(f"{file}/") for name in self.differences
+        )
+
+
+def run() -> Report:
+    """Fetch the pinned suite and run all of it."""
+    return run_suite(load_suite())
+
+
+def run_suite(suite: Suite) -> Report:
+    """Run all tests of a suite."""
+    found = ((case.id, difference(case, suite.pool)) for case in suite.cases)
+    return Report(
+        suite.version,
+        f"{_ENGINE} {version(_ENGINE)}",
+        dict(Counter(case.file for case in suite.cases)),
+        {name: said for name, said in found if said},
+    )
+
+
+def recorded() -> Report:
+    """Return the report that is committed."""
+    return Report(**json.loads(RESULTS.read_text()))
+
+
+def record(report: Report) -> None:
+    """Write a report as the one that is committed."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    text = json.dumps(report._asdict(), indent=1, ensure_ascii=False)
+    RESULTS.write_text(text + "\n")
+
+
+def table(report: Report) -> str:
+    """Return the counts as a table in Markdown."""
+    rows = [
+        f"| {file} | {report.passed(file)} | {count} |"
+        for file, count in report.tests.items()
+    ]
+    total = sum(report.tests.values())
+    rows.append(f"| **all** | **{total - len(report.differences)}** | **{total}** |")
+    return "\n".join(("| test file | agree | tests |", "|---|---|---|", *rows))
