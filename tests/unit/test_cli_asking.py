@@ -9,6 +9,7 @@ import pytest
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.model.trace import AttributeTest, SpanQuestion
+from sandbox.testing.traces import recorded_span
 from workflows.cli.asking import Asked, read_question
 
 
@@ -53,6 +54,29 @@ def test_values_keep_their_type(text: str, value: object) -> None:
 def test_durations(text: str, seconds: float) -> None:
     """A number with a unit, or an ISO 8601 period, is so many seconds."""
     assert read_question(Asked(min_duration=text)).min_duration_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("unit", "nanos"),
+    [("ns", 1), ("us", 10**3), ("µs", 10**3), ("ms", 10**6), ("s", 10**9)],
+)
+def test_a_bound_is_the_duration_of_a_span(unit: str, nanos: int) -> None:
+    """A span that took exactly as long as is written is neither below nor above it."""
+    for number in range(1, 1001):
+        asked = read_question(Asked(min_duration=f"{number}{unit}"))
+        times = {"start_unix_nano": 0, "end_unix_nano": number * nanos}
+        took = recorded_span("1", **times).span.duration_s
+        assert asked.min_duration_s == took, f"{number}{unit}"
+
+
+@pytest.mark.parametrize(("digits", "nanos"), [(3, 10**6), (6, 10**3)])
+def test_a_bound_as_an_iso_period(digits: int, nanos: int) -> None:
+    """The same holds where the bound is written as a fraction of seconds."""
+    for number in range(1, 1001):
+        text = f"{number / 10**digits:.{digits}f}"
+        took = number * nanos / 1e9
+        assert read_question(Asked(min_duration=f"PT{text}S")).min_duration_s == took
+        assert read_question(Asked(min_duration=f"{text}s")).min_duration_s == took
 
 
 def test_everything_at_once() -> None:

@@ -5,7 +5,8 @@ Rules of this module:
 * A value of `--attribute KEY=VALUE` is read as JSON, so that types are kept: `200` is a
   number, `true` a truth value, `"200"` text. What is not JSON is text as it stands.
 * A duration is a number with a unit (`250ms`, `1.5s`) or an ISO 8601 period without
-  calendar units (`PT1.5S`).
+  calendar units (`PT1.5S`). It is the same number of seconds as the duration of a span
+  that took exactly so long.
 * An instant says its offset from UTC, for example `2026-01-31T09:00:00Z`.
 """
 
@@ -16,6 +17,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, get_args
 
 import isodate
@@ -28,7 +30,16 @@ from sandbox.model.trace import AttributeTest, SpanQuestion
 
 T = TypeVar("T")
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600}
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "min": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+"""Nanoseconds of each unit."""
 _DURATION = re.compile(rf"^(\d+(?:\.\d+)?)({'|'.join(_UNITS)})$")
 _ORDERED = (
     ("min_duration_s", "max_duration_s", "--max-duration", "is below --min-duration"),
@@ -124,7 +135,8 @@ def read_duration(text: str) -> float:
         ValueError: It is none; says why, and what to write.
     """
     if match := _DURATION.match(text):
-        return float(match[1]) * _UNITS[match[2]]
+        # Nanoseconds first, then one division: as `Span.duration_s` is computed.
+        return float(Decimal(match[1]) * _UNITS[match[2]]) / 1e9
     try:
         found = isodate.parse_duration(text)
     except (isodate.ISO8601Error, ValueError):
