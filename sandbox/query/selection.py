@@ -30,7 +30,8 @@ class Chosen(NamedTuple):
 
 
 ReadChosen = Callable[[], Iterable[Chosen]]
-"""Reads what was chosen from the beginning, segment by segment; may be called again."""
+"""Reads what was chosen from the beginning, segment by segment; called again, it reads
+the same."""
 
 
 def places_in(answer: SpanAnswer) -> Places:

@@ -5,6 +5,8 @@ Rules of this module:
 * Everything is read from the raw frames; what the log says of a sealed segment is
   compared with its bytes before anything of it leaves.
 * One segment at a time is held in memory.
+* What is read again is the same, also while the trial is being recorded: neither later
+  segments nor later requests of the open one.
 * A file appears once it is whole.
 """
 
@@ -14,6 +16,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,6 +24,7 @@ from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
 from sandbox.model.record import digest_of
 from sandbox.model.segment import SealedSegment, Signal
+from sandbox.ports import SegmentFile
 from sandbox.query.jaeger import jaeger_file
 from sandbox.query.otlp_file import count_spans, delimited, json_line, payload_of
 from sandbox.query.selection import Chosen, Places, choose
@@ -62,9 +66,26 @@ class Source:
         self.spans = 0
         self.unusual = 0
         """Requests with fields that this version of OTLP does not know."""
+        self._ends: dict[int, int] = {}
+        """Where the last whole frame of each segment ended when it was read first."""
+
+    @cached_property
+    def _files(self) -> list[SegmentFile]:
+        """The trial's segments as they were when they were first asked for.
+
+        Raises:
+            EvidenceError: There are none.
+        """
+        files = self._ledger.segments.files(self._wanted.trial_id)
+        if not files:
+            raise EvidenceError(
+                f"nothing is recorded of a trial {self._wanted.trial_id};"
+                " `sandbox trial list` names the trials there are"
+            )
+        return files
 
     def read(self) -> Iterator[Chosen]:
-        """Yield what is wanted, in order; counts anew each time it is called.
+        """Yield what is wanted, in order, the same each time; counts anew.
 
         Raises:
             EvidenceError: A segment is damaged, or is not the one the log names.
@@ -73,13 +94,7 @@ class Source:
         self.segments, self.requests, self.spans = {}, 0, 0
         trial_id, signal, places = self._wanted
         digests = self._logged_digests()
-        files = self._ledger.segments.files(trial_id)
-        if not files:
-            raise EvidenceError(
-                f"nothing is recorded of a trial {trial_id}; `sandbox trial list` names"
-                " the trials there are"
-            )
-        for file in files:
+        for file in self._files:
             if places is not None and file.number not in places:
                 continue
             if file.state == "erased":
@@ -87,7 +102,8 @@ class Source:
                 continue
             raw = self._ledger.segments.read(trial_id, file.number)
             self._check_same(file.number, raw, digests.get(file.number, ""))
-            frames, _ = decode_frames(raw)
+            frames, end = decode_frames(raw[: self._ends.get(file.number)])
+            self._ends[file.number] = end
             for chosen in choose(file.number, frames, signal=signal, places=places):
                 self._count(chosen, file.state)
                 yield chosen
