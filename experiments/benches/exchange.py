@@ -74,7 +74,7 @@ def _run(spans: int) -> dict[str, Any]:
         for form in Form:
             files[form] = Path(folder) / form.value
             source = Source(ledger, Wanted(TRIAL, "traces"))
-            parts = pieces(source, form, "traces")
+            parts = pieces(source, form)
             act: Callable[[], object] = partial(write_out, files[form], parts)
             figures[f"export_{form.value}"] = _speed(spans, act)
             figures["peak_mib"] = _peak_mib()

@@ -17,7 +17,6 @@ from sandbox.model.application import Defect
 from sandbox.model.log import TelemetryImport
 from sandbox.model.trace import SpanAnswer
 from sandbox.query.imports import check_open, check_producer
-from sandbox.query.selection import places_in
 from sandbox.query.wording import counted
 from workflows.cli.engines import Engine, EngineOption, open_spans
 from workflows.cli.exporting import Form, Source, Wanted, pieces, write_out
@@ -106,10 +105,9 @@ def export(  # noqa: PLR0913 - one parameter per option of the command
             f"there is no span to export: {trace or found} names none in the sealed"
             f" segments of trial {trial}"
         )
-    places = None if answer is None else places_in(answer)
-    source = Source(ledger, Wanted(trial, signal.value, places))
-    digest = write_out(to, pieces(source, form, signal.value))
-    _tell(source, form, digest)
+    source = Source(ledger, Wanted(trial, signal.value, answer))
+    digest = write_out(to, pieces(source, form))
+    _tell(source, digest)
     if answer is not None and answer.unsealed:
         unsealed = counted(answer.unsealed, "segment")
         say(f"{unsealed} not sealed yet and not searched")
@@ -209,7 +207,7 @@ def _read_answer(file: Path, trial: str) -> SpanAnswer:
     return answer
 
 
-def _tell(source: Source, form: Form, digest: str) -> None:
+def _tell(source: Source, digest: str) -> None:
     states = list(source.segments.values())
     unsealed = states.count("open") + states.count("closed")
     said = f"exported {counted(source.requests, 'request')}"
@@ -219,7 +217,7 @@ def _tell(source: Source, form: Form, digest: str) -> None:
     erased = states.count("erased")
     said += f" ({erased} of them erased, as the log says)" if erased else ""
     say(f"{said}; {digest}")
-    if form is Form.otlp and source.unusual:
+    if source.unusual:
         say(
             f"{counted(source.unusual, 'request')} with fields that this version of"
             " OTLP does not know and JSON cannot hold; --format otlp-proto keeps them"

@@ -4,6 +4,8 @@ Rules of this module:
 
 * Everything is read from the raw frames; what the log says of a sealed segment is
   compared with its bytes before anything of it leaves.
+* Every span of an answer leaves, from the very bytes the answer was drawn from; one
+  that is not there is an error.
 * One segment at a time is held in memory.
 * What is read again is the same, also while the trial is being recorded: neither later
   segments nor later requests of the open one.
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +26,12 @@ from sandbox.errors import EvidenceError, InputError
 from sandbox.model.application import Defect
 from sandbox.model.record import digest_of
 from sandbox.model.segment import SealedSegment, Signal
+from sandbox.model.trace import SpanAnswer
 from sandbox.ports import SegmentFile
 from sandbox.query.jaeger import jaeger_file
 from sandbox.query.otlp_file import count_spans, delimited, json_line, payload_of
-from sandbox.query.selection import Chosen, Places, choose
-from sandbox.recorder import decode_frames, is_unusual
+from sandbox.query.selection import Chosen, choose, places_in
+from sandbox.recorder import Frame, decode_frames, is_unusual
 from workflows.activities.keeping import Ledger
 
 
@@ -45,8 +48,8 @@ class Wanted(NamedTuple):
 
     trial_id: str
     signal: Signal
-    places: Places | None = None
-    """Where the spans lie that are meant; None means every request."""
+    answer: SpanAnswer | None = None
+    """Names the spans that are meant; None means every request."""
 
 
 class Source:
@@ -60,21 +63,25 @@ class Source:
     def __init__(self, ledger: Ledger, wanted: Wanted) -> None:
         self._ledger = ledger
         self._wanted = wanted
+        answer = wanted.answer
+        self._places = None if answer is None else places_in(answer)
+        evidence = () if answer is None else answer.evidence
+        self._searched = {item.number: item.raw_digest for item in evidence}
         self.segments: dict[int, str] = {}
         """Number → state of each segment that something was taken of, or was erased."""
         self.requests = 0
         self.spans = 0
         self.unusual = 0
-        """Requests with fields that this version of OTLP does not know."""
+        """Requests of `lines` with fields that this version of OTLP does not know."""
         self._ends: dict[int, int] = {}
         """Where the last whole frame of each segment ended when it was read first."""
 
     @cached_property
     def _files(self) -> list[SegmentFile]:
-        """The trial's segments as they were when they were first asked for.
+        """The segments to read, as they were when they were first asked for.
 
         Raises:
-            EvidenceError: There are none.
+            EvidenceError: There are none, or one that the answer names is not there.
         """
         files = self._ledger.segments.files(self._wanted.trial_id)
         if not files:
@@ -82,21 +89,27 @@ class Source:
                 f"nothing is recorded of a trial {self._wanted.trial_id};"
                 " `sandbox trial list` names the trials there are"
             )
-        return files
+        if self._places is None:
+            return files
+        there = {file.number: file for file in files if file.state != "erased"}
+        for number, frames in sorted(self._places.items()):
+            if number not in there:
+                frame = min(frames)
+                raise self._not_there(number, frame, min(frames[frame]))
+        return [there[number] for number in sorted(self._places)]
 
     def read(self) -> Iterator[Chosen]:
         """Yield what is wanted, in order, the same each time; counts anew.
 
         Raises:
-            EvidenceError: A segment is damaged, or is not the one the log names.
+            EvidenceError: A segment is damaged, or is not the one that the log or the
+                answer names; a span of the answer is not there.
             RecorderError: A segment cannot be read.
         """
         self.segments, self.requests, self.spans = {}, 0, 0
-        trial_id, signal, places = self._wanted
+        trial_id, signal, _ = self._wanted
         digests = self._logged_digests()
         for file in self._files:
-            if places is not None and file.number not in places:
-                continue
             if file.state == "erased":
                 self.segments[file.number] = file.state
                 continue
@@ -104,22 +117,25 @@ class Source:
             self._check_same(file.number, raw, digests.get(file.number, ""))
             frames, end = decode_frames(raw[: self._ends.get(file.number)])
             self._ends[file.number] = end
-            for chosen in choose(file.number, frames, signal=signal, places=places):
+            self._check_there(file.number, frames)
+            for chosen in choose(
+                file.number, frames, signal=signal, places=self._places
+            ):
                 self._count(chosen, file.state)
                 yield chosen
 
-    def payloads(self) -> Iterator[bytes]:
-        """Yield what is wanted as requests in protobuf.
+    def lines(self) -> Iterator[bytes]:
+        """Yield what is wanted as lines of JSON; counts what they cannot hold.
 
         Raises:
-            EvidenceError: A segment is damaged, or is not the one the log names.
+            EvidenceError: As `read`.
             RecorderError: A segment cannot be read.
         """
         self.unusual = 0
         for chosen in self.read():
             payload = payload_of(chosen)
             self.unusual += is_unusual(self._wanted.signal, payload)
-            yield payload
+            yield json_line(self._wanted.signal, payload)
 
     def _logged_digests(self) -> dict[int, str]:
         sealed = (
@@ -136,6 +152,34 @@ class Source:
                 f" which the log keeps the digest {logged}: its bytes were changed;"
                 " restore it from a bundle"
             )
+        searched = self._searched.get(number)
+        if searched and digest_of(raw) != searched:
+            raise EvidenceError(
+                f"segment {number} of trial {self._wanted.trial_id} is not the one of"
+                f" digest {searched} that the answer was drawn from; ask again, and"
+                " export the new answer"
+            )
+
+    def _check_there(self, number: int, frames: Sequence[Frame]) -> None:
+        """Check that every span of the answer lies in the segment where it says.
+
+        Raises:
+            EvidenceError: One does not; the first is named.
+        """
+        places = {} if self._places is None else self._places[number]
+        for index, numbers in sorted(places.items()):
+            frame = frames[index] if 0 <= index < len(frames) else None
+            spans = 0 if frame is None else count_spans(frame.signal, frame.payload)
+            for place in sorted(numbers):
+                if not 0 <= place < spans:
+                    raise self._not_there(number, index, place)
+
+    def _not_there(self, segment: int, frame: int, number: int) -> EvidenceError:
+        return EvidenceError(
+            f"the answer names a span at segment {segment}, frame {frame}, number"
+            f" {number} of trial {self._wanted.trial_id}, and there is none: erased"
+            " since, or of another installation; ask again, and export the new answer"
+        )
 
     def _count(self, chosen: Chosen, state: str) -> None:
         self.segments[chosen.segment] = state
@@ -146,19 +190,19 @@ class Source:
             self.spans += count_spans(chosen.frame.signal, chosen.frame.payload)
 
 
-def pieces(source: Source, form: Form, signal: Signal) -> Iterator[bytes]:
+def pieces(source: Source, form: Form) -> Iterator[bytes]:
     """Yield what is wanted in one of the forms, piece by piece.
 
     Raises:
-        EvidenceError: A segment is damaged, or is not the one the log names.
+        EvidenceError: As `Source.read`.
         RecorderError: A segment cannot be read.
     """
     if form is Form.jaeger:
         yield from (piece.encode() for piece in jaeger_file(source.read))
     elif form is Form.otlp:
-        yield from (json_line(signal, payload) for payload in source.payloads())
+        yield from source.lines()
     else:
-        yield from (delimited(payload) for payload in source.payloads())
+        yield from (delimited(payload_of(chosen)) for chosen in source.read())
 
 
 def write_out(file: Path | None, parts: Iterable[bytes]) -> str:
