@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sandbox.model.trace import (
 )
 from sandbox.testing.traces import TRACE, odd_trace, recorded_span, verdict
 from workflows.cli import questions
+from workflows.cli.answers import SqlFormat, emit_sql
 from workflows.cli.evidence import application
 
 TRIAL = "ride-1"
@@ -184,6 +186,22 @@ def test_names_in_spans_do_not_steer_the_terminal(
         ended = call(*words, "--home", tmp_path, columns=300)
         assert r"\x1b[2Jgone \x9b1m[red]bold[/red]\u202e" in ended.stdout
         assert not {"\x1b", "\x9b", "\u202e"} & set(ended.stdout)
+
+
+def test_rows_without_a_table_do_not_steer_the_terminal(
+    spans: ScriptedSpans, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name is one visible line; csv is visible on a terminal, and whole in a file."""
+    spans.rows = (("\x1b[2J\n\u202e", None),)
+    answer = spans.sql(TRIAL, "SELECT 1")
+    emit_sql(answer, SqlFormat.name)
+    assert capsys.readouterr().out == "\\x1b[2J\\n\\u202e\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        emit_sql(answer, SqlFormat.csv)
+    assert capsys.readouterr().out == "service,n\n\\x1b[2J\\n\\u202e,\n"
+    emit_sql(answer, SqlFormat.csv)
+    assert capsys.readouterr().out == 'service,n\n"\x1b[2J\n\u202e",\n'
 
 
 def test_a_trace_becomes_a_page(spans: ScriptedSpans, tmp_path: Path) -> None:

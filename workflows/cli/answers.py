@@ -73,14 +73,21 @@ def emit_sql(answer: SqlAnswer, form: SqlFormat) -> None:
     """Write the rows of a statement to standard output."""
     if form is SqlFormat.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([answer.columns, *answer.rows])
+        rows = [answer.columns, *answer.rows]
+        # Who reads a file needs the values as they are; a terminal would obey them.
+        shown = [map(_shown, row) for row in rows] if sys.stdout.isatty() else rows
+        writer.writerows(shown)
     elif form is SqlFormat.name:
-        sys.stdout.writelines(f"{row[0]}\n" for row in answer.rows)
+        sys.stdout.writelines(f"{_shown(row[0])}\n" for row in answer.rows)
     elif form is SqlFormat.table:
         print_table(answer.columns, answer.rows)
     else:
         data = answer.model_dump(mode="json")
         emit_one(data, Format(form.value), name="trial_id")
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else visible(str(value))
 
 
 def say_searched(answer: SpanAnswer | SqlAnswer) -> None:

@@ -4,7 +4,8 @@ Rules of this module:
 
 * Every answer says what it was drawn from: in JSON and YAML the digests of the segments
   that were searched, and on standard error how many are not sealed yet.
-* What others wrote cannot steer the terminal.
+* What others wrote cannot steer the terminal, in tables, drawings, names, and csv that
+  goes there. Csv in a file or a pipe, JSON and YAML hold it as it is.
 """
 
 from __future__ import annotations
