@@ -4,6 +4,8 @@ Rules of this module:
 
 * Everything of an answer is compared: each span with its place, events, links and
   verdicts, whether there are more, and the segments searched.
+* A number, a truth value and a number with a fraction are three things in a span: 1 is
+  neither true nor 1.0.
 * The first difference is named: the span, the field, and what each engine says.
 * Rows of SQL are compared value by value in the order in which they come. Names of
   columns are not: engines call an expression without a name differently.
@@ -11,10 +13,12 @@ Rules of this module:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from sandbox.errors import EvidenceError
 from sandbox.model.record import Record
@@ -114,7 +118,7 @@ def _agreed(first: SpanAnswer, second: SpanAnswer) -> SpanAnswer:
     engines = (first.engine, second.engine)
     for number in range(max(len(first.spans), len(second.spans))):
         one, other = _at(first.spans, number), _at(second.spans, number)
-        if one != other:
+        if _differ(one, other):
             raise _difference(engines, *_of_spans(number, one, other))
     for field in _FRAME:
         one, other = getattr(first, field), getattr(second, field)
@@ -153,11 +157,20 @@ def _of_spans(
 def _first_field(one: Record, other: Record, before: str = "") -> tuple[str, Any, Any]:
     for name in type(one).model_fields:
         left, right = getattr(one, name), getattr(other, name)
-        if left != right and isinstance(left, Record) and isinstance(right, Record):
+        if not _differ(left, right):
+            continue
+        if isinstance(left, Record) and isinstance(right, Record):
             return _first_field(left, right, f"{before}{name}.")
-        if left != right:
-            return before + name, left, right
+        return before + name, left, right
     raise AssertionError("records that differ differ in a field")
+
+
+def _differ(one: object, other: object) -> bool:
+    """Return whether two parts of an answer differ in value or in type."""
+    texts = [
+        json.dumps(to_jsonable_python(item), sort_keys=True) for item in (one, other)
+    ]
+    return texts[0] != texts[1]
 
 
 def _place(item: RecordedSpan) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from sandbox.model.trace import (
     RecordedSpan,
     SegmentDigest,
     SpanAnswer,
+    SpanEvent,
     SpanQuestion,
     SqlAnswer,
 )
@@ -74,6 +75,16 @@ def test_agreed() -> None:
         assert (answer.spans, answer.engine) == (spans, "one 1 and two 2")
 
 
+def test_the_order_of_attributes_is_no_difference() -> None:
+    """Attributes are a set of names; engines give them in any order."""
+    one, other = (
+        _span(0, attributes={"a": 1, "b": 2}),
+        _span(0, attributes={"b": 2, "a": 1}),
+    )
+    both = ask_both(Engine("one", spans=(one,)), Engine("two", spans=(other,)))
+    assert both.search("t", SpanQuestion()).spans == (one,)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "words"),
     [
@@ -82,6 +93,21 @@ def test_agreed() -> None:
             {"attributes": {"k": 1}},
             {"attributes": {"k": 2}},
             r"`span.attributes` .*one says \{'k': 1\}, two says \{'k': 2\}",
+        ),
+        (
+            {"attributes": {"k": 1}},
+            {"attributes": {"k": True}},
+            r"`span.attributes` .*one says \{'k': 1\}, two says \{'k': True\}",
+        ),
+        (
+            {"attributes": {"k": [1]}},
+            {"attributes": {"k": [1.0]}},
+            r"`span.attributes` .*\[1\].*\[1\.0\]",
+        ),
+        (
+            {"events": (SpanEvent(name="e", unix_nano=1, attributes={"k": 0}),)},
+            {"events": (SpanEvent(name="e", unix_nano=1, attributes={"k": False}),)},
+            "`events` of span .*two says .*False",
         ),
         ({"scope": "x"}, {"scope": "y"}, "`scope` of span .*segment 1, frame 0"),
         ({"frame": 0}, {"frame": 1}, "span 1 of the answer: .*frame 0.*frame 1"),
