@@ -43,7 +43,7 @@ def as_sent(frame: Frame) -> bytes:
     """Return a recorded request as its sender would send it again, in protobuf.
 
     Raises:
-        EvidenceError: The frame's payload is not a request of its signal.
+        EvidenceError: It ends as a digest does, and is not a request of its signal.
     """
     if claims_origin(frame.signal, frame.payload):
         return frame.payload[:-_ORIGIN_BYTES]
@@ -54,7 +54,7 @@ def payload_of(chosen: Chosen) -> bytes:
     """Return a request as its sender would send it, with the spans that are meant.
 
     Raises:
-        EvidenceError: The frame's payload is not a request of its signal.
+        EvidenceError: A part of it is meant, and it is not a request of its signal.
     """
     payload = as_sent(chosen.frame)
     if chosen.numbers is None:

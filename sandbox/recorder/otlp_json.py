@@ -73,7 +73,7 @@ def origin_digest(signal: Signal, recorded: bytes) -> bytes | None:
         32 bytes, or None when the request came in protobuf.
 
     Raises:
-        EvidenceError: The payload is not a request of that signal.
+        EvidenceError: It ends as a digest does, and is not a request of that signal.
     """
     found = claims_origin(signal, recorded)
     return recorded[-hashlib.sha256().digest_size :] if found else None

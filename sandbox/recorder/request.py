@@ -87,10 +87,9 @@ def claims_origin(signal: Signal, payload: bytes) -> bool:
         payload: The payload of its frame.
 
     Raises:
-        EvidenceError: It is not an OTLP request of that signal.
+        EvidenceError: It ends as one does, and is not an OTLP request of that signal.
     """
-    unusual = is_unusual(signal, payload)
-    return unusual and _ends_in_origin(payload)
+    return _ends_in_origin(payload) and is_unusual(signal, payload)
 
 
 def _is_unusual(message: Message, payload: bytes) -> bool:

@@ -115,6 +115,13 @@ def test_the_digest_of_the_body_follows_where_no_reader_looks() -> None:
     assert origin_digest("logs", recorded) == hashlib.sha256(body).digest()
 
 
+def test_only_what_ends_in_a_digest_is_read_to_find_it() -> None:
+    """Saying that a request came in protobuf takes no reading of it."""
+    assert origin_digest("traces", b"\xff") is None
+    with pytest.raises(EvidenceError, match="not an OTLP"):
+        origin_digest("traces", b"\xff" + from_json("traces", traces()).origin)
+
+
 def test_no_sender_can_claim_that_its_protobuf_was_json() -> None:
     """The recorder's own field is refused; the same bytes as an id are only an id."""
     payload, origin = from_json("traces", traces())
