@@ -52,7 +52,7 @@ def draw(drawn: Waterfall, *, width: int) -> RenderableType:
         drawn: Its rows.
         width: Columns of the terminal.
     """
-    lines = [_line(row, guide) for row, guide in _guided(drawn.rows)]
+    lines = [_line(row, guide) for row, guide in guided(drawn.rows)]
     head = _Line(*(Text(name, style="bold") for name in _HEADERS))
     widths = [
         max(cell.cell_len for cell in cells) for cells in zip(head, *lines, strict=True)
@@ -90,16 +90,23 @@ class _Bar:
         yield Text(" " * left + bar, style="red" if failed else "blue")
 
 
-def _guided(rows: Sequence[WaterfallRow]) -> list[tuple[WaterfallRow, str]]:
-    """Return each row with the lines that lead to it from its parent."""
+def guided(rows: Sequence[WaterfallRow]) -> list[tuple[WaterfallRow, str]]:
+    """Return each row with the lines that lead to it from its parent.
+
+    The time it takes grows with the rows, however deep they lie.
+    """
     guides: list[str] = []
-    below: set[int] = set()
+    below: list[int] = []  # Levels that go on below the row, ascending.
     for row in reversed(rows):
-        is_last = row.depth not in below
-        below = {level for level in below if level < row.depth} | {row.depth}
-        lines = ["│ " if level in below else "  " for level in range(1, row.depth)]
+        while below and below[-1] > row.depth:
+            below.pop()
+        is_last = row.depth not in below[-1:]
+        below += [row.depth] if is_last else []
+        shown = range(max(1, row.depth + 1 - _DEEPEST), row.depth)
+        near = below[-_DEEPEST:]
+        lines = ["│ " if level in near else "  " for level in shown]
         own = ["└ " if is_last else "├ "] if row.depth else []
-        guides.append("".join([*lines, *own][-_DEEPEST:]))
+        guides.append("".join([*lines, *own]))
     return list(zip(rows, reversed(guides), strict=True))
 
 
