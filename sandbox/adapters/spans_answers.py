@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
-from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer
+from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer, is_trace_id
 
 
 class Found(NamedTuple):
@@ -85,7 +85,7 @@ def trace_bytes(trace_id: str) -> bytes:
     Raises:
         EvidenceError: It is not a trace id.
     """
-    if len(trace_id) != 32 or set(trace_id) - set("0123456789abcdef"):
+    if not is_trace_id(trace_id):
         raise EvidenceError(
             f"{trace_id!r} is not a trace id; give 32 lower-case hexadecimal digits"
         )

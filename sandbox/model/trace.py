@@ -10,6 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, JsonValue
@@ -17,6 +18,13 @@ from pydantic import Field, JsonValue
 from sandbox.model.observation import Span
 from sandbox.model.record import Digest, Identifier, Instant, Record, TrialId
 from sandbox.model.rule import RuleResult
+
+_TRACE_ID = r"[0-9a-f]{32}"
+
+
+def is_trace_id(text: str) -> bool:
+    """Return whether a text is a trace id as it is recorded: 32 lower-case digits."""
+    return re.fullmatch(_TRACE_ID, text) is not None
 
 
 class SpanEvent(Record):
@@ -80,7 +88,7 @@ class AttributeTest(Record):
 class SpanQuestion(Record):
     """Which spans are asked for: every field that is set must hold."""
 
-    trace_id: str = Field("", pattern=r"^([0-9a-f]{32})?$")
+    trace_id: str = Field("", pattern=rf"^({_TRACE_ID})?$")
     service: str = ""
     operation: str = ""
     """Name of the span."""

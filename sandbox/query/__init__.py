@@ -32,11 +32,11 @@ processes are the business of `sandbox.adapters.spans_*`.
 from sandbox.query.agreement import ask_both, checked_by
 from sandbox.query.arrange import Arranged, arrange, promoted
 from sandbox.query.columns import Place, core_schema
-from sandbox.query.conditions import Dialect, condition
+from sandbox.query.conditions import condition
 from sandbox.query.derive import derive, verdicts_of
 from sandbox.query.generations import Range, wanted_files
 from sandbox.query.jaeger import jaeger_file
-from sandbox.query.maps import put_back, set_apart
+from sandbox.query.maps import put_back
 from sandbox.query.opening import open_segment, read_segment_statement
 from sandbox.query.origin import (
     Origin,
@@ -63,7 +63,6 @@ __all__ = [
     "Arranged",
     "BadRequest",
     "Chosen",
-    "Dialect",
     "FileRequest",
     "Origin",
     "Place",
@@ -98,7 +97,6 @@ __all__ = [
     "read_traces",
     "recorded_span",
     "same_content",
-    "set_apart",
     "verdicts_of",
     "wanted_files",
     "waterfall",

@@ -22,6 +22,7 @@ from sandbox.model.trace import (
     SpanAnswer,
     SpanQuestion,
     SqlAnswer,
+    is_trace_id,
 )
 from sandbox.ports import Segments
 from sandbox.query import open_segment, read_segment_statement, verdicts_of
@@ -74,7 +75,7 @@ class FakeSpans:
 
     def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
         """Return every recorded span of one trace."""
-        if len(trace_id) != 32 or set(trace_id) - set("0123456789abcdef"):
+        if not is_trace_id(trace_id):
             raise EvidenceError(f"{trace_id!r} is not a trace id")
         kept = [item.recorded for item in self._kept(trial_id)]
         found = [item for item in kept if item.span.trace_id == trace_id]

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
+from sandbox.model.trace import is_trace_id
 from sandbox.query.waterfall import waterfall
 from workflows.activities.keeping import Ledger
 from workflows.cli.answers import (
@@ -170,7 +171,7 @@ def check_trace_id(text: str) -> str:
         InputError: It is none.
     """
     wanted = text.lower()
-    if len(wanted) != 32 or set(wanted) - set("0123456789abcdef"):
+    if not is_trace_id(wanted):
         defect = Defect(
             code="search/trace-id",
             what=f"{text!r} is no trace id",
