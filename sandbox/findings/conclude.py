@@ -26,7 +26,7 @@ from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.model.closing import TrialClosing
 from sandbox.model.finding import ExitReport, Look
 from sandbox.model.log import EntryKind, LogEntry
-from sandbox.model.observation import Breach, Observation
+from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import Rulebook, TemporaryRule
 from sandbox.model.segment import Completeness
@@ -46,6 +46,7 @@ class TrialRecord(NamedTuple):
     temporary_rule: TemporaryRule
     rulebook: Rulebook
     breaches: tuple[Breach, ...]
+    outages: tuple[RecorderOutage, ...]
     gates: Mapping[str, str]
     """Condition → what the applicant gave as evidence that it is met."""
     segments: Mapping[str, str]
@@ -84,13 +85,15 @@ def trial_record(trial_id: str, entries: Sequence[LogEntry]) -> TrialRecord:
     """
     own = _until_closing(trial_id, entries)
     rule = TemporaryRule.model_validate(_last(own, "temporary-rule", trial_id))
-    breaches = (item for item in own if item.kind == "breach")
+    breaches = (item.body for item in own if item.kind == "breach")
+    outages = (item.body for item in own if item.kind == "incident")
     sealed = {item.entry_id: item.body for item in own if item.kind == "segment"}
     return TrialRecord(
         closing=TrialClosing.model_validate(_last(own, "closing", trial_id)),
         temporary_rule=rule,
         rulebook=_rulebook(rule, entries),
-        breaches=tuple(Breach.model_validate(item.body) for item in breaches),
+        breaches=tuple(map(Breach.model_validate, breaches)),
+        outages=tuple(map(RecorderOutage.model_validate, outages)),
         gates=_gates(own),
         segments={name: str(body["statement_digest"]) for name, body in sealed.items()},
         numbers=frozenset(map(_number, sealed.values())),

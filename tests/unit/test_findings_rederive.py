@@ -20,7 +20,7 @@ from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm
 from sandbox.model.log import LogEntry
-from sandbox.model.observation import Breach
+from sandbox.model.observation import Breach, RecorderOutage
 from sandbox.model.trial import Pause, Transition
 from sandbox.monitor import advance, start
 from sandbox.rules import guardrail_of
@@ -113,6 +113,28 @@ def test_a_harm_with_a_pause_is_derived_again(case) -> None:
     assert "in the log" in derived(case, unpaused).steps[-1].detail
 
 
+def test_a_pause_for_an_outage_is_derived_again(case) -> None:
+    """A pause rests on a breach or on an outage of the recorder, each in the log."""
+    case.record(list(range(1, 1 + UNITS)))
+    outage = RecorderOutage(
+        trial_id="t",
+        condition="recorder-on",
+        cause="the disk is full",
+        since=case.started_at + timedelta(seconds=31),
+        detected_at=case.started_at + timedelta(seconds=40),
+        limit_s=5,
+    )
+    name = "incident/t/recorder-on/1"
+    case.ledger.write("incident", name, "t", outage)
+    resumed_at = outage.detected_at + timedelta(seconds=20)
+    pause = Pause(reason="r", paused_at=outage.detected_at, resumed_at=resumed_at)
+    case.close(pause)
+    result = derived(case)
+    assert result.ok, result.steps[-1]
+    unsaid = resigned(case, leaving_out(name))
+    assert "no breach or outage in the log" in derived(case, unsaid).steps[-1].detail
+
+
 def test_what_came_after_the_closing_is_not_judged(case) -> None:
     """A later segment stands in the bundle, and changes no verdict."""
     case.record(list(range(1, 1 + UNITS)))
@@ -148,7 +170,7 @@ PAUSE = {
         (leaving_out("trial/t/1"), "no entry of kind temporary-rule"),
         (leaving_out("rulebook/calls/1"), "no version 1 of the rulebook calls"),
         (changing("rulebook/calls/1", title="other"), "no version 1 of the rulebook"),
-        (changing("closing/t", pauses=[PAUSE]), "when no breach in the log was"),
+        (changing("closing/t", pauses=[PAUSE]), "when no breach or outage in"),
         (changing("closing/t", tried="more"), f"{REPORT}: tried is '…' in the log"),
     ],
 )
