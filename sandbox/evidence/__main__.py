@@ -1,6 +1,7 @@
 """`python -m sandbox.evidence verify PATH`: check a bundle, offline.
 
-Exit codes: 0 it verifies, 1 it does not, 2 it cannot be read or the call is wrong.
+Exit codes: 0 it verifies, 1 it does not, 2 it cannot be read or the call is wrong, or
+it verifies but what was asked besides cannot be done.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def main(
 
     Args:
         arguments: Of the command line; those of the process when None.
-        further: What is checked besides, where the bundle verifies.
+        further: What is checked besides, where the bundle verifies; raises
+            `EvidenceError` where that cannot be done.
     """
     asked = _parser().parse_args(arguments)
     try:
@@ -52,9 +54,16 @@ def main(
         sys.stderr.write(f"{error.diagnosis}\n")
         return 2
     result = verify_bundle(asked.path, key=key, trust=trust)
+    undone = ""
     if further is not None and result.ok:
-        result = further(asked.path, result)
+        try:
+            result = further(asked.path, result)
+        except EvidenceError as error:
+            undone = error.diagnosis
     sys.stdout.write(_told(result, as_json=asked.json) + "\n")
+    if undone:
+        sys.stderr.write(f"VERIFIED ONLY: {undone}\n")
+        return 2
     return 0 if result.ok else 1
 
 

@@ -27,6 +27,7 @@ from sandbox.evidence.layout import read_lines
 from sandbox.evidence.steps import run_steps
 from sandbox.evidence.verify import Result
 from sandbox.findings.conclude import Conclusion, TrialRecord, conclude, trial_record
+from sandbox.model.erasure import SegmentErasure
 from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.trial import Transition
 from sandbox.recorder import Frame, decode_frames
@@ -47,11 +48,17 @@ def rederive_bundle(path: Path, verified: Result) -> Result:
         what is in the bundle.
 
     Raises:
-        EvidenceError: It did not verify, so nothing can rest on it.
+        EvidenceError: It did not verify, so nothing can rest on it; or what was to be
+            judged was erased lawfully, so it cannot be derived again.
     """
     if not verified.ok:
         raise EvidenceError("what does not verify is not derived again; verify first")
-    steps = run_steps(_Derivation(path).plan())
+    derivation = _Derivation(path)
+    steps = run_steps(derivation.plan())
+    if derivation.erased:
+        raise EvidenceError(
+            f"the verdicts cannot be derived again: {derivation.erased}"
+        )
     ok = all(step.ok for step in steps)
     return verified._replace(ok=ok, steps=(*verified.steps, *steps))
 
@@ -61,6 +68,8 @@ class _Derivation:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.erased = ""
+        """Why nothing can be derived although it verifies; empty where it can."""
         self._entries: list[LogEntry] = []
         self._record: TrialRecord
         self._conclusion: Conclusion
@@ -81,17 +90,30 @@ class _Derivation:
         self._entries = [LogEntry.model_validate(line["entry"]) for line in lines]
         trial_id = _trial_of(self._entries)
         self._record = trial_record(trial_id, self._entries)
-        here = {int(file.stem) for file in self._files()}
-        for number in sorted(self._record.numbers - here):
-            raise EvidenceError(
-                f"segment {number} is not in the bundle, so what it held cannot be "
-                "judged again"
-            )
+        self._check_all_here()
         rule = self._record.temporary_rule
         return (
             f"trial {trial_id}, {rule.temporary_rule} over {rule.of.rulebook} version "
             f"{rule.of.version}, plan {rule.plan_digest}"
         )
+
+    def _check_all_here(self) -> None:
+        here = {int(file.stem) for file in self._files()}
+        absent = sorted(self._record.numbers - here)
+        by = _erasures(self._entries)
+        for number in absent:
+            if number not in by:
+                raise EvidenceError(
+                    f"segment {number} is not in the bundle, so what it held cannot be "
+                    "judged again"
+                )
+        if absent:
+            told = (
+                f"segment {number} was erased by entry {by[number]}"
+                for number in absent
+            )
+            self.erased = "; ".join(told)
+            raise EvidenceError(self.erased)
 
     def _agree(self) -> str:
         taken = [item for item in self._entries if item.kind == "transition"]
@@ -245,6 +267,16 @@ def _unit(item: Any) -> tuple[str, str, str]:
 def _is_of_monitor(item: LogEntry) -> bool:
     judged = f"look/{item.trial_id}/judged/"
     return item.kind == "look" and not item.entry_id.startswith(judged)
+
+
+def _erasures(entries: Sequence[LogEntry]) -> dict[int, str]:
+    """Return the entry that says so of each erased segment, by its number."""
+    erased = (item for item in entries if item.kind == "erasure")
+    return {
+        SegmentErasure.model_validate(item.body).number: item.entry_id
+        for item in erased
+        if item.body.get("kind") == "segment-erasure"
+    }
 
 
 def _trial_of(entries: Sequence[LogEntry]) -> str:

@@ -19,8 +19,10 @@ from sandbox.errors import EvidenceError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm
+from sandbox.model.erasure import SegmentErasure
 from sandbox.model.log import LogEntry
 from sandbox.model.observation import Breach, RecorderOutage
+from sandbox.model.party import Actor
 from sandbox.model.trial import Pause, Transition
 from sandbox.monitor import advance, start
 from sandbox.rules import guardrail_of
@@ -271,6 +273,29 @@ def test_a_segment_that_is_gone_cannot_be_judged(case):
     (case.bundle / "segments" / "000001.gz").unlink()
     result = rederive_bundle(case.bundle, verified)
     assert "segment 1 is not in the bundle" in result.steps[-1].detail
+
+
+def test_what_was_erased_lawfully_is_no_forgery(case) -> None:
+    """It verifies, cannot be derived again, and the exit code is neither's."""
+    case.record(list(range(1, 61)))
+    case.close()
+    body = case.ledger.log.entry("t/segment/000001").entry.body
+    erasure = SegmentErasure(
+        number=1,
+        statement_digest=body["statement_digest"],
+        raw_digest=body["segment"]["raw_digest"],
+        kept_until=case.started_at,
+        source="law",
+        regime_digest=body["statement_digest"],
+        by=Actor(name="Platform team", role="platform-operator"),
+    )
+    case.ledger.write("erasure", "erasure/t/segment/000001", "t", erasure)
+    case.segments.erase("t", 1)
+    Bundles(case.folder).write(case.ledger, "t")
+    ran = CliRunner().invoke(application(), ["verify", str(case.bundle), "--rederive"])
+    assert "segment 1 was erased by entry erasure/t/segment/000001" in ran.stderr
+    assert ran.stdout.splitlines()[-1].startswith("VERIFIED: ")
+    assert ran.exit_code == 2
 
 
 def test_the_command_tells_every_step(case) -> None:

@@ -37,7 +37,11 @@ def verify(  # noqa: PLR0913 - one parameter per option of the command
     ] = False,
     output: Output = Format.table,
 ) -> None:
-    """Verify a bundle offline, step by step; exit 1 if it does not verify."""
+    """Verify a bundle offline, step by step.
+
+    Exit 1 if it does not verify or other verdicts follow from it, 2 if it verifies but
+    what the verdicts rest on was erased.
+    """
     arguments = ["verify", str(bundle), "--require-witness", str(require_witness)]
     arguments += ["--key", str(key)] if key else []
     for line in witness or ():
