@@ -313,6 +313,16 @@ def test_the_command_tells_every_step(case) -> None:
     assert CliRunner().invoke(application(), ["verify", str(forged)]).exit_code == 0
 
 
+def test_steps_are_written_as_text_or_as_json_and_not_otherwise(case) -> None:
+    """No form is taken that would be written as another one."""
+    case.record(list(range(1, 61)))
+    case.close()
+    for form, code, begin in (("text", 0, "ok "), ("json", 0, "{"), ("yaml", 2, "")):
+        words = ["verify", str(case.bundle), "-o", form]
+        ran = CliRunner().invoke(application(), words)
+        assert (ran.exit_code, ran.stdout.startswith(begin)) == (code, True)
+
+
 @pytest.mark.parametrize(
     ("recorded", "again", "said"),
     [

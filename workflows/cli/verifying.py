@@ -6,6 +6,7 @@ the verdicts again, which needs the whole product.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,13 @@ import typer
 
 from sandbox.evidence.__main__ import main as verify_evidence
 from sandbox.findings.rederive import rederive_bundle
-from workflows.cli.output import Format, Output
+
+
+class StepsFormat(StrEnum):
+    """How the steps of a check are written."""
+
+    text = "text"
+    json = "json"
 
 
 def verify(  # noqa: PLR0913 - one parameter per option of the command
@@ -35,7 +42,9 @@ def verify(  # noqa: PLR0913 - one parameter per option of the command
     rederive: Annotated[
         bool, typer.Option("--rederive", help="Also derive all verdicts again.")
     ] = False,
-    output: Output = Format.table,
+    output: Annotated[
+        StepsFormat, typer.Option("--output", "-o", help="How to write the steps.")
+    ] = StepsFormat.text,
 ) -> None:
     """Verify a bundle offline, step by step.
 
@@ -48,6 +57,6 @@ def verify(  # noqa: PLR0913 - one parameter per option of the command
         arguments += ["--witness", line]
     for file in tsa or ():
         arguments += ["--tsa", str(file)]
-    arguments += ["--json"] if output is Format.json else []
+    arguments += ["--json"] if output is StepsFormat.json else []
     further = rederive_bundle if rederive else None
     raise typer.Exit(verify_evidence(arguments, further=further))
