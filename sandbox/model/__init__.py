@@ -4,6 +4,7 @@
 |---|---|
 | `record` | the base, digests, instants, intervals, canonical JSON |
 | `document` | YAML text → record, every problem with its file and line |
+| `sentences` | what a schema says is wrong, in sentences that help |
 | `party` | applicants, authorities, actors and their roles |
 | `regime` | a jurisdiction's scheme as data |
 | `application` | what the innovator files, and its defects |
@@ -11,10 +12,12 @@
 | `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
 | `trial` | the case's states, the environment, the isolation proof |
 | `observation` | spans, what a rule says of one, breaches |
+| `trace` | questions about recorded spans, and answers with places |
 | `segment` | evidence segments, gaps, completeness, what was refused |
 | `log` | entries of the log, checkpoints, timestamps, verification |
 | `erasure` | holds, erased segments, destroyed keys of data subjects |
 | `load` | what a load test did, and whether limits held |
+| `closing` | what a trial was closed on, where no other entry says it |
 | `finding` | looks, verdicts, findings, the exit report |
 | `proposal` | revision proposals, consultations, adoption, retention |
 """

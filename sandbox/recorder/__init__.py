@@ -1,6 +1,25 @@
 """What happened, byte for byte: frames, segments, spans, gaps, completeness.
 
 Acknowledged means durable; durable means unchanged; what is missing is said.
+
+| module | what it does |
+|---|---|
+| `request` | what an OTLP request must be before it is recorded |
+| `otlp_json` | OTLP in JSON, turned once into the protobuf that is recorded |
+| `frame` | one request as it came, and who sent it when |
+| `segment` | names of segment files; when one is closed |
+| `ending` | size and last number of a closed segment, kept beside it |
+| `remnant` | how far a damaged segment was numbered |
+| `spans` | from frames to spans, as rules see them |
+| `completeness` | what arrived, and what is known to be missing |
+| `arrivals` | what arrived of one producer |
+| `numbering` | which numbers of a producer's instance came |
+| `counters` | what SDKs say themselves of spans they lost |
+| `identity` | spans that came twice, and parents that never came |
+| `gaps` | what is known to be missing from the evidence, or may be |
+| `extent` | how many, from when to when: what a gap says of itself |
+| `producer` | for innovators: numbers the spans that leave a process |
+| `sealing` | for innovators: seals a person's data before it is sent |
 """
 
 from sandbox.recorder.completeness import Expected, assess

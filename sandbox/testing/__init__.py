@@ -4,9 +4,18 @@
 |---|---|
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |
+| `cluster_controllers` | what controllers and admission do in it |
 | `environment` | a specification and a small system to start from |
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
 | `segments` | the recorder's segment files, in memory |
+| `spans` | `FakeSpans`, the reference for questions about spans |
+| `objects` | `FakeObjects` |
+| `subject_keys` | `FakeSubjectKeys` |
 | `signer` | a signer with a throwaway key |
+| `authority` | a time-stamping authority, and its server |
+| `recorder` | a real recorder in a process, to fill, break and kill |
+| `trial` | a small recorded trial, on any ports |
+| `custody` | a trial whose evidence may be erased |
+| `insider` | a bundle changed by who holds the log's key |
 | `traces` | recorded spans to look at, and a trace with every oddity |
 """

@@ -140,3 +140,21 @@ def test_every_port_has_a_contract() -> None:
     assert [
         port for port in ports if not (contracts / f"test_{port}.py").exists()
     ] == []
+
+
+TABLED = [
+    file
+    for file in MODULES
+    if re.search(r"^\| (module|file) \|", ast.get_docstring(tree_of(file)) or "", re.M)
+]
+
+
+@pytest.mark.parametrize("file", TABLED, ids=name_of)
+def test_a_table_of_modules_is_complete(file: Path) -> None:
+    """Where a package lists its modules, it names each, and none that is not there."""
+    rows = re.findall(r"^\| (`[^|]*) \|", ast.get_docstring(tree_of(file)) or "", re.M)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    modules = {item.stem for item in file.parent.glob("[a-z]*.py")}
+    assert modules - set(named) == set()
+    assert {name for name in named if not list(file.parent.glob(f"{name}*"))} == set()
+    assert len(named) == len(set(named))

@@ -7,5 +7,6 @@
 | `enforce` | freezes environments, revokes credentials |
 | `observe` | reads recorded segments |
 | `site` | what this installation is: recorder, load source, cluster addresses |
+| `keeping` | the ports the record is kept through |
 | `boundary` | turns our errors into Temporal's, once |
 """
