@@ -7,7 +7,10 @@ Rules of this module, from the OTLP specification (OTLP/HTTP):
 * 200 with an empty response message once the request is durable.
 * A body is limited before and after decompression (413); bad data is 400.
 * 503 with `Retry-After` where the client may send again; never 200 for part of it.
-* Every refusal has a `google.rpc.Status` as its body, in the request's encoding.
+* Every refusal from here, 404 and 405 too, has a `google.rpc.Status` as its body, in
+  the request's encoding. What never became a request (400, 413, 431) and a fault of
+  ours (500) are answered below this module, with an empty body.
+* Refusals are counted, also of what never became a request; not 404, 405 and 500.
 * JSON is converted beside the event loop, one request at a time: it costs much more
   memory and time than protobuf, and must not keep other producers waiting.
 * Only the body of a sender whose token is known is kept in memory.
