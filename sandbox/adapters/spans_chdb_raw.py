@@ -1,4 +1,4 @@
-"""Whether the derived files say what the raw segments say, told by chDB alone.
+"""Whether the derived files say what the raw segments say, told by chDB.
 
 Rules of this module:
 
@@ -6,8 +6,9 @@ Rules of this module:
   them (its format `Protobuf` is the segment's framing). Neither the derivation nor the
   protobuf reader of this product is asked.
 * The bytes are those whose digest the signed statement names.
-* Which frames are of traces is read from their trailers here: protobuf allows no schema
-  to declare the trailer's field. Requests are handed over unchanged, trailer included.
+* Except which frames are of traces: that is read from their trailers here, by the same
+  reader the derivation uses, for protobuf allows no schema to declare their field.
+  Requests are handed over unchanged, trailer included.
 * One derived file and one segment at a time: time and memory do not grow with a trial.
 * What is compared stands in `sandbox.query.tally`.
 """
