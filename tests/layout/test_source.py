@@ -6,8 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from sandbox.procedure import Act
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("sandbox", "workflows", "manifests", "experiments", "loadtests")
@@ -106,6 +109,22 @@ def test_glossary_words_exist() -> None:
         and not (ROOT / word).is_dir()
     }
     assert missing == set()
+
+
+def test_glossary_verbs_exist() -> None:
+    """Every verb the glossary lists is an act, or begins the name of a function."""
+    glossary = (ROOT / "docs" / "glossary.md").read_text()
+    found = re.search(r"^Verbs, [^:]*: ([^.]+)\.", glossary, re.M)
+    assert found is not None
+    verbs = re.split(r",\s+", found[1])
+    begins = {
+        node.name.lstrip("_").split("_")[0]
+        for file in MODULES
+        for node in functions(tree_of(file))
+    }
+    acts = set(get_args(Act))
+    assert len(verbs) > 20
+    assert set(verbs) - begins - acts == set()
 
 
 def test_suites() -> None:
