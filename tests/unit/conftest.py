@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -84,10 +84,22 @@ class Case:
         self.ledger.write("temporary-rule", rule.temporary_rule, "t", rule)
 
     def record(
-        self, sequences: Sequence[int | None], *, number: int = 1, slow: int = 0
+        self,
+        sequences: Sequence[int | None],
+        *,
+        number: int = 1,
+        slow: int = 0,
+        evenly: bool = False,
     ) -> None:
-        """Record one unit for each sequence, the last of them slow, as one segment."""
-        self.segments.receive("t", frame(sequences, number=number, slow=slow))
+        """Record one unit for each sequence as one segment.
+
+        So many of them are slow: the last, or as many spread evenly.
+        """
+        count = len(sequences)
+        late = set(range(count - slow + 1, count + 1))
+        if evenly and slow:
+            late = {count * nth // slow for nth in range(1, slow + 1)}
+        self.segments.receive("t", frame(sequences, number=number, late=late))
         self.segments.roll("t")
         sealed = seal_segment(
             self.segments.read("t", number),
@@ -121,13 +133,15 @@ def _case(tmp_path: Path) -> Case:
     return Case(tmp_path)
 
 
-def frame(sequences: Sequence[int | None], *, number: int, slow: int) -> bytes:
-    """Return a frame with one unit for each sequence."""
+def frame(
+    sequences: Sequence[int | None], *, number: int, late: Collection[int]
+) -> bytes:
+    """Return a frame with one unit for each sequence, slow at the places of `late`."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for place, sequence in enumerate(sequences, start=1):
         start = int(T0.timestamp()) * 10**9 + place * 10**6
-        seconds = 9 if place > len(sequences) - slow else 1
+        seconds = 9 if place in late else 1
         span = spans.add(
             trace_id=place.to_bytes(16, "big"),
             span_id=place.to_bytes(8, "big"),

@@ -7,6 +7,7 @@ follow from the evidence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -146,6 +147,74 @@ def test_what_came_after_the_closing_is_not_judged(case) -> None:
     assert result.ok, result.steps[-1]
     assert result.spans == 2 * UNITS
     assert f"{UNITS} observations" in result.steps[-5].detail
+
+
+def refuted(p: float, kept: int, units: int) -> float:
+    """Return how far the units speak against the proportion, unit by unit.
+
+    It is the log of an urn's chance of the units over their chance at `p`. The urn
+    holds weights in the proportion `p`, and each unit adds one of its own kind (Howard
+    and others, Proposition 7); what it holds is tuned to the 200 units of the plan.
+    """
+    spread = 2 * math.log(20)
+    weight = 200 / (spread + math.log(1 + spread)) - 1
+    good, bad, total = weight * p, weight * (1 - p), 0.0
+    for _ in range(kept):
+        total += math.log(good / (good + bad) / p)
+        good += 1
+    for _ in range(units - kept):
+        total += math.log(bad / (good + bad) / (1 - p))
+        bad += 1
+    return total
+
+
+@pytest.mark.parametrize(
+    ("lost", "slow", "verdict"),
+    [
+        (0, 0, "met"),
+        (0, 2, "met"),
+        (0, 20, "inconclusive"),
+        (40, 0, "inconclusive"),
+        (0, 60, "not_met"),
+        (40, 40, "not_met"),
+        (40, 20, "inconclusive"),
+    ],
+)
+def test_the_verdict_is_what_the_arithmetic_of_the_plan_gives(
+    case, lost: int, slow: int, verdict: str
+) -> None:
+    """Counts, limits and verdict in the log agree with sums that use no judging code.
+
+    At least 95 % must be in time, at alpha 5 %: a proportion is refuted where its urn
+    reaches log 20. Lost units count as late below, and as in time above.
+    """
+    case.record(list(range(1 + lost, 1 + lost + UNITS)), slow=slow, evenly=True)
+    case.close()
+    (body,) = (
+        item.entry.body
+        for item in case.ledger.log.entries()
+        if item.entry.entry_id == FINDING
+    )
+    units, kept = UNITS + lost, UNITS - slow
+    assert (body["counts"]["satisfied"], body["counts"]["violated"]) == (kept, slow)
+    assert body["missing"] == lost
+    limit, threshold = math.log(20), 0.95
+    low, high = body["bounds"]["lower"], body["bounds"]["upper"]
+    assert low < kept / units
+    assert refuted(low, kept, units) == pytest.approx(limit)
+    most = kept + lost
+    if most < units:
+        assert high > most / units
+        assert refuted(high, most, units) == pytest.approx(limit)
+    else:
+        assert high == 1
+    by_hand = "inconclusive"
+    if kept / units > threshold and refuted(threshold, kept, units) >= limit:
+        by_hand = "met"
+    if most / units < threshold and refuted(threshold, most, units) >= limit:
+        by_hand = "not_met"
+    assert by_hand == verdict
+    assert body["verdict"] == by_hand
 
 
 FINDING, REPORT = "finding/t/F-1", "exit-report/t"
