@@ -34,7 +34,9 @@ class EnforceActivities:
             seconds=round((now - started_at).total_seconds(), 3),
             finished_at=now,
         )
-        run = f"{task.generation}/{activity.info().activity_id}"
+        # Each attempt froze, and took a time of its own.
+        info = activity.info()
+        run = f"{task.generation}/{info.activity_id}/{info.attempt}"
         self._ledger.append(
             EntryDraft(
                 kind="environment",
