@@ -8,6 +8,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from sandbox.model.application import Harm
+from sandbox.model.finding import Counts
 from sandbox.rules import guardrail_of
 from workflows.activities.observe import ObserveActivities
 from workflows.messages import MonitorState
@@ -67,3 +68,17 @@ def test_what_was_recorded_first_counts(watched) -> None:
     again = ActivityEnvironment().run(activities.watch_window, state)
     assert again.breach == first.breach
     assert watched.ledger.log.entries() == before
+
+
+def test_of_two_that_record_at_once_the_first_counts(watched, monkeypatch) -> None:
+    """Who comes second learns what is recorded, also if it saw nothing before."""
+    ledger, append_all = watched.ledger, watched.ledger.log.append_all
+
+    def after_the_other(entries):
+        other = entries[0].model_copy(update={"body": {"satisfied": 1}})
+        append_all([other])
+        return append_all(entries)
+
+    monkeypatch.setattr(ledger.log, "append_all", after_the_other)
+    recorded = ledger.write_once("look", "look/t/1", "t", Counts(satisfied=2))
+    assert recorded == {"satisfied": 1}

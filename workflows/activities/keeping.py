@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from sandbox.errors import EvidenceError
+from sandbox.errors import EvidenceError, RecordsError
 from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
@@ -71,11 +71,15 @@ class Ledger(NamedTuple):
         For what a worker that replaces another finds a second time, with other times
         in it: the first one counts.
         """
-        known = self.log.entry(entry_id)
-        if known is not None:
-            return known.entry.body
         draft = draft_of(kind, entry_id, trial_id, body)
-        self.append(draft)
+        try:
+            self.append(draft)
+        except RecordsError:
+            # The log itself decides which was first; asked before, it may not know yet.
+            known = self.log.entry(entry_id)
+            if known is None:
+                raise
+            return known.entry.body
         return draft.body
 
     def append(self, draft: EntryDraft) -> EntryPlace:
