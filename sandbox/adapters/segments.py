@@ -6,8 +6,6 @@ Rules of this module:
   is open; with nothing open no recorder is needed.
 * A raw segment is removed only after its sealed form is durable and was compared with
   it, byte for byte.
-* A closed segment is read only as long as the note of its end says (`.end`): what was
-  cut between two frames looks whole.
 * A sealed segment never changes: the same content again is accepted, other refused.
 * Erasing removes what was derived first and the compressed file last: as long as that
   is there, the erasure is not complete and is repeated.
@@ -16,7 +14,6 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 from typing import Self
@@ -31,12 +28,12 @@ from sandbox.adapters.otlp_refusals import (
     drop_window,
 )
 from sandbox.adapters.recorder_door import RecorderDoor
+from sandbox.adapters.segment_files import decompress, read_raw, staged_name
 from sandbox.errors import RecorderError
 from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.ports import SegmentFile
 from sandbox.recorder import (
     FileKind,
-    decode_ending,
     file_name,
     folder_name,
     segment_files,
@@ -97,19 +94,8 @@ class LocalSegments:
         Raises:
             RecorderError: There is no such segment, or it cannot be read.
         """
-        folder = self._folder(trial_id)
         try:
-            # A segment only moves forward, so looking in this order cannot miss it.
-            for kind in ("open", "closed"):
-                with contextlib.suppress(FileNotFoundError):
-                    path = folder / file_name(number, kind)
-                    with path.open("rb") as file:
-                        file.seek(offset)
-                        if kind == "closed":
-                            _check_end(path, os.fstat(file.fileno()).st_size)
-                        return file.read()
-            compressed = (folder / file_name(number, "zst")).read_bytes()
-            return _decompress(compressed)[offset:]
+            return read_raw(self._folder(trial_id), number, offset)
         except (OSError, zstandard.ZstdError) as error:
             raise _unreadable(trial_id, number, error) from error
 
@@ -123,6 +109,44 @@ class LocalSegments:
             return
         self._door.roll(trial_id)
 
+    def stage_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Lay the sealed form durably beside a closed raw segment, which stays closed.
+
+        Raises:
+            RecorderError: The segment is not closed, or the compressed file does not
+                hold it.
+        """
+        folder, state = self._folder(trial_id), self._state(trial_id, number)
+        if state != "closed":
+            raise RecorderError(
+                f"segment {number} of trial {trial_id} is {state}, not closed; roll it "
+                "before sealing",
+                retryable=False,
+            )
+        self._check_holds(trial_id, number, compressed)
+        try:
+            replace_file(folder / file_name(number, "dsse.json"), envelope)
+            replace_file(folder / staged_name(number), compressed)
+        except OSError as error:
+            raise RecorderError(f"cannot write to {folder}: {error}") from error
+
+    def read_staged(self, trial_id: str, number: int) -> tuple[bytes, bytes] | None:
+        """Return (compressed file, DSSE envelope) laid beside a closed segment.
+
+        Raises:
+            RecorderError: They cannot be read.
+        """
+        folder = self._folder(trial_id)
+        try:
+            compressed = (folder / staged_name(number)).read_bytes()
+            return compressed, (folder / file_name(number, "dsse.json")).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(trial_id, number, error) from error
+
     def put_sealed(
         self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
     ) -> None:
@@ -132,23 +156,20 @@ class LocalSegments:
             RecorderError: The segment is open or missing, is sealed otherwise, or the
                 compressed file does not hold the raw one.
         """
-        folder = self._folder(trial_id)
-        states = {item.number: item.state for item in self.files(trial_id)}
-        state = states.get(number, "missing")
+        folder, state = self._folder(trial_id), self._state(trial_id, number)
+        sealed = (compressed, envelope)
         if state == "sealed":
-            self._check_same(trial_id, number, (compressed, envelope))
-        elif state == "closed":
-            self._check_holds(trial_id, number, compressed)
-        else:
-            raise RecorderError(
-                f"segment {number} of trial {trial_id} is {state}, not closed; roll it "
-                "before sealing",
-                retryable=False,
+            self._check_same(trial_id, number, sealed)
+        elif state != "closed" or self.read_staged(trial_id, number) != sealed:
+            self.stage_sealed(
+                trial_id, number, compressed=compressed, envelope=envelope
             )
         try:
-            if state == "closed":
-                replace_file(folder / file_name(number, "dsse.json"), envelope)
-                replace_file(folder / file_name(number, "zst"), compressed)
+            if state != "sealed":
+                (folder / staged_name(number)).replace(
+                    folder / file_name(number, "zst")
+                )
+                sync_folder(folder)
             for kind in ("closed", "end"):
                 (folder / file_name(number, kind)).unlink(missing_ok=True)
         except OSError as error:
@@ -189,9 +210,7 @@ class LocalSegments:
             RecorderError: The segment is open, closed or missing, or something cannot
                 be removed.
         """
-        folder = self._folder(trial_id)
-        states = {item.number: item.state for item in self.files(trial_id)}
-        state = states.get(number, "missing")
+        folder, state = self._folder(trial_id), self._state(trial_id, number)
         if state not in ("sealed", "erased"):
             raise RecorderError(
                 f"segment {number} of trial {trial_id} is {state}, not sealed; only a "
@@ -201,8 +220,8 @@ class LocalSegments:
         try:
             if state == "sealed":
                 self._remove_derived(trial_id)
-            for kind in _ERASED:
-                name = file_name(number, kind)
+            kinds = (file_name(number, kind) for kind in _ERASED)
+            for name in (staged_name(number), *kinds):
                 (folder / f".{name}.partial").unlink(missing_ok=True)
                 (folder / name).unlink(missing_ok=True)
             sync_folder(folder)
@@ -245,6 +264,10 @@ class LocalSegments:
     def _folder(self, trial_id: str) -> Path:
         return self._root / folder_name(trial_id)
 
+    def _state(self, trial_id: str, number: int) -> str:
+        states = {item.number: item.state for item in self.files(trial_id)}
+        return states.get(number, "missing")
+
     def _check_same(
         self, trial_id: str, number: int, sealed: tuple[bytes, bytes]
     ) -> None:
@@ -257,7 +280,7 @@ class LocalSegments:
 
     def _check_holds(self, trial_id: str, number: int, compressed: bytes) -> None:
         try:
-            holds = _decompress(compressed) == self.read(trial_id, number)
+            holds = decompress(compressed) == self.read(trial_id, number)
         except zstandard.ZstdError:
             holds = False
         if not holds:
@@ -266,34 +289,6 @@ class LocalSegments:
                 f"{trial_id}; seal the raw bytes as they are",
                 retryable=False,
             )
-
-
-def _decompress(compressed: bytes) -> bytes:
-    reader = zstandard.ZstdDecompressor().decompressobj()
-    data = reader.decompress(compressed)
-    if not reader.eof or reader.unused_data:
-        raise zstandard.ZstdError("it is not one whole stream")
-    return data
-
-
-def _check_end(path: Path, size: int) -> None:
-    """Compare a closed segment with the note of its end, where there is one."""
-    note = path.with_suffix(".end")
-    if not note.exists():
-        return
-    ending = decode_ending(note.read_bytes())
-    if ending is None:
-        raise RecorderError(
-            f"{note} is damaged, so whether {path.name} is whole is not known; restore "
-            "both from a copy",
-            retryable=False,
-        )
-    if size != ending.size:
-        raise RecorderError(
-            f"{path} has {size} bytes and had {ending.size} when it was closed: it was "
-            "cut or changed since; restore it from a copy",
-            retryable=False,
-        )
 
 
 def _unreadable(trial_id: str, number: int, error: Exception) -> RecorderError:

@@ -6,7 +6,8 @@ Rules of this module:
 * The Merkle root is over whole frames, each with its length prefix, so the leaves are
   the raw file cut into pieces (RFC 6962 hashing).
 * The statement covers the digests of the raw and of the compressed file.
-* The same bytes, key and library give the same sealed segment: sealing can be repeated.
+* The same bytes, key and library give the same sealed segment; where the library may
+  be another by now, what was made before is opened again (`reopen`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sandbox.errors import EvidenceError
 from sandbox.evidence.attest import (
     SEGMENT_PREDICATE,
     Subject,
+    open_envelope,
+    read_statement,
     sign_statement,
     statement,
 )
@@ -87,6 +90,31 @@ def seal_segment(
     payload = _statement(segment)
     signed = sign_statement(payload, signer)
     return Sealed(segment, compressed, signed.envelope, signed.statement_digest)
+
+
+def reopen(compressed: bytes, envelope: bytes, *, raw: bytes, signer: Signer) -> Sealed:
+    """Return a sealed segment that was made before, of the same raw bytes.
+
+    Args:
+        compressed: The compressed file.
+        envelope: The envelope of its statement.
+        raw: The raw file, whole.
+        signer: Holder of the key that signed it.
+
+    Raises:
+        EvidenceError: It is not whole, of other bytes, or signed by another key.
+    """
+    what = "the statement of a staged segment"
+    payload = open_envelope(envelope, [signer.public_key], what=what)
+    data = read_statement(payload, predicate_type=SEGMENT_PREDICATE, what=what)
+    try:
+        segment = EvidenceSegment.model_validate(data["predicate"])
+    except (KeyError, ValueError) as error:
+        raise EvidenceError(f"{what} says nothing of a segment") from error
+    said = (segment.raw_digest, segment.compressed_digest)
+    if said != (digest_of(raw), digest_of(compressed)):
+        raise EvidenceError(f"{what} is of other bytes")
+    return Sealed(segment, compressed, envelope, digest_of(payload))
 
 
 def _whole_frames(raw: bytes, number: int) -> list[Frame]:

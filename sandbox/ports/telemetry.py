@@ -37,6 +37,19 @@ class Segments(Protocol):
         """Ask the recorder to close the open segment, and wait until it has."""
         ...
 
+    def stage_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Lay the sealed form durably beside a closed segment, which stays closed.
+
+        Done before the log names it: whoever goes on after a crash finds these bytes.
+        """
+        ...
+
+    def read_staged(self, trial_id: str, number: int) -> tuple[bytes, bytes] | None:
+        """Return (compressed file, DSSE envelope) laid beside a closed segment."""
+        ...
+
     def put_sealed(
         self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
     ) -> None:

@@ -19,6 +19,7 @@ class FakeSegments:
     def __init__(self) -> None:
         self._raw: dict[str, dict[int, bytes]] = {}
         self._open: dict[str, int] = {}
+        self._staged: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._erased: set[tuple[str, int]] = set()
         self._refusals: dict[str, RefusalWindow] = {}
@@ -81,21 +82,36 @@ class FakeSegments:
         """Close the open segment."""
         self._open.pop(folder_name(trial_id), None)
 
+    def stage_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Lay the sealed form beside a closed segment, which stays closed."""
+        raw = self.read(trial_id, number)
+        state = self._file(trial_id, number).state
+        if state != "closed":
+            raise RecorderError(f"segment {number} is {state}, not closed; roll it")
+        if _decompress(compressed) != raw:
+            raise RecorderError(f"the compressed file does not hold segment {number}")
+        self._staged[trial_id, number] = (compressed, envelope)
+
+    def read_staged(self, trial_id: str, number: int) -> tuple[bytes, bytes] | None:
+        """Return (compressed file, DSSE envelope) laid beside a closed segment."""
+        return self._staged.get((folder_name(trial_id), number))
+
     def put_sealed(
         self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
     ) -> None:
         """Replace a closed raw segment by its sealed form; idempotent."""
-        raw = self.read(trial_id, number)
         held = self._sealed.get((trial_id, number))
-        if self._open.get(trial_id) == number:
-            raise RecorderError(f"segment {number} is open, not closed; roll it first")
-        if held is not None and held != (compressed, envelope):
+        if held is None:
+            self.stage_sealed(
+                trial_id, number, compressed=compressed, envelope=envelope
+            )
+            self._sealed[trial_id, number] = self._staged.pop((trial_id, number))
+        elif held != (compressed, envelope):
             raise RecorderError(
                 f"segment {number} is already sealed with other content"
             )
-        if _decompress(compressed) != raw:
-            raise RecorderError(f"the compressed file does not hold segment {number}")
-        self._sealed[trial_id, number] = (compressed, envelope)
 
     def read_sealed(self, trial_id: str, number: int) -> tuple[bytes, bytes]:
         """Return (compressed file, DSSE envelope) of a sealed segment."""

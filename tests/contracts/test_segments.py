@@ -180,6 +180,15 @@ def _put(subject: Subject, sealed: Sealed) -> None:
     )
 
 
+def _stage(subject: Subject, sealed: Sealed) -> None:
+    subject.segments.stage_sealed(
+        TRIAL,
+        sealed.segment.number,
+        compressed=sealed.compressed,
+        envelope=sealed.envelope,
+    )
+
+
 def test_a_trial_without_telemetry_has_no_segments(subject: Subject) -> None:
     """Nothing is listed, rolling does nothing, reading says so."""
     assert subject.states() == []
@@ -241,6 +250,31 @@ def test_sealing_is_idempotent_and_final(subject: Subject) -> None:
         _put(subject, other)
     held = subject.segments.read_sealed(TRIAL, 1)
     assert held == (sealed.compressed, sealed.envelope)
+
+
+def test_a_staged_form_is_kept_beside_a_segment_that_stays_closed(
+    subject: Subject,
+) -> None:
+    """It is read back and replaced until it is sealed, of a closed segment only."""
+    subject.record("a")
+    opened = _seal(subject, 1)
+    with pytest.raises(RecorderError, match="open"):
+        _stage(subject, opened)
+    subject.segments.roll(TRIAL)
+    assert subject.segments.read_staged(TRIAL, 1) is None
+    with pytest.raises(RecorderError, match="does not hold"):
+        _stage(subject, opened._replace(compressed=b"noise"))
+    other, sealed = _seal(subject, 1, "b"), _seal(subject, 1)
+    for item in (other, sealed):
+        _stage(subject, item)
+        held = subject.segments.read_staged(TRIAL, 1)
+        assert held == (item.compressed, item.envelope)
+        assert subject.states() == [(1, "closed")]
+    _put(subject, sealed)
+    assert subject.states() == [(1, "sealed")]
+    assert subject.segments.read_staged(TRIAL, 1) is None
+    with pytest.raises(RecorderError, match="sealed"):
+        _stage(subject, sealed)
 
 
 def test_only_a_closed_segment_is_sealed_and_only_by_its_own_bytes(
@@ -346,6 +380,7 @@ def test_erasing_removes_every_file_that_holds_bytes_of_requests(
     folder.mkdir(parents=True)
     left = ("000001.dsse.json", "000002.zst", "000002.dsse.json", "000002.torn")
     gone = ("000001.zst", "000001.torn", "000001.closed", ".000001.zst.partial")
+    gone += (".000001.zst.staged", "..000001.zst.staged.partial")
     for name in (*left, *gone):
         (folder / name).write_bytes(b"x")
     for trial in (TRIAL, "ride-2"):

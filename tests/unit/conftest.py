@@ -95,12 +95,7 @@ class Case:
 
         So many of them are slow: the last, or as many spread evenly.
         """
-        count = len(sequences)
-        late = set(range(count - slow + 1, count + 1))
-        if evenly and slow:
-            late = {count * nth // slow for nth in range(1, slow + 1)}
-        self.segments.receive("t", frame(sequences, number=number, late=late))
-        self.segments.roll("t")
+        self.receive(sequences, number=number, slow=slow, evenly=evenly)
         sealed = seal_segment(
             self.segments.read("t", number),
             trial_id="t",
@@ -112,6 +107,27 @@ class Case:
             "t", number, compressed=sealed.compressed, envelope=sealed.envelope
         )
         self.ledger.log.append(segment_entry(sealed, recorded_at=T0))
+
+    def receive(
+        self,
+        sequences: Sequence[int | None],
+        *,
+        number: int = 1,
+        slow: int = 0,
+        evenly: bool = False,
+    ) -> None:
+        """Record units as `record` does, as one closed segment that is not sealed."""
+        count = len(sequences)
+        late = set(range(count - slow + 1, count + 1))
+        if evenly and slow:
+            late = {count * nth // slow for nth in range(1, slow + 1)}
+        self.segments.receive("t", frame(sequences, number=number, late=late))
+        self.segments.roll("t")
+
+    def use(self, segments: FakeSegments) -> None:
+        """Keep what is recorded from now on in other segments."""
+        self.segments = segments
+        self.ledger = self.ledger._replace(segments=segments)
 
     def close(self, *pauses: Pause) -> ExitReport:
         """Close the trial as its activity does, and return the exit report."""

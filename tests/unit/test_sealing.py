@@ -1,4 +1,4 @@
-"""Sealing on fakes: what the recorder refused comes into the log, once."""
+"""Sealing on fakes: across crashes each thing comes into the log once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from sandbox.errors import RecorderError
-from sandbox.model.segment import RecorderRefusal, RefusalWindow
+from sandbox.errors import EvidenceError, RecorderError
+from sandbox.evidence.seal import Sealed, reopen, seal_segment
+from sandbox.model.record import digest_of
+from sandbox.model.segment import RecorderRefusal, RefusalWindow, SealedSegment
 from sandbox.model.trial import RecorderEndpoint
 from sandbox.recorder import RECORDER
 from sandbox.testing.clock import FixedClock
@@ -43,6 +45,21 @@ class DyingSegments(FakeSegments):
         super().drop_refusals(name)
 
 
+class DyingBeforePutAway(FakeSegments):
+    """Fails once, between the log and the putting away of a segment."""
+
+    has_died = False
+
+    def put_sealed(
+        self, trial_id: str, number: int, *, compressed: bytes, envelope: bytes
+    ) -> None:
+        """Fail the first time."""
+        if not self.has_died:
+            self.has_died = True
+            raise RecorderError("the worker died")
+        super().put_sealed(trial_id, number, compressed=compressed, envelope=envelope)
+
+
 def window(*trials: str) -> RefusalWindow:
     """Return a window with one refusal of each trial."""
     refusals = [
@@ -65,10 +82,10 @@ def ledger_on(segments: FakeSegments) -> Ledger:
     return Ledger(FakeLog(), FakeRecords(), segments, signer, FixedClock(AT))
 
 
-def seal(ledger: Ledger) -> None:
+def seal(ledger: Ledger, trial_id: str = "ride-1") -> None:
     """Seal what there is of a trial, as the monitor has it done."""
     activities = LedgerActivities(ledger, SITE, Bundles(Path("/nowhere")))
-    task = SealSegments(trial_id="ride-1")
+    task = SealSegments(trial_id=trial_id)
     ActivityEnvironment().run(activities.seal_segments, task)
 
 
@@ -96,3 +113,55 @@ def test_a_worker_that_dies_in_between_enters_nothing_twice() -> None:
     seal(ledger)
     assert len(ledger.log.entries()) == 2
     assert segments.refusals() == []
+
+
+@pytest.mark.parametrize("change", ["library", "record"])
+def test_sealing_goes_on_after_a_crash_also_with_another_program(
+    case, monkeypatch, change
+) -> None:
+    """What the log names is put away, though it would now be made otherwise."""
+    case.use(segments := DyingBeforePutAway())
+    case.receive([1, 2, 3])
+    ledger = case.ledger
+    with pytest.raises(ApplicationError, match="died"):
+        seal(ledger, "t")
+    (entry,) = [
+        item for item in ledger.log.entries("t") if item.entry.kind == "segment"
+    ]
+    if change == "library":
+        monkeypatch.setattr("sandbox.evidence.seal.ZSTD_LEVEL", -5)
+    else:
+        monkeypatch.setattr(
+            "sandbox.evidence.seal.file_name", lambda number, kind: f"{number}.{kind}"
+        )
+    seal(ledger, "t")
+    assert [item.state for item in segments.files("t")] == ["sealed"]
+    compressed, envelope = segments.read_sealed("t", 1)
+    said = SealedSegment.model_validate(entry.entry.body)
+    assert said.segment.compressed_digest == digest_of(compressed)
+    made = reopen(compressed, envelope, raw=segments.read("t", 1), signer=case.signer)
+    assert made.statement_digest == said.statement_digest
+    assert ledger.log.checkpoints()[-1].size == ledger.log.size()
+
+
+def test_what_was_staged_of_other_bytes_is_not_sealed(case) -> None:
+    """Only a statement over the raw segment, signed by the log's key, is used."""
+    segments = case.segments
+    case.receive([1])
+    raw = segments.read("t", 1)
+    of_first = sealed_by(case.signer, raw)
+    with pytest.raises(EvidenceError, match="other bytes"):
+        reopen(of_first.compressed, of_first.envelope, raw=b"x", signer=case.signer)
+    stranger = sealed_by(ThrowawaySigner(seed="other"), raw)
+    segments.stage_sealed(
+        "t", 1, compressed=stranger.compressed, envelope=stranger.envelope
+    )
+    seal(case.ledger, "t")
+    compressed, envelope = segments.read_sealed("t", 1)
+    assert reopen(compressed, envelope, raw=raw, signer=case.signer).segment.number == 1
+
+
+def sealed_by(signer: ThrowawaySigner, raw: bytes) -> Sealed:
+    return seal_segment(
+        raw, trial_id="t", number=1, rulebook_digest=digest_of(b"r"), signer=signer
+    )

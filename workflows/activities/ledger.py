@@ -3,6 +3,8 @@
 Rules of this module:
 
 * Every append is idempotent by its entry id; a retried activity changes nothing twice.
+* The sealed form of a segment lies on disk before the log names it, and is what is put
+  away also when another version of the program goes on after a crash.
 * Refused requests are entered before the recorder's account of them is dropped.
 * An entry carries the record itself where it is small and public, a digest otherwise.
 """
@@ -13,7 +15,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from sandbox.errors import RecordsError
+from sandbox.errors import EvidenceError, RecordsError
 from sandbox.evidence import seal
 from sandbox.evidence.refusals import refusal_entries
 from sandbox.model.application import Defect
@@ -168,17 +170,41 @@ def _unknown_rulebook(name: str) -> Defect:
 
 def _seal(ledger: Ledger, trial_id: str, number: int) -> None:
     raw = ledger.segments.read(trial_id, number)
-    sealed = seal.seal_segment(
+    sealed = _staged(ledger, trial_id, number, raw) or seal.seal_segment(
         raw,
         trial_id=trial_id,
         number=number,
         rulebook_digest=ledger.temporary_rule(trial_id).of.digest,
         signer=ledger.signer,
     )
-    ledger.log.append(seal.segment_entry(sealed, recorded_at=ledger.clock.now()))
-    ledger.segments.put_sealed(
-        trial_id, number, compressed=sealed.compressed, envelope=sealed.envelope
-    )
+    files = {"compressed": sealed.compressed, "envelope": sealed.envelope}
+    ledger.segments.stage_sealed(trial_id, number, **files)
+    _enter_sealed(ledger, sealed)
+    ledger.segments.put_sealed(trial_id, number, **files)
+
+
+def _staged(
+    ledger: Ledger, trial_id: str, number: int, raw: bytes
+) -> seal.Sealed | None:
+    """Return what was made of the segment before, if that was interrupted."""
+    files = ledger.segments.read_staged(trial_id, number)
+    if files is None:
+        return None
+    try:
+        sealed = seal.reopen(*files, raw=raw, signer=ledger.signer)
+    except EvidenceError:
+        return None
+    named = (sealed.segment.trial_id, sealed.segment.number)
+    return sealed if named == (trial_id, number) else None
+
+
+def _enter_sealed(ledger: Ledger, sealed: seal.Sealed) -> None:
+    entry = seal.segment_entry(sealed, recorded_at=ledger.clock.now())
+    known = ledger.log.entry(entry.entry_id)
+    # The same statement may be written into an entry otherwise by a later version.
+    digest = sealed.statement_digest
+    if known is None or known.entry.body.get("statement_digest") != digest:
+        ledger.log.append(entry)
 
 
 def _enter_refusals(ledger: Ledger) -> int:
