@@ -36,6 +36,7 @@ from sandbox.recorder import (
     FileKind,
     file_name,
     folder_name,
+    parse_name,
     segment_files,
 )
 from sandbox.settings import Settings
@@ -71,8 +72,8 @@ class LocalSegments:
             derived=settings.home / "derived",
         )
 
-    def files(self, trial_id: str) -> list[SegmentFile]:
-        """Return the trial's segments in order of their numbers.
+    def files(self, trial_id: str, *, since: int = 1) -> list[SegmentFile]:
+        """Return the trial's segments from number `since` on, in order.
 
         Raises:
             RecorderError: The folder cannot be read, or it is not a trial id.
@@ -81,6 +82,9 @@ class LocalSegments:
         sizes: dict[str, int] = {}
         try:
             for item in folder.iterdir() if folder.is_dir() else ():
+                parsed = parse_name(item.name)
+                if parsed is None or parsed.number < since:
+                    continue
                 # The recorder may rename a file between listing and looking.
                 with contextlib.suppress(FileNotFoundError):
                     sizes[item.name] = item.stat().st_size

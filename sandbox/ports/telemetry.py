@@ -22,8 +22,8 @@ class SegmentFile(NamedTuple):
 class Segments(Protocol):
     """The recorder's segment files of each trial; raises `RecorderError` only."""
 
-    def files(self, trial_id: str) -> list[SegmentFile]:
-        """Return the trial's segments in order of their numbers."""
+    def files(self, trial_id: str, *, since: int = 1) -> list[SegmentFile]:
+        """Return the trial's segments from number `since` on, in order."""
         ...
 
     def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:

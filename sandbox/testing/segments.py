@@ -52,10 +52,10 @@ class FakeSegments:
         """Keep a window no longer; idempotent."""
         self._refusals.pop(name, None)
 
-    def files(self, trial_id: str) -> list[SegmentFile]:
-        """Return the trial's segments in order of their numbers."""
-        segments = self._raw.get(folder_name(trial_id), {})
-        return [self._file(trial_id, number) for number in sorted(segments)]
+    def files(self, trial_id: str, *, since: int = 1) -> list[SegmentFile]:
+        """Return the trial's segments from number `since` on, in order."""
+        numbers = sorted(self._raw.get(folder_name(trial_id), {}))
+        return [self._file(trial_id, number) for number in numbers if number >= since]
 
     def _file(self, trial_id: str, number: int) -> SegmentFile:
         sealed = self._sealed.get((trial_id, number))

@@ -189,6 +189,19 @@ def _stage(subject: Subject, sealed: Sealed) -> None:
     )
 
 
+def test_segments_are_listed_from_a_number_on(subject: Subject) -> None:
+    """Those before it are left out, whatever state they are in."""
+    for text in "abc":
+        subject.record(text)
+        subject.segments.roll(TRIAL)
+    _put(subject, _seal(subject, 1))
+    listed = {
+        since: [item.number for item in subject.segments.files(TRIAL, since=since)]
+        for since in (1, 2, 3, 4)
+    }
+    assert listed == {1: [1, 2, 3], 2: [2, 3], 3: [3], 4: []}
+
+
 def test_a_trial_without_telemetry_has_no_segments(subject: Subject) -> None:
     """Nothing is listed, rolling does nothing, reading says so."""
     assert subject.states() == []

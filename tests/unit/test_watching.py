@@ -1,4 +1,4 @@
-"""A worker that watches dies, and another one takes its place."""
+"""Watching on fakes: workers that die, and segments that are read once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from sandbox.model.application import Harm
 from sandbox.model.finding import Counts
 from sandbox.rules import guardrail_of
 from workflows.activities.observe import ObserveActivities
-from workflows.messages import MonitorState
+from workflows.messages import MonitorState, WindowResult
+
+from .conftest import frame
 
 HARM = Harm.model_validate(
     {
@@ -82,3 +84,47 @@ def test_of_two_that_record_at_once_the_first_counts(watched, monkeypatch) -> No
     monkeypatch.setattr(ledger.log, "append_all", after_the_other)
     recorded = ledger.write_once("look", "look/t/1", "t", Counts(satisfied=2))
     assert recorded == {"satisfied": 1}
+
+
+def watch(case, state: MonitorState) -> tuple[WindowResult, list[MonitorState]]:
+    """Return what a window came to, and the state of each heartbeat."""
+    environment, beats = ActivityEnvironment(), []
+    environment.on_heartbeat = lambda *details: beats.append(
+        MonitorState.model_validate(details[0])
+    )
+    result = environment.run(ObserveActivities(case.ledger).watch_window, state)
+    return result, beats
+
+
+def short(case) -> MonitorState:
+    return armed(case).model_copy(update={"window_s": 0.3})
+
+
+def test_what_is_closed_is_read_once_and_each_segment_is_a_heartbeat(
+    case, monkeypatch
+) -> None:
+    """The cursor goes past it, and later polls look only at what comes after."""
+    case.record([1], number=1)
+    case.receive([2], number=2)
+    case.segments.receive("t", frame([3], number=3, slow=0))
+    reads, read = [], case.segments.read
+    looks, files = [], case.segments.files
+
+    def counted(trial_id, number, *, offset=0):
+        reads.append(number)
+        return read(trial_id, number, offset=offset)
+
+    def looked(trial_id, *, since=1):
+        looks.append(since)
+        return files(trial_id, since=since)
+
+    monkeypatch.setattr(case.segments, "read", counted)
+    monkeypatch.setattr(case.segments, "files", looked)
+    result, beats = watch(case, short(case))
+    assert reads[:3] == [1, 2, 3]
+    assert len(reads) > 3
+    assert set(reads[3:]) == {3}
+    assert looks[0] == 1
+    assert set(looks[1:]) == {3}
+    assert [item.cursor.segment for item in beats[:3]] == [2, 3, 3]
+    assert result.state.counts["calls/time"] == Counts(satisfied=3)

@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 from temporalio import activity
@@ -31,8 +30,9 @@ from sandbox.monitor import (
     rearm,
     start,
 )
+from sandbox.ports import SegmentFile, Segments
 from sandbox.procedure import add_period
-from sandbox.recorder import decode_frames
+from sandbox.recorder import Frame, decode_frames
 from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Ledger
@@ -121,40 +121,20 @@ class ObserveActivities:
     def _read_on(
         self, state: MonitorState, rules: CompiledRules
     ) -> tuple[MonitorState, Breach | None]:
-        for cursor, observations in self._new(state, rules):
+        trial_id, segments = state.trial_id, self._ledger.segments
+        for file in segments.files(trial_id, since=state.cursor.segment):
+            if file.state == "erased":
+                continue
+            cursor, frames = _new_frames(segments, state, file)
+            observations = observe_frames(
+                frames, rules=rules, trial_id=trial_id, segment=file.number
+            )
             state, breach = self._count(state, observations)
             state = state.model_copy(update={"cursor": cursor})
             if breach is not None:
                 return state, breach
+            activity.heartbeat(state.model_dump(mode="json"))
         return state, None
-
-    def _new(
-        self, state: MonitorState, rules: CompiledRules
-    ) -> Iterator[tuple[Cursor, list[Observation]]]:
-        cursor, trial_id = state.cursor, state.trial_id
-        for file in self._ledger.segments.files(trial_id):
-            if file.number < cursor.segment or file.state == "erased":
-                continue
-            if file.number > cursor.segment:
-                cursor = Cursor(segment=file.number)
-            data = self._ledger.segments.read(
-                trial_id, file.number, offset=cursor.offset
-            )
-            frames, consumed = decode_frames(
-                data, start_index=cursor.frame, start_offset=cursor.offset
-            )
-            cursor = Cursor(
-                segment=file.number,
-                offset=cursor.offset + consumed,
-                frame=cursor.frame + len(frames),
-            )
-            if frames:
-                yield (
-                    cursor,
-                    observe_frames(
-                        frames, rules=rules, trial_id=trial_id, segment=file.number
-                    ),
-                )
 
     def _count(
         self, state: MonitorState, observations: list[Observation]
@@ -195,6 +175,24 @@ class ObserveActivities:
             entry_id = f"look/{state.trial_id}/{number}/{look.subject}"
             self._ledger.write_once("look", entry_id, state.trial_id, look)
         return state.model_copy(update={"windows": state.windows + 1, "looks": number})
+
+
+def _new_frames(
+    segments: Segments, state: MonitorState, file: SegmentFile
+) -> tuple[Cursor, list[Frame]]:
+    """Return the frames of a segment behind the cursor, and where it is then."""
+    cursor = state.cursor
+    if file.number != cursor.segment:
+        cursor = Cursor(segment=file.number)
+    data = segments.read(state.trial_id, file.number, offset=cursor.offset)
+    frames, consumed = decode_frames(
+        data, start_index=cursor.frame, start_offset=cursor.offset
+    )
+    if file.state != "open":
+        # Nothing comes to it any more, so it is not read again.
+        return Cursor(segment=file.number + 1), frames
+    offset, frame = cursor.offset + consumed, cursor.frame + len(frames)
+    return Cursor(segment=file.number, offset=offset, frame=frame), frames
 
 
 def _counted(counts: Counts, observation: Observation) -> Counts:
