@@ -6,7 +6,8 @@ Rules of this module:
   guardrail signals; there is no timer loop, so a long trial has a short history.
 * On a breach the environment is told to freeze *and* the trial is told why; neither
   waits for the other.
-* A recorder that is off for longer than the plan allows is acted on like a breach.
+* A recorder that is off for longer than the plan allows is acted on like a breach, and
+  so is a segment that cannot be read.
 * Segments are sealed after every window, so evidence is provable while the trial runs.
 """
 
@@ -56,7 +57,8 @@ class MonitorWorkflow:
                 continue
             await self._watch()
             seal = SealSegments(trial_id=self._state.trial_id)
-            await perform(LedgerActivities.seal_segments, seal)
+            sealing = await perform(LedgerActivities.seal_segments, seal)
+            await self._act_on_damage(sealing.damaged)
             if self._may_renew:
                 workflow.continue_as_new(self._state)
         return self.status()
@@ -108,6 +110,16 @@ class MonitorWorkflow:
         self._state = result.state
         if result.breach is not None:
             await self._act_on(result.breach)
+
+    async def _act_on_damage(self, damaged: tuple[BreachReport, ...]) -> None:
+        """Pause, once for all that is new: each is recorded already."""
+        known = self._state.damaged
+        new = [item for item in damaged if item.segment not in known]
+        numbers = tuple(item.segment for item in new if item.segment is not None)
+        update = {"damaged": (*known, *numbers)}
+        self._state = self._state.model_copy(update=update)
+        if new and not (self._paused or self._stopping):
+            await self._act_on(new[0])
 
     async def _act_on(self, breach: BreachReport) -> None:
         trial_id = self._state.trial_id

@@ -5,7 +5,8 @@ Rules of this module:
 * Queues are split by privilege, so that each can have its own account and
   credential. A queue is not a security boundary inside one Temporal namespace.
 * Retryability is decided in the activity (`activities/boundary.py`), not here;
-  tear-down and sealing are retried without limit.
+  tear-down and sealing are retried without limit, as long as that may help. A segment
+  that cannot be sealed is given up by sealing itself (`activities/damage.py`).
 * These are technical bounds. Lawful durations come from the regime or the plan.
 """
 

@@ -30,6 +30,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `verify` | checks such a folder, offline |
 | `unseal` | checks one segment of it against its statement and the log |
 | `walk` | reads raw segments once more, for the verifier alone |
+| `damaged` | segments that are gone on without |
 | `erased` | what the log says was erased, for the verifier |
 | `retention` | until when each segment is kept, and why |
 | `hold` | evidence that must not be erased |

@@ -12,7 +12,7 @@ Rules of this module:
   the statement alone of a segment that the log says was erased; `keys.json` every key
   the log had; `documents/` whatever else belongs to the story.
 * A bundle appears whole or not at all, and only of a trial whose segments are sealed
-  and logged.
+  and logged, but for those that an incident in the log says are damaged.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from sandbox.evidence.attest import (
     sign_statement,
     statement,
 )
+from sandbox.evidence.damaged import without_damaged
 from sandbox.evidence.erased import read_erasures
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.layout import FORMAT
@@ -158,11 +159,10 @@ def _entries(
 def _sealed_numbers(
     trial_id: str, segments: Segments, entries: list[LoggedEntry]
 ) -> list[int]:
-    files = segments.files(trial_id)
-    unsealed = [f"{item.number} is {item.state}" for item in files]
+    files = without_damaged(segments.files(trial_id), [x.entry for x in entries])
     unsealed = [
-        text
-        for text, item in zip(unsealed, files, strict=True)
+        f"{item.number} is {item.state}"
+        for item in files
         if item.state not in ("sealed", "erased")
     ]
     if unsealed:

@@ -72,7 +72,7 @@ def seal_segment(
     Raises:
         EvidenceError: The file is empty, damaged, or ends in the middle of a frame.
     """
-    frames = _whole_frames(raw, number)
+    frames = whole_frames(raw, number)
     compressed = zstandard.ZstdCompressor(
         level=ZSTD_LEVEL, write_checksum=True, write_content_size=True
     ).compress(raw)
@@ -117,7 +117,12 @@ def reopen(compressed: bytes, envelope: bytes, *, raw: bytes, signer: Signer) ->
     return Sealed(segment, compressed, envelope, digest_of(payload))
 
 
-def _whole_frames(raw: bytes, number: int) -> list[Frame]:
+def whole_frames(raw: bytes, number: int) -> list[Frame]:
+    """Return the frames of a closed segment.
+
+    Raises:
+        EvidenceError: The file is empty, damaged, or ends in the middle of a frame.
+    """
     name = file_name(number, "closed")
     try:
         frames, consumed = decode_frames(raw)

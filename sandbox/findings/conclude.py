@@ -21,9 +21,14 @@ from typing import Any, NamedTuple
 from sandbox.errors import EvidenceError
 from sandbox.findings.evidence import TrialEvidence
 from sandbox.findings.judge import Judgement, judge_evidence
-from sandbox.findings.missing import completeness_limits, missing_units
+from sandbox.findings.missing import (
+    completeness_limits,
+    damage_limits,
+    missing_units,
+)
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.model.closing import TrialClosing
+from sandbox.model.damage import SegmentDamage, damaged_segments
 from sandbox.model.finding import ExitReport, Look
 from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.observation import Breach, Observation, RecorderOutage
@@ -46,13 +51,15 @@ class TrialRecord(NamedTuple):
     temporary_rule: TemporaryRule
     rulebook: Rulebook
     breaches: tuple[Breach, ...]
-    outages: tuple[RecorderOutage, ...]
+    incidents: tuple[RecorderOutage | SegmentDamage, ...]
     gates: Mapping[str, str]
     """Condition → what the applicant gave as evidence that it is met."""
     segments: Mapping[str, str]
     """Entry of each sealed segment → digest of its statement."""
     numbers: frozenset[int]
     """Of these segments."""
+    damaged: Mapping[int, str]
+    """Segment that could not be sealed → what is wrong with it."""
 
 
 class Conclusion(NamedTuple):
@@ -86,17 +93,19 @@ def trial_record(trial_id: str, entries: Sequence[LogEntry]) -> TrialRecord:
     own = _until_closing(trial_id, entries)
     rule = TemporaryRule.model_validate(_last(own, "temporary-rule", trial_id))
     breaches = (item.body for item in own if item.kind == "breach")
-    outages = (item.body for item in own if item.kind == "incident")
     sealed = {item.entry_id: item.body for item in own if item.kind == "segment"}
+    numbers = frozenset(map(_number, sealed.values()))
+    damaged = damaged_segments(own)
     return TrialRecord(
         closing=TrialClosing.model_validate(_last(own, "closing", trial_id)),
         temporary_rule=rule,
         rulebook=_rulebook(rule, entries),
         breaches=tuple(map(Breach.model_validate, breaches)),
-        outages=tuple(map(RecorderOutage.model_validate, outages)),
+        incidents=tuple(_incident(x.body) for x in own if x.kind == "incident"),
         gates=_gates(own),
         segments={name: str(body["statement_digest"]) for name, body in sealed.items()},
-        numbers=frozenset(map(_number, sealed.values())),
+        numbers=numbers,
+        damaged={key: damaged[key] for key in sorted(damaged.keys() - numbers)},
     )
 
 
@@ -127,7 +136,7 @@ def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
         rulebook=rule.of,
         pauses=closing.pauses,
         integrity=_integrity(record),
-        limits=completeness_limits(completeness),
+        limits=damage_limits(record.damaged) + completeness_limits(completeness),
         missing=missing_units(observations, completeness, producers),
     )
     judgement = judge_evidence(closing.plan, evidence)
@@ -149,6 +158,11 @@ def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
 
 def _look_id(look: Look) -> str:
     return f"look/{look.trial_id}/judged/{look.subject}/{look.number}"
+
+
+def _incident(body: Mapping[str, Any]) -> RecorderOutage | SegmentDamage:
+    damage = body.get("kind") == "segment-damage"
+    return (SegmentDamage if damage else RecorderOutage).model_validate(body)
 
 
 def _number(body: Mapping[str, Any]) -> int:

@@ -47,6 +47,18 @@ def missing_units(
     return {rule: count for rule, count in counts.items() if count}
 
 
+def damage_limits(damaged: Mapping[int, str]) -> tuple[str, ...]:
+    """Return which segments are not judged, one sentence for each.
+
+    Args:
+        damaged: Segment → what is wrong with it.
+    """
+    return tuple(
+        f"Damaged evidence: what segment {number} held is not judged: {cause}."
+        for number, cause in damaged.items()
+    )
+
+
 def completeness_limits(completeness: Completeness) -> tuple[str, ...]:
     """Return what stays unknown of the evidence, one sentence for each producer."""
     seen = [item for item in completeness.producers if item.spans]

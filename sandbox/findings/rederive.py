@@ -3,8 +3,8 @@
 Rules of this module:
 
 * Only a bundle that verifies is derived again. What is derived rests on the raw frames
-  and on log entries alone: rulebook version, temporary rule, breaches, outages, and
-  the trial's closing.
+  and on log entries alone: rulebook version, temporary rule, breaches, incidents,
+  and the trial's closing.
 * It is judged by the very function that closed the trial (`conclude`). This shows that
   the recorded looks, findings and exit report follow from the evidence and the rules,
   not that the way of judging is right.
@@ -230,12 +230,12 @@ def check_closing(record: TrialRecord, transitions: Sequence[Transition]) -> Non
     """
     closing = record.closing
     signalled = {breach.detected_at for breach in record.breaches}
-    signalled |= {outage.detected_at for outage in record.outages}
+    signalled |= {incident.detected_at for incident in record.incidents}
     for pause in closing.pauses:
         if pause.paused_at not in signalled:
             raise EvidenceError(
                 f"the closing names a pause from {pause.paused_at.isoformat()}, when "
-                "no breach or outage in the log was detected"
+                "no breach or incident in the log was detected"
             )
     resumed = sum(pause.resumed_at is not None for pause in closing.pauses)
     times = [item.at for item in transitions if item.act == "resume"]

@@ -3,7 +3,8 @@
 `observe_frames` turns recorded frames into observations; a guardrail is armed by
 `start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
 sequential test behind it stands in `sandbox.monitor.maxsprt`. `off_since` and `outage`
-watch the condition of every trial that its recorder is on.
+watch the condition of every trial that its recorder is on; another one is that its
+segments are whole.
 """
 
 from sandbox.monitor.guardrail import GuardrailState, advance, rearm, start
@@ -14,10 +15,16 @@ from sandbox.monitor.maxsprt import (
     unit_threshold,
 )
 from sandbox.monitor.observe import observe_frames
-from sandbox.monitor.recording import RECORDER_ON, off_since, outage
+from sandbox.monitor.recording import (
+    RECORDER_ON,
+    SEGMENTS_WHOLE,
+    off_since,
+    outage,
+)
 
 __all__ = [
     "RECORDER_ON",
+    "SEGMENTS_WHOLE",
     "GuardrailState",
     "advance",
     "false_signal_chance",

@@ -18,6 +18,8 @@ from sandbox.model.segment import RecorderHealth
 
 RECORDER_ON = "recorder-on"
 """Name of the condition."""
+SEGMENTS_WHOLE = "segments-whole"
+"""Name of the condition that every segment can be read."""
 
 
 def off_since(

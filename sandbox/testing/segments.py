@@ -21,6 +21,7 @@ class FakeSegments:
         self._open: dict[str, int] = {}
         self._staged: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._sealed: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+        self._damage: dict[tuple[str, int], RecorderError] = {}
         self._erased: set[tuple[str, int]] = set()
         self._refusals: dict[str, RefusalWindow] = {}
         self._health = RecorderHealth(is_well=True)
@@ -30,6 +31,14 @@ class FakeSegments:
         segments = self._raw.setdefault(folder_name(trial_id), {})
         number = self._open.setdefault(trial_id, len(segments) + 1)
         segments[number] = segments.get(number, b"") + raw
+
+    def damage(self, trial_id: str, number: int, error: RecorderError) -> None:
+        """Have `read` of a segment raise this from now on."""
+        self._damage[trial_id, number] = error
+
+    def restore(self, trial_id: str, number: int) -> None:
+        """Have a damaged segment whole again."""
+        del self._damage[trial_id, number]
 
     def fail(self, health: RecorderHealth) -> None:
         """Have `health` say this from now on."""
@@ -71,6 +80,8 @@ class FakeSegments:
     def read(self, trial_id: str, number: int, *, offset: int = 0) -> bytes:
         """Return the raw bytes from `offset`."""
         raw = self._raw.get(folder_name(trial_id), {}).get(number)
+        if (trial_id, number) in self._damage:
+            raise self._damage[trial_id, number]
         if raw is None or (trial_id, number) in self._erased:
             raise RecorderError(
                 f"segment {number} of trial {trial_id} cannot be read: there is none",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sandbox.errors import RecorderError
 from sandbox.evidence.verify import verify_bundle
 from sandbox.model.record import digest_of
+from workflows.activities.damage import record_damage
 
 UNITS = 400
 
@@ -44,3 +46,20 @@ def test_the_bundle_holds_the_regime_under_which_evidence_is_kept(case):
     kept = (case.bundle / "documents" / "regime.json").read_bytes()
     assert digest_of(kept) == digest_of(regime)
     assert verify_bundle(case.bundle).ok
+
+
+def test_a_trial_with_a_damaged_segment_is_closed_without_it(case):
+    """The report says so, and the bundle does not pass for a whole one."""
+    case.record(list(range(1, 1 + UNITS)))
+    case.receive([UNITS + 1], number=2)
+    case.record([UNITS + 2], number=3)
+    case.segments.damage("t", 2, RecorderError("it was cut", retryable=False))
+    record_damage(case.ledger, "t", 2, "it was cut")
+    report = case.close()
+    said = "Damaged evidence: what segment 2 held is not judged: it was cut."
+    assert said in report.findings[0].limits
+    assert said in report.uncertain
+    assert report.findings[0].missing == 1
+    assert len(report.evidence) == 2
+    steps = verify_bundle(case.bundle).steps
+    assert [step for step in steps if not step.ok and "missing" in step.detail]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 
 from sandbox.errors import EvidenceError, RecorderError
 from sandbox.evidence.seal import Sealed, reopen, seal_segment
+from sandbox.model.damage import SegmentDamage
 from sandbox.model.record import digest_of
 from sandbox.model.segment import RecorderRefusal, RefusalWindow, SealedSegment
 from sandbox.model.trial import RecorderEndpoint
@@ -22,7 +24,7 @@ from sandbox.testing.signer import ThrowawaySigner
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.ledger import LedgerActivities
 from workflows.activities.site import Site
-from workflows.messages import SealSegments
+from workflows.messages import Sealing, SealSegments
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SITE = Site(
@@ -82,11 +84,13 @@ def ledger_on(segments: FakeSegments) -> Ledger:
     return Ledger(FakeLog(), FakeRecords(), segments, signer, FixedClock(AT))
 
 
-def seal(ledger: Ledger, trial_id: str = "ride-1") -> None:
+def seal(ledger: Ledger, trial_id: str = "ride-1", *, attempt: int = 1) -> Sealing:
     """Seal what there is of a trial, as the monitor has it done."""
     activities = LedgerActivities(ledger, SITE, Bundles(Path("/nowhere")))
     task = SealSegments(trial_id=trial_id)
-    ActivityEnvironment().run(activities.seal_segments, task)
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=attempt)
+    return environment.run(activities.seal_segments, task)
 
 
 def test_refusals_of_all_are_entered_at_any_sealing() -> None:
@@ -159,6 +163,56 @@ def test_what_was_staged_of_other_bytes_is_not_sealed(case) -> None:
     seal(case.ledger, "t")
     compressed, envelope = segments.read_sealed("t", 1)
     assert reopen(compressed, envelope, raw=raw, signer=case.signer).segment.number == 1
+
+
+def incidents(ledger: Ledger) -> list[SegmentDamage]:
+    """Return the damage that the log tells of, in order."""
+    entries = (item.entry for item in ledger.log.entries("t"))
+    bodies = [item.body for item in entries if item.kind == "incident"]
+    return [SegmentDamage.model_validate(body) for body in bodies]
+
+
+def states(segments: FakeSegments) -> list[str]:
+    return [item.state for item in segments.files("t")]
+
+
+def test_a_damaged_segment_is_an_incident_and_holds_up_no_other(case) -> None:
+    """It is told at each sealing, recorded once, and sealed once it is restored."""
+    for number in (1, 2, 3):
+        case.receive([number], number=number)
+    cut = RecorderError("it was cut", retryable=False)
+    case.segments.damage("t", 2, cut)
+    first, again = seal(case.ledger, "t"), seal(case.ledger, "t")
+    assert (first.sealed, again.sealed) == (2, 0)
+    assert states(case.segments) == ["sealed", "closed", "sealed"]
+    assert first.damaged == again.damaged
+    assert [item.segment for item in first.damaged] == [2]
+    assert [(item.segment, item.cause) for item in incidents(case.ledger)] == [
+        (2, "it was cut")
+    ]
+    assert case.ledger.log.checkpoints()[-1].size == case.ledger.log.size()
+    case.segments.restore("t", 2)
+    assert seal(case.ledger, "t") == Sealing(sealed=1)
+
+
+def test_bytes_that_are_no_frames_are_an_incident(case) -> None:
+    """What only the frames show is damage too."""
+    case.segments.receive("t", b"x" * 100)
+    case.segments.roll("t")
+    assert [item.segment for item in seal(case.ledger, "t").damaged] == [1]
+
+
+def test_what_may_be_read_later_is_tried_again_but_not_for_ever(case) -> None:
+    """The others are sealed at once; at last it counts as damaged."""
+    for number in (1, 2):
+        case.receive([number], number=number)
+    case.segments.damage("t", 1, RecorderError("input/output error"))
+    with pytest.raises(ApplicationError, match="input/output") as failed:
+        seal(case.ledger, "t")
+    assert not failed.value.non_retryable
+    assert states(case.segments) == ["closed", "sealed"]
+    assert incidents(case.ledger) == []
+    assert [item.segment for item in seal(case.ledger, "t", attempt=10).damaged] == [1]
 
 
 def sealed_by(signer: ThrowawaySigner, raw: bytes) -> Sealed:

@@ -1,19 +1,22 @@
-"""Watching on fakes: workers that die, and segments that are read once."""
+"""Watching on fakes: workers that die, segments that cannot be read."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from sandbox.errors import RecorderError
 from sandbox.model.application import Harm
 from sandbox.model.finding import Counts
 from sandbox.rules import guardrail_of
 from workflows.activities.observe import ObserveActivities
-from workflows.messages import MonitorState, WindowResult
+from workflows.messages import BreachReport, MonitorState, WindowResult
+from workflows.monitor import MonitorWorkflow
 
-from .conftest import frame
+from .conftest import T0, frame
 
 HARM = Harm.model_validate(
     {
@@ -128,3 +131,69 @@ def test_what_is_closed_is_read_once_and_each_segment_is_a_heartbeat(
     assert set(looks[1:]) == {3}
     assert [item.cursor.segment for item in beats[:3]] == [2, 3, 3]
     assert result.state.counts["calls/time"] == Counts(satisfied=3)
+
+
+def test_a_damaged_segment_pauses_the_trial_which_goes_on_without_it(case) -> None:
+    """The incident is recorded once; what can be read again by then is judged."""
+    for number in (1, 2, 3):
+        case.receive([number], number=number)
+    cut = RecorderError("it was cut", retryable=False)
+    case.segments.damage("t", 2, cut)
+    paused, _ = watch(case, short(case))
+    assert paused.breach is not None
+    assert (paused.breach.action, paused.breach.cause) == ("pause", "it was cut")
+    assert entries(case, "incident") == [paused.breach.breach_id]
+    resumed, _ = watch(case, paused.state)
+    assert resumed.breach is None
+    assert resumed.state.counts["calls/time"] == Counts(satisfied=2)
+    case.segments.restore("t", 2)
+    restored, _ = watch(case, paused.state)
+    assert restored.state.counts["calls/time"] == Counts(satisfied=3)
+
+
+def test_a_segment_that_cannot_be_read_for_too_long_is_an_outage(case) -> None:
+    """Until then the window goes on, as it does while the recorder is off."""
+    case.receive([1])
+    case.segments.damage("t", 1, RecorderError("input/output error"))
+    result, beats = watch(case, short(case))
+    assert result.breach is None
+    since = result.state.recorder_off_since
+    assert beats and since is not None
+    case.ledger.clock.set(since + timedelta(minutes=6))
+    result, _ = watch(case, result.state)
+    assert result.breach is not None
+    assert "input/output error" in result.breach.cause
+
+
+@pytest.mark.parametrize(
+    ("paused", "stopping", "told"),
+    [(False, False, 2), (True, False, 0), (False, True, 0)],
+)
+def test_damage_that_sealing_finds_pauses_once(
+    monkeypatch, paused, stopping, told
+) -> None:
+    """Environment and trial are told of the first; no later sealing tells again."""
+    messages = []
+
+    async def tell(workflow_id, signal, message):
+        messages.append((workflow_id, signal))
+
+    monkeypatch.setattr("workflows.monitor._tell", tell)
+    monitor = MonitorWorkflow(MonitorState(trial_id="t", window_s=1))
+    monitor._paused, monitor._stopping = paused, stopping
+    damaged = tuple(
+        BreachReport(
+            breach_id=f"incident/t/segments-whole/{number}",
+            guardrail="segments-whole",
+            action="pause",
+            detected_at=T0,
+            cause="it was cut",
+            segment=number,
+        )
+        for number in (2, 3)
+    )
+    for _ in range(2):
+        asyncio.run(monitor._act_on_damage(damaged))
+    expected = [("environment/t", "freeze_now"), ("trial/t", "breach_reported")]
+    assert messages == expected[:told]
+    assert monitor._paused == (paused or bool(told))

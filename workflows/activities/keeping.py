@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from sandbox.errors import EvidenceError, RecordsError
 from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
+from sandbox.evidence.damaged import without_damaged
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.model.application import Application
@@ -141,8 +142,12 @@ class Ledger(NamedTuple):
             )
 
     def frames(self, trial_id: str) -> Iterator[tuple[int, list[Frame]]]:
-        """Yield (segment number, its frames) of everything still kept, in order."""
-        for file in self.segments.files(trial_id):
+        """Yield (segment number, its frames) of everything still kept, in order.
+
+        What was found damaged and is not sealed is passed over; the log says so.
+        """
+        entries = (item.entry for item in self.log.entries(trial_id))
+        for file in without_damaged(self.segments.files(trial_id), entries):
             if file.state == "erased":
                 continue
             frames, _ = decode_frames(self.segments.read(trial_id, file.number))

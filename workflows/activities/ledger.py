@@ -5,6 +5,7 @@ Rules of this module:
 * Every append is idempotent by its entry id; a retried activity changes nothing twice.
 * The sealed form of a segment lies on disk before the log names it, and is what is put
   away also when another version of the program goes on after a crash.
+* A segment that cannot be sealed is an incident and holds up no other.
 * Refused requests are entered before the recorder's account of them is dropped.
 * An entry carries the record itself where it is small and public, a digest otherwise.
 """
@@ -15,7 +16,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from sandbox.errors import EvidenceError, RecordsError
+from sandbox.errors import EvidenceError, RecorderError, RecordsError
 from sandbox.evidence import seal
 from sandbox.evidence.refusals import refusal_entries
 from sandbox.model.application import Defect
@@ -24,6 +25,7 @@ from sandbox.procedure import add_period, check_application
 from sandbox.rules import compose, reference
 from workflows.activities.boundary import activity_method
 from workflows.activities.closing import close
+from workflows.activities.damage import Unreadable, is_given_up, record_damage
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.site import Site
 from workflows.messages import (
@@ -36,6 +38,7 @@ from workflows.messages import (
     KeepManifests,
     PreparedTrial,
     PrepareTrial,
+    Sealing,
     SealSegments,
     Submission,
     SystemManifests,
@@ -126,21 +129,18 @@ class LedgerActivities:
         return _prepare(self._ledger, self._site, prepare)
 
     @activity_method
-    def seal_segments(self, task: SealSegments) -> int:
-        """Seal what is closed and sign a checkpoint; return how many were sealed."""
+    def seal_segments(self, task: SealSegments) -> Sealing:
+        """Seal what is closed, and sign a checkpoint."""
         ledger = self._ledger
         if task.roll:
             ledger.segments.roll(task.trial_id)
-        sealed = 0
-        for file in ledger.segments.files(task.trial_id):
-            if file.state == "closed":
-                activity.heartbeat(file.number)
-                _seal(ledger, task.trial_id, file.number)
-                sealed += 1
+        sealing, failed = _seal_closed(ledger, task.trial_id)
         refused = _enter_refusals(ledger)
-        if sealed or refused:
+        if sealing.sealed or sealing.damaged or refused:
             ledger.checkpoint()
-        return sealed
+        if failed is not None:
+            raise failed
+        return sealing
 
     @activity_method
     def close_trial(self, task: CloseTrial) -> Closing:
@@ -168,8 +168,32 @@ def _unknown_rulebook(name: str) -> Defect:
     )
 
 
-def _seal(ledger: Ledger, trial_id: str, number: int) -> None:
-    raw = ledger.segments.read(trial_id, number)
+def _seal_closed(
+    ledger: Ledger, trial_id: str
+) -> tuple[Sealing, RecorderError | EvidenceError | None]:
+    """Seal whatever can be, and return also why another attempt is to be made."""
+    sealed, damaged, failed = 0, [], None
+    for file in ledger.segments.files(trial_id):
+        if file.state != "closed":
+            continue
+        activity.heartbeat(file.number)
+        try:
+            raw = ledger.segments.read(trial_id, file.number)
+            # Only what is wrong with the segment counts as that, not with the key.
+            seal.whole_frames(raw, file.number)
+        except Unreadable as error:
+            if is_given_up(error):
+                cause = error.diagnosis
+                damaged.append(record_damage(ledger, trial_id, file.number, cause))
+            else:
+                failed = error
+        else:
+            _seal(ledger, trial_id, file.number, raw)
+            sealed += 1
+    return Sealing(sealed=sealed, damaged=tuple(damaged)), failed
+
+
+def _seal(ledger: Ledger, trial_id: str, number: int, raw: bytes) -> None:
     sealed = _staged(ledger, trial_id, number, raw) or seal.seal_segment(
         raw,
         trial_id=trial_id,

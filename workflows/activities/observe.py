@@ -5,7 +5,7 @@ Rules of this module:
 * One window is one activity; its heartbeat carries the whole state, so that a worker
   that dies is replaced without a frame read twice or not at all.
 * A breach is in the log before anyone is told of it, and so is an outage of the
-  recorder, which pauses the trial like one.
+  recorder or a damaged segment, which pauses the trial like one.
 * Every window ends with a look at each guardrail, which is an entry. Goals are looked
   at when the trial is judged: their looks are recomputed from the sealed evidence.
 """
@@ -18,9 +18,11 @@ from datetime import datetime
 from temporalio import activity
 
 from sandbox import __version__
+from sandbox.errors import RecorderError
 from sandbox.model.finding import Counts, Look
 from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import canonical_json, digest_of
+from sandbox.model.segment import RecorderHealth
 from sandbox.monitor import (
     GuardrailState,
     advance,
@@ -35,6 +37,7 @@ from sandbox.procedure import add_period
 from sandbox.recorder import Frame, decode_frames
 from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
+from workflows.activities.damage import Unreadable, record_damage
 from workflows.activities.keeping import Ledger
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
@@ -73,14 +76,11 @@ class ObserveActivities:
         ends = time.monotonic() + state.window_s
         asks = time.monotonic()
         while time.monotonic() < ends and not activity.is_cancelled():
-            state, breach = self._read_on(state, rules)
-            report = self._record_breach(state, breach) if breach else None
+            state, report, unread = self._try_to_read(state, rules)
             if report is None:
-                # A breach that is not recorded yet is found again by a worker that
-                # replaces this one: it goes on from the last heartbeat.
                 activity.heartbeat(state.model_dump(mode="json"))
             if report is None and time.monotonic() >= asks:
-                state, report = self._ask_recorder(state, limit_s)
+                state, report = self._ask_recorder(state, limit_s, unread)
                 asks = time.monotonic() + min(_ASK_S, limit_s / 4)
             if report is not None:
                 return WindowResult(state=self._look(state), breach=report)
@@ -94,12 +94,12 @@ class ObserveActivities:
         return (add_period(now, settling, time_zone="UTC") - now).total_seconds()
 
     def _ask_recorder(
-        self, state: MonitorState, limit_s: float
+        self, state: MonitorState, limit_s: float, unread: str
     ) -> tuple[MonitorState, BreachReport | None]:
-        health, now = (
-            self._ledger.segments.health(state.trial_id),
-            self._ledger.clock.now(),
-        )
+        health = self._ledger.segments.health(state.trial_id)
+        if unread and health.is_well:
+            health = RecorderHealth(is_well=False, cause=unread)
+        now = self._ledger.clock.now()
         since = off_since(state.recorder_off_since, health, now=now)
         state = state.model_copy(update={"recorder_off_since": since})
         found = outage(state.trial_id, health, since=since, now=now, limit_s=limit_s)
@@ -118,23 +118,50 @@ class ObserveActivities:
             cause=off.cause,
         )
 
+    def _try_to_read(
+        self, state: MonitorState, rules: CompiledRules
+    ) -> tuple[MonitorState, BreachReport | None, str]:
+        """Read on; what cannot be read now is said, in words, and tried again."""
+        try:
+            return (*self._read_on(state, rules), "")
+        except RecorderError as error:
+            if not error.retryable:
+                raise
+            return state, None, error.diagnosis
+
     def _read_on(
         self, state: MonitorState, rules: CompiledRules
-    ) -> tuple[MonitorState, Breach | None]:
+    ) -> tuple[MonitorState, BreachReport | None]:
         trial_id, segments = state.trial_id, self._ledger.segments
         for file in segments.files(trial_id, since=state.cursor.segment):
             if file.state == "erased":
                 continue
-            cursor, frames = _new_frames(segments, state, file)
+            try:
+                cursor, frames = _new_frames(segments, state, file)
+            except Unreadable as error:
+                if error.retryable:
+                    raise
+                if file.number not in state.damaged:
+                    return self._pause_for(state, file.number, error.diagnosis)
+                cursor, frames = Cursor(segment=file.number + 1), []
             observations = observe_frames(
                 frames, rules=rules, trial_id=trial_id, segment=file.number
             )
             state, breach = self._count(state, observations)
             state = state.model_copy(update={"cursor": cursor})
             if breach is not None:
-                return state, breach
+                return state, self._record_breach(state, breach)
+            # A breach that is not recorded yet is found again by a worker that
+            # replaces this one: it goes on from the last heartbeat.
             activity.heartbeat(state.model_dump(mode="json"))
         return state, None
+
+    def _pause_for(
+        self, state: MonitorState, number: int, cause: str
+    ) -> tuple[MonitorState, BreachReport]:
+        report = record_damage(self._ledger, state.trial_id, number, cause)
+        damaged = (*state.damaged, number)
+        return state.model_copy(update={"damaged": damaged}), report
 
     def _count(
         self, state: MonitorState, observations: list[Observation]

@@ -74,6 +74,7 @@ from workflows.messages.tasks import (
     KeepManifests,
     PreparedTrial,
     PrepareTrial,
+    Sealing,
     SealSegments,
 )
 from workflows.messages.trial import (
@@ -139,6 +140,7 @@ __all__ = [
     "RevisionStatus",
     "RulebookChanged",
     "SealSegments",
+    "Sealing",
     "StopTrial",
     "Submission",
     "SubmitApplication",

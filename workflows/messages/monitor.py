@@ -39,7 +39,9 @@ class MonitorState(Record):
     surveillance: int = 1
     """Counted up at each resumption: the guardrails begin afresh."""
     recorder_off_since: Instant | None = None
-    """Since when nothing can be recorded; None while it can."""
+    """Since when nothing can be recorded or read; None while it can."""
+    damaged: tuple[int, ...] = ()
+    """Segments the trial was paused for: once it goes on, it does so without them."""
 
 
 class WindowResult(Record):

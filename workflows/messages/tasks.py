@@ -9,7 +9,7 @@ from sandbox.model.record import Digest, Instant, Record, TrialId
 from sandbox.model.regime import Regime
 from sandbox.model.rule import RulebookRef
 from sandbox.model.trial import Pause
-from workflows.messages.trial import ChangeSystem, SubmitApplication
+from workflows.messages.trial import BreachReport, ChangeSystem, SubmitApplication
 
 
 class KeepManifests(Record):
@@ -71,3 +71,11 @@ class SealSegments(Record):
 
     trial_id: TrialId
     roll: bool = False
+
+
+class Sealing(Record):
+    """What came of sealing."""
+
+    sealed: int
+    damaged: tuple[BreachReport, ...] = ()
+    """One for each segment that cannot be sealed; each is recorded."""

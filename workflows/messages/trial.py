@@ -93,6 +93,8 @@ class BreachReport(Record):
     detected_at: Instant
     cause: str = ""
     """In words for a person; empty where a guardrail signalled harm."""
+    segment: int | None = None
+    """Which one is damaged, where that is the cause."""
 
 
 class RulebookChanged(Record):
