@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sandbox.errors import EvidenceError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm
+from sandbox.model.damage import SegmentDamage
 from sandbox.model.erasure import SegmentErasure
 from sandbox.model.log import LogEntry
 from sandbox.model.observation import Breach, RecorderOutage
@@ -116,26 +117,35 @@ def test_a_harm_with_a_pause_is_derived_again(case) -> None:
     assert "in the log" in derived(case, unpaused).steps[-1].detail
 
 
-def test_a_pause_for_an_outage_is_derived_again(case) -> None:
-    """A pause rests on a breach or on an outage of the recorder, each in the log."""
+AT = datetime(2026, 4, 1, 9, 0, 40, tzinfo=UTC)
+OUTAGE = RecorderOutage(
+    trial_id="t",
+    condition="recorder-on",
+    cause="the disk is full",
+    since=AT - timedelta(seconds=9),
+    detected_at=AT,
+    limit_s=5,
+)
+DAMAGE = SegmentDamage(
+    trial_id="t",
+    condition="segments-whole",
+    segment=9,
+    cause="it ends in the middle of a frame",
+    detected_at=AT,
+)
+
+
+@pytest.mark.parametrize("incident", [OUTAGE, DAMAGE], ids=["outage", "damage"])
+def test_a_pause_for_an_incident_is_derived_again(case, incident) -> None:
+    """A pause rests on a breach, an outage or a damaged segment, each in the log."""
     case.record(list(range(1, 1 + UNITS)))
-    outage = RecorderOutage(
-        trial_id="t",
-        condition="recorder-on",
-        cause="the disk is full",
-        since=case.started_at + timedelta(seconds=31),
-        detected_at=case.started_at + timedelta(seconds=40),
-        limit_s=5,
-    )
-    name = "incident/t/recorder-on/1"
-    case.ledger.write("incident", name, "t", outage)
-    resumed_at = outage.detected_at + timedelta(seconds=20)
-    pause = Pause(reason="r", paused_at=outage.detected_at, resumed_at=resumed_at)
-    case.close(pause)
+    name = f"incident/t/{incident.condition}/1"
+    case.ledger.write("incident", name, "t", incident)
+    case.close(Pause(reason="r", paused_at=AT, resumed_at=AT + timedelta(seconds=20)))
     result = derived(case)
     assert result.ok, result.steps[-1]
     unsaid = resigned(case, leaving_out(name))
-    assert "no breach or outage in the log" in derived(case, unsaid).steps[-1].detail
+    assert "no breach or incident in the log" in derived(case, unsaid).steps[-1].detail
 
 
 def test_what_came_after_the_closing_is_not_judged(case) -> None:
@@ -241,7 +251,7 @@ PAUSE = {
         (leaving_out("trial/t/1"), "no entry of kind temporary-rule"),
         (leaving_out("rulebook/calls/1"), "no version 1 of the rulebook calls"),
         (changing("rulebook/calls/1", title="other"), "no version 1 of the rulebook"),
-        (changing("closing/t", pauses=[PAUSE]), "when no breach or outage in"),
+        (changing("closing/t", pauses=[PAUSE]), "when no breach or incident in"),
         (changing("closing/t", tried="more"), f"{REPORT}: tried is '…' in the log"),
     ],
 )
