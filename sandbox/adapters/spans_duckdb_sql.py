@@ -22,7 +22,7 @@ import duckdb
 from sandbox.adapters.spans_answers import Found, as_json
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
-from sandbox.query.columns import Place, core_schema, map_name
+from sandbox.query.columns import Place, core_schema, map_name, shown_names
 
 TIME_LIMIT_S = 60.0
 """A statement that takes longer is stopped."""
@@ -134,7 +134,12 @@ def _view(derived: Derived) -> str:
     origin = files[-1].origin
     own = sorted({place for file in files for place in file.origin.own})
     columns = [_column(name, own) for name in core_schema(origin.rules).names]
-    columns += [quoted(place.column) for place in origin.promoted]
+    columns += [
+        f"{quoted(place.column)} AS {quoted(name)}"
+        for place, name in zip(
+            origin.promoted, shown_names(origin.promoted), strict=True
+        )
+    ]
     columns += [f"{written} AS {name}" for name, written in _COMPUTED.items()]
     paths = ", ".join(f"'{_escaped(file.path)}'" for file in files)
     return (

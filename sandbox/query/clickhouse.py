@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sandbox.query.columns import Place, core_schema, map_name
+from sandbox.query.columns import Place, core_schema, map_name, shown_names
 from sandbox.query.origin import Origin
 
 DURATION = "(toFloat64(toInt128(end_ns) - toInt128(start_ns)) / 1e9)"
@@ -118,7 +118,12 @@ def shown_columns(origin: Origin) -> str:
         origin: What the file says of itself.
     """
     columns = [_shown(name, origin.own) for name in core_schema(origin.rules).names]
-    columns += [quoted(place.column) for place in origin.promoted]
+    columns += [
+        f"{quoted(place.column)} AS {quoted(name)}"
+        for place, name in zip(
+            origin.promoted, shown_names(origin.promoted), strict=True
+        )
+    ]
     columns += [f"{written} AS {name}" for name, written in _COMPUTED.items()]
     return ", ".join(columns)
 

@@ -9,10 +9,13 @@ Rules of this module:
   OTLP/JSON of its AnyValue (OTLP specification, JSON Protobuf Encoding).
 * Identifiers are bytes of any length: the recorder keeps what came, and so does this.
 * An attribute may have a column of its own; it then does not stand in its map.
+* No two columns have names that differ in ASCII case only: DuckDB takes them for one.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -34,6 +37,8 @@ TYPES: dict[Kind, pa.DataType] = {
 ORDER = ("start_ns", "trace_id", "span_id", "segment", "frame", "number")
 """In which order spans lie in a file, and come in an answer."""
 RULE_PREFIX = "rule:"
+
+_MARKED = re.compile(r"[A-Z^]")
 
 _SCALARS: tuple[tuple[str, pa.DataType], ...] = (
     ("trace_id", pa.binary()),
@@ -69,8 +74,12 @@ class Place(NamedTuple):
 
     @property
     def column(self) -> str:
-        """Name of its own column, in files that have one."""
-        return f"{map_name(self.scope, self.kind)}:{self.key}"
+        """Name of its own column, in files that have one.
+
+        A `^` marks capital letters and itself, so that names stay apart without case.
+        """
+        key = _MARKED.sub(r"^\g<0>", self.key)
+        return f"{map_name(self.scope, self.kind)}:{key}"
 
 
 def map_name(scope: Scope, kind: Kind) -> str:
@@ -81,6 +90,17 @@ def map_name(scope: Scope, kind: Kind) -> str:
 def map_type(kind: Kind) -> pa.DataType:
     """Return the Arrow type of such a map."""
     return pa.map_(pa.string(), pa.field("value", TYPES[kind], nullable=False))
+
+
+def shown_names(places: Sequence[Place]) -> list[str]:
+    """Return under which names the view shows attributes that have columns.
+
+    They are shown under their keys, unless some differ in case only.
+    """
+    names = [f"{map_name(item.scope, item.kind)}:{item.key}" for item in places]
+    if len({name.lower() for name in names}) < len(names):
+        return [item.column for item in places]
+    return names
 
 
 def rule_column(rule: str) -> str:

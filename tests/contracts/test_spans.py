@@ -356,6 +356,39 @@ def test_equal_keys(subject: Subject) -> None:
     assert subject.having("k", 2) == ["twice"]
 
 
+def test_keys_that_differ_in_case(subject: Subject) -> None:
+    """Attributes are told apart by case, in one file and across files."""
+    keys = (
+        "user.id",
+        "User.Id",
+        "USER.ID",
+        "^User.^Id",
+        "user.id_1",
+        "É",
+        "é",
+        "\u212a",
+    )
+    for key in (*keys, "k", "K"):
+        subject.send({"name": key, "attributes": {key: "v"}})
+    subject.send({"name": "each", "attributes": {key: key for key in keys}})
+    for key in keys:
+        assert subject.having(key, "v") == [key]
+        assert subject.having(key) == [key, "each"]
+    found = subject.spans.search(TRIAL, SpanQuestion()).spans
+    assert [item.span.attributes for item in found] == [
+        *({key: "v"} for key in (*keys, "k", "K")),
+        {key: key for key in keys},
+    ]
+    if subject.engine != "fake":
+        statement = (
+            "SELECT attributes_string['user.id'], attributes_string['User.Id'] "
+            "FROM spans WHERE name IN ('user.id', 'each') ORDER BY start_ns"
+        )
+        found_rows = subject.spans.sql(TRIAL, statement).rows
+        assert [row[0] for row in found_rows] == ["v", "user.id"]
+        assert found_rows[1] == ("user.id", "User.Id")
+
+
 def test_service_in_text_only(subject: Subject) -> None:
     """A service that is not text names none; a span without one is found otherwise."""
     subject.send({"name": "a"}, resource={"service.name": 1})
@@ -670,7 +703,7 @@ def test_as_the_fake_says(tmp_path: Path, engine: str) -> None:
 
 
 _VALUES: list[Any] = ["1", 1, 1.0, True, False, 0, 0.0, "", "a", b"a", None, [1], {}]
-_COMMON = ["k", "by", "http.route", "", "é"]
+_COMMON = ["k", "K", "by", "By", "^By", "http.route", "", "é"]
 _RARE = [f"rare.{number}" for number in range(40)]
 _KEYS = _COMMON * 4 + _RARE
 

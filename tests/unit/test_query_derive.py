@@ -30,7 +30,7 @@ from sandbox.query import (
     recorded_span,
     same_content,
 )
-from sandbox.query.columns import KINDS, PLAIN
+from sandbox.query.columns import KINDS, PLAIN, shown_names
 from sandbox.query.maps import count_keys, set_apart
 from sandbox.query.values import json_values, other_value, read_attributes
 from sandbox.recorder import Frame, spans_in
@@ -256,3 +256,17 @@ def test_rules_digest() -> None:
     """Equal rules have equal digests; other rules have others."""
     assert RULES.digest == _rules().digest
     assert RULES.digest != _rules("false").digest
+
+
+@given(st.text("aA^_", max_size=4), st.text("aA^_", max_size=4))
+def test_columns_without_case(one: str, other: str) -> None:
+    """Columns of two keys have names that differ in more than case."""
+    first, second = (Place("attributes", "int", key).column for key in (one, other))
+    assert (first.lower() == second.lower()) == (one == other)
+
+
+def test_names_in_the_view() -> None:
+    """Attributes are shown under their keys, unless these differ in case only."""
+    upper, lower, other = (Place("attributes", "int", key) for key in ("Ab", "ab", "C"))
+    assert shown_names([upper, other]) == ["attributes_int:Ab", "attributes_int:C"]
+    assert shown_names([upper, lower]) == ["attributes_int:^Ab", "attributes_int:ab"]
