@@ -5,7 +5,7 @@ Rules of this module:
 * chDB reads both: the derived Parquet, and the recorded requests as the segment has
   them (its format `Protobuf` is the segment's framing). Neither the derivation nor the
   protobuf reader of this product is asked.
-* The bytes are those whose digest the signed statement names.
+* The bytes are those whose digests the signed statement names.
 * Except which frames are of traces: that is read from their trailers here, by the same
   reader the derivation uses, for protobuf allows no schema to declare their field.
   Requests are handed over unchanged, trailer included.
@@ -23,12 +23,11 @@ from typing import Self
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
-from sandbox.model.record import digest_of
 from sandbox.model.trace import SegmentDigest
 from sandbox.ports import Segments
 from sandbox.query.clickhouse import text
 from sandbox.query.flat_proto import REQUEST, flat_proto
-from sandbox.query.opening import decompress
+from sandbox.query.opening import open_raw
 from sandbox.query.tally import (
     Group,
     Sums,
@@ -107,29 +106,20 @@ class ChdbCheck:
         return self._compare(trial_id, self._files.current(trial_id))
 
     def _compare(self, trial_id: str, derived: Derived) -> tuple[SegmentDigest, ...]:
-        left = {item.number: item.raw_digest for item in derived.evidence}
+        left = dict(derived.said)
         with self._new_process() as process:
             _set_schema(process)
             for file in derived.files:
                 recorded: dict[Group, Sums] = {}
                 for source in file.origin.sources:
-                    digest = left.pop(source.number)
-                    raw = self._read(trial_id, source.number, digest)
+                    said = left.pop(source.number)
+                    sealed, _ = self._segments.read_sealed(trial_id, said.number)
+                    raw = open_raw(sealed, said)
                     recorded.update(_recorded(raw, source.number, process))
                 check_tallies(recorded, _derived(file, process))
         if left:
             raise EvidenceError(f"segments {sorted(left)} are in no derived file")
         return derived.evidence
-
-    def _read(self, trial_id: str, number: int, digest: str) -> bytes:
-        compressed, _ = self._segments.read_sealed(trial_id, number)
-        raw = decompress(compressed)
-        if digest_of(raw) != digest:
-            raise EvidenceError(
-                f"segment {number} of trial {trial_id} is not what was sealed; restore "
-                "it from a bundle or a backup"
-            )
-        return raw
 
     def _new_process(self) -> ChdbProcess:
         return ChdbProcess(

@@ -74,6 +74,8 @@ class Derived(NamedTuple):
     files: tuple[DerivedFile, ...]
     """In order of their segments; those without spans too."""
     evidence: tuple[SegmentDigest, ...]
+    said: Mapping[int, EvidenceSegment]
+    """What the signed statements of the same segments say, by number."""
     unsealed: int
     erased: int
 
@@ -130,7 +132,7 @@ class DerivedFiles:
         files = self._segments.files(trial_id)
         sealed = [item for item in files if item.state == "sealed"]
         if not sealed:
-            return Derived((), (), *_not_searched(files))
+            return Derived((), (), {}, *_not_searched(files))
         rules = self._rules(trial_id)
         try:
             return self._derived(_Asked(trial_id, tuple(files), rules.digest), rules)
@@ -152,7 +154,7 @@ class DerivedFiles:
             SegmentDigest(number=number, raw_digest=item.raw_digest)
             for number, item in said.items()
         )
-        derived = Derived(tuple(found), evidence, *_not_searched(asked.files))
+        derived = Derived(tuple(found), evidence, said, *_not_searched(asked.files))
         self._last[asked.trial_id] = _Last(asked, changed_ns, derived)
         return derived
 

@@ -4,7 +4,7 @@ Rules of this module:
 
 * The statement must be signed by a trusted key and speak of this very segment.
 * Both digests the statement gives, of the compressed and of the raw bytes, must be
-  those of the bytes at hand.
+  those of the bytes at hand. Nothing is expanded beyond the size it gives.
 * Damage is told by segment and byte: the first frame that cannot be read, found by its
   CRC-32C.
 """
@@ -64,35 +64,53 @@ def open_segment(compressed: bytes, said: EvidenceSegment) -> list[Frame]:
     Raises:
         EvidenceError: The file is not what was sealed; names the segment and the byte.
     """
-    raw = decompress(compressed)
+    raw = open_raw(compressed, said)
     salvage = salvage_frames(raw)
-    where = f"segment {said.number} of trial {said.trial_id}"
     if salvage.damage:
-        raise EvidenceError(
-            f"{where} is damaged: {salvage.damage}, of the raw segment; restore it "
-            "from a bundle or a backup"
-        )
-    if digest_of(compressed) != said.compressed_digest or digest_of(raw) != (
-        said.raw_digest
-    ):
-        raise EvidenceError(
-            f"{where} is not what was sealed: {len(raw)} bytes can be read up to byte "
-            f"{salvage.consumed} of the raw segment, but their digest or that of the "
-            f"file is not the one that was signed; restore it from a bundle or a backup"
-        )
+        raise _damage(raw, said)
     return salvage.frames
 
 
-def decompress(compressed: bytes) -> bytes:
-    """Return what can be decompressed; all of it, where nothing is damaged."""
-    reader = zstandard.ZstdDecompressor().decompressobj()
-    parts: list[bytes] = []
+def open_raw(compressed: bytes, said: EvidenceSegment) -> bytes:
+    """Return the raw bytes of a sealed segment.
+
+    Args:
+        compressed: The sealed file.
+        said: What its signed statement says.
+
+    Raises:
+        EvidenceError: The file is not what was sealed; names the segment and the byte.
+    """
+    raw = _decompress(compressed, said.raw_size)
+    sealed = digest_of(compressed) == said.compressed_digest
+    if not sealed or digest_of(raw) != said.raw_digest:
+        raise _damage(raw, said)
+    return raw
+
+
+def _damage(raw: bytes, said: EvidenceSegment) -> EvidenceError:
+    salvage = salvage_frames(raw)
+    where = f"segment {said.number} of trial {said.trial_id}"
+    if salvage.damage:
+        return EvidenceError(
+            f"{where} is damaged: {salvage.damage}, of the raw segment; restore it "
+            "from a bundle or a backup"
+        )
+    return EvidenceError(
+        f"{where} is not what was sealed: {len(raw)} bytes can be read up to byte "
+        f"{salvage.consumed} of the raw segment, but their digest or that of the "
+        f"file is not the one that was signed; restore it from a bundle or a backup"
+    )
+
+
+def _decompress(compressed: bytes, most: int) -> bytes:
+    """Return what can be decompressed, and not more than was sealed."""
+    reader = zstandard.ZstdDecompressor().stream_reader(compressed)
+    raw = bytearray()
     try:
-        for start in range(0, len(compressed), _CHUNK):
-            if reader.eof:
-                break
-            parts.append(reader.decompress(compressed[start : start + _CHUNK]))
+        while part := reader.read(min(_CHUNK, most - len(raw))):
+            raw += part
     except zstandard.ZstdError:
         # What came before the damage is enough to say where it is.
         pass
-    return b"".join(parts)
+    return bytes(raw)
