@@ -44,12 +44,12 @@ from sandbox.adapters.spans_duckdb import DuckSpans
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.evidence.seal import seal_segment
 from sandbox.model.record import digest_of
-from sandbox.model.rule import Rulebook
 from sandbox.model.trace import AttributeTest, SpanQuestion
 from sandbox.ports import Spans
 from sandbox.recorder import encode_frame, file_name
-from sandbox.rules import CompiledRules, compile_rules
+from sandbox.rules import CompiledRules
 from sandbox.settings import Settings
+from sandbox.testing.rules import one_rule
 from sandbox.testing.signer import ThrowawaySigner
 
 TRIAL = "bench-1"
@@ -220,26 +220,11 @@ def trace_id(trace: int) -> bytes:
 
 def rules() -> CompiledRules:
     """Return the one rule that the spans are judged by."""
-    rule = {
-        "rule": "dispatch/zone",
-        "text": "…",
-        "source": {"instrument": "I", "provision": "P", "as_of": "2024-01-01"},
-        "goal": "g",
-        "mechanism": "regulation",
-        "applies": 'span.service == "dispatch"',
-        "requires": 'span.attributes["dispatch.zone"] != "zone-13"',
-        "severity": "major",
-        "waivable": True,
-    }
-    book = {
-        "rulebook": "bench",
-        "version": 1,
-        "title": "B",
-        "owner": "o",
-        "in_force_from": "2024-01-01",
-        "rules": [rule],
-    }
-    return compile_rules(Rulebook.model_validate(book))
+    return one_rule(
+        'span.attributes["dispatch.zone"] != "zone-13"',
+        rule="dispatch/zone",
+        applies='span.service == "dispatch"',
+    )
 
 
 def _files(task: Task) -> DerivedFiles:

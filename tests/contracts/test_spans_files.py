@@ -16,39 +16,16 @@ from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.spans_files import Derived, DerivedFiles
 from sandbox.adapters.spans_parquet import read_whole
 from sandbox.errors import RecorderError
-from sandbox.model.rule import Rulebook
 from sandbox.query import same_content
 from sandbox.recorder import file_name
-from sandbox.rules import CompiledRules, compile_rules
+from sandbox.rules import CompiledRules
+from sandbox.testing.rules import one_rule
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from sandbox.testing.trial import RecordedTrial
 
 TRIAL = "ride-1"
 KEYS = [ThrowawaySigner("log.example/trials").public_key]
-
-
-def rules(requires: str = "true") -> CompiledRules:
-    rule = {
-        "rule": "r",
-        "text": "…",
-        "source": {"instrument": "I", "provision": "P", "as_of": "2024-01-01"},
-        "goal": "g",
-        "mechanism": "regulation",
-        "applies": "true",
-        "requires": requires,
-        "severity": "major",
-        "waivable": True,
-    }
-    book = {
-        "rulebook": "b",
-        "version": 1,
-        "title": "B",
-        "owner": "o",
-        "in_force_from": "2024-01-01",
-        "rules": [rule],
-    }
-    return compile_rules(Rulebook.model_validate(book))
 
 
 @pytest.fixture(name="trial")
@@ -64,7 +41,7 @@ def record(trial: RecordedTrial, count: int) -> None:
 
 
 def opened(
-    trial: RecordedTrial, home: Path, judge: Callable[[], CompiledRules] = rules
+    trial: RecordedTrial, home: Path, judge: Callable[[], CompiledRules] = one_rule
 ) -> DerivedFiles:
     return DerivedFiles(
         trial.segments, lambda _: judge(), root=home / "derived", keys=KEYS
@@ -126,7 +103,7 @@ def test_made_once(trial: RecordedTrial, tmp_path: Path) -> None:
     closed.files = trial.segments.files  # type: ignore[method-assign]
     closed.read_envelope = lambda _, number: envelopes[number]  # type: ignore[method-assign]
     again = DerivedFiles(
-        closed, lambda _: rules(), root=tmp_path / "derived", keys=KEYS
+        closed, lambda _: one_rule(), root=tmp_path / "derived", keys=KEYS
     ).current(TRIAL)
     assert [file.path for file in again.files] == [file.path for file in before.files]
     assert again.evidence == before.evidence
@@ -150,7 +127,7 @@ def test_other_rules(trial: RecordedTrial, tmp_path: Path) -> None:
     """Under other rules the files are made again, and say what those rules say."""
     record(trial, 1)
     (before,) = opened(trial, tmp_path).current(TRIAL).files
-    judge = opened(trial, tmp_path, lambda: rules("false"))
+    judge = opened(trial, tmp_path, lambda: one_rule("false"))
     (after,) = judge.current(TRIAL).files
     assert not before.path.exists()
     said = pq.read_table(after.path, columns=["rule:r"])["rule:r"].to_pylist()
@@ -182,7 +159,9 @@ def _on_disk(home: Path) -> DerivedFiles:
         token_file=home / "none",
         derived=home / "derived",
     )
-    return DerivedFiles(segments, lambda _: rules(), root=home / "derived", keys=KEYS)
+    return DerivedFiles(
+        segments, lambda _: one_rule(), root=home / "derived", keys=KEYS
+    )
 
 
 def _derive_there(home: Path, start: object, done: object) -> None:

@@ -14,7 +14,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sandbox.model.rule import Rulebook
 from sandbox.query import (
     Arranged,
     Place,
@@ -35,33 +34,10 @@ from sandbox.query.maps import count_keys, set_apart
 from sandbox.query.values import json_values, other_value, read_attributes
 from sandbox.recorder import Frame, spans_in
 from sandbox.recorder.spans import attributes_of, json_value
-from sandbox.rules import CompiledRules, compile_rules
+from sandbox.testing.rules import one_rule
 
-
-def _rules(requires: str = 'span.attributes["by"] == "human"') -> CompiledRules:
-    rule = {
-        "rule": "offer/by",
-        "text": "…",
-        "source": {"instrument": "I", "provision": "P", "as_of": "2024-01-01"},
-        "goal": "g",
-        "mechanism": "regulation",
-        "applies": "true",
-        "requires": requires,
-        "severity": "major",
-        "waivable": True,
-    }
-    book = {
-        "rulebook": "b",
-        "version": 1,
-        "title": "B",
-        "owner": "o",
-        "in_force_from": "2024-01-01",
-        "rules": [rule],
-    }
-    return compile_rules(Rulebook.model_validate(book))
-
-
-RULES = _rules()
+READS = 'span.attributes["by"] == "human"'
+RULES = one_rule(READS, rule="offer/by")
 
 text = st.text('aé\0✓😀"', max_size=5)
 values = st.recursive(
@@ -200,7 +176,7 @@ def test_difference_shows() -> None:
     full = derive(frames, rules=RULES, segment=1)
     assert not same_content(full, full.slice(1))
     assert not same_content(full, derive(frames, rules=RULES, segment=2))
-    other = derive(frames, rules=_rules("false"), segment=1)
+    other = derive(frames, rules=one_rule("false", rule="offer/by"), segment=1)
     assert not same_content(full, other)
     assert not same_content(full, full.drop_columns(["name"]))
 
@@ -254,8 +230,8 @@ def test_origin() -> None:
 
 def test_rules_digest() -> None:
     """Equal rules have equal digests; other rules have others."""
-    assert RULES.digest == _rules().digest
-    assert RULES.digest != _rules("false").digest
+    assert RULES.digest == one_rule(READS, rule="offer/by").digest
+    assert RULES.digest != one_rule("false", rule="offer/by").digest
 
 
 @given(st.text("aA^_", max_size=4), st.text("aA^_", max_size=4))
