@@ -138,18 +138,23 @@ class ChdbSpans:
             self._process = None
 
     def _with_files(self, trial_id: str, run: Callable[[Derived], T]) -> T:
-        derived = self._files.current(trial_id)
-        for file in derived.files:
-            _check_path(file.path)
-        try:
-            answer = run(derived)
-        except EvidenceError:
-            if _are_there(derived):
-                raise
-        else:
-            if _are_there(derived):
-                return answer
-        return run(self._files.current(trial_id))
+        for _ in range(2):
+            derived = self._files.current(trial_id)
+            for file in derived.files:
+                _check_path(file.path)
+            try:
+                answer = run(derived)
+            except EvidenceError:
+                if _are_there(derived):
+                    raise
+            else:
+                if _are_there(derived):
+                    return answer
+        raise EvidenceError(
+            f"derived files of trial {trial_id} were replaced while they were read; "
+            "ask again",
+            retryable=True,
+        )
 
     def _find(
         self, files: Sequence[DerivedFile], question: SpanQuestion, most: int | None

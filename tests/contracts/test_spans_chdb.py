@@ -7,12 +7,19 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
+from sandbox.adapters.spans_chdb import ChdbSpans
 from sandbox.adapters.spans_chdb_process import ChdbProcess
+from sandbox.adapters.spans_files import Derived, DerivedFiles
 from sandbox.errors import EvidenceError
+from sandbox.model.trace import SpanQuestion
+from sandbox.testing.rules import one_rule
+from sandbox.testing.segments import FakeSegments
+from sandbox.testing.trial import RecordedTrial
 
 
 @pytest.fixture(name="process")
@@ -68,3 +75,28 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EvidenceError, match="install the extra `analytics`"):
         ChdbProcess(memory_mib=256, threads=1, time_limit_s=20)
+
+
+class _Vanishing(DerivedFiles):
+    """Derived files that another process replaces as soon as they were named."""
+
+    def current(self, trial_id: str) -> Derived:
+        derived = super().current(trial_id)
+        for file in derived.files:
+            file.path.unlink()
+        return derived
+
+
+def test_files_that_are_replaced_again_and_again(tmp_path: Path) -> None:
+    """Nothing is answered of files that were not there to the end."""
+    segments = FakeSegments()
+    trial = RecordedTrial("ride-1", segments=segments, receive=segments.receive)
+    trial.record("a")
+    trial.seal()
+    keys = [trial.signer.public_key]
+    files = _Vanishing(segments, lambda _: one_rule(), root=tmp_path, keys=keys)
+    spans = ChdbSpans(files, memory_mib=256, threads=1)
+    with pytest.raises(EvidenceError, match="ask again") as caught:
+        spans.search("ride-1", SpanQuestion())
+    assert caught.value.retryable
+    spans.close()
