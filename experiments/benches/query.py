@@ -229,10 +229,10 @@ def rules() -> CompiledRules:
 
 def _files(task: Task) -> DerivedFiles:
     settings, compiled = Settings(home=task.home), rules()
-    return DerivedFiles(
-        LocalSegments.of(settings),
-        lambda _: compiled,
-        root=settings.derived_dir,
+    return DerivedFiles.of(
+        settings,
+        segments=LocalSegments.of(settings),
+        rules=lambda _: compiled,
         keys=[_SIGNER.public_key],
     )
 

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -28,14 +28,11 @@ from sandbox.adapters.spans_chdb_sql import run_statement
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
-from sandbox.ports import Segments
 from sandbox.query import condition, core_schema, recorded_span
 from sandbox.query.clickhouse import ClickHouseDialect, quoted, source_of
 from sandbox.query.columns import ORDER, TYPES
 from sandbox.query.conditions import FALSE
 from sandbox.query.rows import COLUMNS, answer_order
-from sandbox.rules import CompiledRules
-from sandbox.settings import Settings
 
 T = TypeVar("T")
 _ORDER = ", ".join(ORDER)
@@ -68,28 +65,6 @@ class ChdbSpans:
         self._threads = threads
         self._guard = threading.Lock()
         self._process: ChdbProcess | None = None
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        *,
-        segments: Segments,
-        rules: Callable[[str], CompiledRules],
-        keys: Sequence[bytes],
-    ) -> Self:
-        """Return the engine of the installation with these settings.
-
-        Args:
-            settings: Where derived files lie, and what a question may use.
-            segments: Where sealed segments are read.
-            rules: Gives the rules of a trial, as they judge its spans.
-            keys: Raw public keys that may have signed statements of segments.
-        """
-        files = DerivedFiles(segments, rules, root=settings.derived_dir, keys=keys)
-        return cls(
-            files, memory_mib=settings.query_memory_mib, threads=settings.query_threads
-        )
 
     def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
         """Return the spans for which everything asked holds, by start."""

@@ -16,9 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
@@ -36,8 +34,6 @@ from sandbox.query.tally import (
     recorded_statement,
 )
 from sandbox.recorder import decode_frames
-from sandbox.rules import CompiledRules
-from sandbox.settings import Settings
 
 
 class ChdbCheck:
@@ -62,31 +58,6 @@ class ChdbCheck:
         self._segments = segments
         self._memory_mib = memory_mib
         self._threads = threads
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        *,
-        segments: Segments,
-        rules: Callable[[str], CompiledRules],
-        keys: Sequence[bytes],
-    ) -> Self:
-        """Return the check of the installation with these settings.
-
-        Args:
-            settings: Where derived files lie, and what a question may use.
-            segments: Where sealed segments are read.
-            rules: Gives the rules of a trial, as they judge its spans.
-            keys: Raw public keys that may have signed statements of segments.
-        """
-        files = DerivedFiles(segments, rules, root=settings.derived_dir, keys=keys)
-        return cls(
-            files,
-            segments,
-            memory_mib=settings.query_memory_mib,
-            threads=settings.query_threads,
-        )
 
     def check(self, trial_id: str) -> tuple[SegmentDigest, ...]:
         """Check every sealed segment of a trial; return which they are.

@@ -15,7 +15,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
@@ -24,13 +24,10 @@ from sandbox.adapters.spans_duckdb_sql import DURATION, quoted, run_statement
 from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
-from sandbox.ports import Segments
 from sandbox.query import condition, recorded_span
 from sandbox.query.columns import ORDER, Place
 from sandbox.query.conditions import FALSE
 from sandbox.query.rows import COLUMNS, answer_order
-from sandbox.rules import CompiledRules
-from sandbox.settings import Settings
 
 T = TypeVar("T")
 ENGINE = f"duckdb {duckdb.__version__}"
@@ -99,28 +96,6 @@ class DuckSpans:
         self._guard = threading.Lock()
         self._engine: duckdb.DuckDBPyConnection | None = None
 
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        *,
-        segments: Segments,
-        rules: Callable[[str], CompiledRules],
-        keys: Sequence[bytes],
-    ) -> Self:
-        """Return the engine of the installation with these settings.
-
-        Args:
-            settings: Where derived files lie, and what a question may use.
-            segments: Where sealed segments are read.
-            rules: Gives the rules of a trial, as they judge its spans.
-            keys: Raw public keys that may have signed statements of segments.
-        """
-        files = DerivedFiles(segments, rules, root=settings.derived_dir, keys=keys)
-        return cls(
-            files, memory_mib=settings.query_memory_mib, threads=settings.query_threads
-        )
-
     def search(self, trial_id: str, question: SpanQuestion) -> SpanAnswer:
         """Return the spans for which everything asked holds, by start."""
 
@@ -156,7 +131,7 @@ class DuckSpans:
     def _found(
         self, derived: Derived, question: SpanQuestion
     ) -> tuple[list[RecordedSpan], bool]:
-        hits = self._find(derived.files, question, question.limit)
+        hits = self._find(derived.files, question)
         spans = self._fetch(hits[: question.limit], derived.files)
         return spans, len(hits) > question.limit
 
@@ -169,9 +144,7 @@ class DuckSpans:
         except duckdb.Error as error:
             raise EvidenceError(f"DuckDB cannot answer: {error}") from error
 
-    def _find(
-        self, files: Iterable[DerivedFile], question: SpanQuestion, limit: int | None
-    ) -> list[_Hit]:
+    def _find(self, files: Iterable[DerivedFile], question: SpanQuestion) -> list[_Hit]:
         """Return where the first spans lie, one more than the limit where there are.
 
         Files are asked in order of their spans, ever more at a time, until no later
@@ -179,17 +152,16 @@ class DuckSpans:
         """
         waiting = sorted(_candidates(files, question), key=lambda item: item.starts)
         hits: list[_Hit] = []
-        count = 1
+        count, most = 1, question.limit + 1
         while waiting:
             some, waiting = waiting[:count], waiting[count:]
-            most = None if limit is None else limit + 1
             hits = sorted([*hits, *self._hits(some, most)])[:most]
             if len(hits) == most and waiting and hits[-1].order[0] < waiting[0].starts:
                 break
             count *= 4
         return hits
 
-    def _hits(self, some: Sequence[_Candidate], most: int | None) -> list[_Hit]:
+    def _hits(self, some: Sequence[_Candidate], most: int) -> list[_Hit]:
         groups: dict[tuple[str, tuple[Any, ...]], list[Path]] = defaultdict(list)
         for item in some:
             groups[item.where, item.values].append(item.path)
@@ -198,8 +170,7 @@ class DuckSpans:
             f"FROM {parquet(paths)} WHERE {where}"
             for (where, _), paths in groups.items()
         ]
-        limit = "" if most is None else f" LIMIT {most}"
-        text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER}{limit}"
+        text = f"{' UNION ALL '.join(parts)} ORDER BY {_ORDER} LIMIT {most}"
         values = [value for _, bound in groups for value in bound]
         found = self._cursor().execute(text, values).fetchall()
         return [_Hit(tuple(order), path, row) for *order, path, row in found]

@@ -20,7 +20,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 
@@ -51,6 +51,7 @@ from sandbox.query import (
 from sandbox.query.origin import VERSION
 from sandbox.recorder import folder_name
 from sandbox.rules import CompiledRules
+from sandbox.settings import Settings
 
 _NAME = re.compile(r"^(\d{6,})-(\d{6,})-([0-9a-f]{8})\.parquet$")
 
@@ -121,6 +122,18 @@ class DerivedFiles:
         self._said: dict[tuple[str, SegmentFile], EvidenceSegment] = {}
         self._seen: dict[tuple[Path, int], DerivedFile] = {}
         self._last: dict[str, _Last] = {}
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        segments: Segments,
+        rules: Callable[[str], CompiledRules],
+        keys: Sequence[bytes],
+    ) -> Self:
+        """Return the derived files of the installation with these settings."""
+        return cls(segments, rules, root=settings.derived_dir, keys=keys)
 
     def current(self, trial_id: str) -> Derived:
         """Return what may be searched now, made first where it is missing.

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
 from sandbox.adapters.spans_chdb import ChdbSpans
 from sandbox.adapters.spans_chdb_raw import ChdbCheck
 from sandbox.adapters.spans_duckdb import DuckSpans
+from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.evidence.log import key_history
-from sandbox.ports import Segments, Spans
+from sandbox.ports import Spans
 from sandbox.query import ask_both, checked_by
-from sandbox.rules import CompiledRules
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
-
-
-class Source(TypedDict):
-    """What every engine is opened with."""
-
-    segments: Segments
-    rules: Callable[[str], CompiledRules]
-    keys: Sequence[bytes]
 
 
 class Engine(StrEnum):
@@ -51,14 +42,18 @@ def open_spans(settings: Settings, ledger: Ledger, engine: Engine) -> Spans:
     An engine that is not installed says so when it is asked.
     """
     history = key_history(ledger.log, ledger.signer)
-    source: Source = {
-        "segments": ledger.segments,
-        "rules": ledger.rules,
-        "keys": [key.public_key for key in history.keys],
-    }
+    files = DerivedFiles.of(
+        settings,
+        segments=ledger.segments,
+        rules=ledger.rules,
+        keys=[key.public_key for key in history.keys],
+    )
+    memory_mib, threads = settings.query_memory_mib, settings.query_threads
+    duckdb = DuckSpans(files, memory_mib=memory_mib, threads=threads)
     if engine is Engine.duckdb:
-        return DuckSpans.of(settings, **source)
+        return duckdb
+    chdb = ChdbSpans(files, memory_mib=memory_mib, threads=threads)
     if engine is Engine.chdb:
-        return ChdbSpans.of(settings, **source)
-    both = ask_both(DuckSpans.of(settings, **source), ChdbSpans.of(settings, **source))
-    return checked_by(both, ChdbCheck.of(settings, **source).check)
+        return chdb
+    check = ChdbCheck(files, ledger.segments, memory_mib=memory_mib, threads=threads)
+    return checked_by(ask_both(duckdb, chdb), check.check)
