@@ -1,9 +1,9 @@
-"""What every engine's answer has in common."""
+"""What every engine's answer, or refusal to answer, has in common."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any, NamedTuple
 
@@ -12,6 +12,16 @@ from pydantic import JsonValue
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SqlAnswer, is_trace_id
+
+NOT_READING = (
+    "only one statement that reads (SELECT …) can be asked; nothing is written, set, "
+    "loaded or attached here"
+)
+NO_MEMORY = (
+    "the statement needs more memory than a question may use; ask for less, or raise "
+    "SANDBOX_QUERY_MEMORY_MIB"
+)
+_SPANS_ALONE = "a statement reads the view `spans` and nothing else"
 
 
 class Found(NamedTuple):
@@ -90,3 +100,38 @@ def trace_bytes(trace_id: str) -> bytes:
             f"{trace_id!r} is not a trace id; give 32 lower-case hexadecimal digits"
         )
     return bytes.fromhex(trace_id)
+
+
+def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a statement that an engine's parser wrote as JSON."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def no_table(name: str) -> EvidenceError:
+    """Return the refusal of a table."""
+    return EvidenceError(f"there is no table `{name}`: {_SPANS_ALONE}")
+
+
+def no_reading(what: str) -> EvidenceError:
+    """Return the refusal of what reads something else than the spans."""
+    return EvidenceError(f"`{what}` may not be asked: {_SPANS_ALONE}")
+
+
+def no_function(name: str) -> EvidenceError:
+    """Return the refusal of a function that asks chance, the clock or the machine."""
+    return EvidenceError(
+        f"`{name}` may not be asked: its answer does not depend on the spans alone; "
+        "choose another name if it is yours"
+    )
+
+
+def too_long(seconds: float) -> str:
+    """Return why a statement was stopped."""
+    return f"the statement took longer than {seconds:g} s; ask for less"

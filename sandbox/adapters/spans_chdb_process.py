@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
+from sandbox.adapters.spans_answers import NO_MEMORY, too_long
 from sandbox.errors import EvidenceError
 
 TIME_LIMIT_S = 60.0
@@ -128,7 +129,7 @@ class ChdbProcess:
 
     def _last_words(self, timer: threading.Timer) -> str:
         if timer.finished.is_set():
-            return _too_long(self._limit_s)
+            return too_long(self._limit_s)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=_GRACE_S)
         words = self._said.read_bytes().decode(errors="replace").strip()
@@ -163,14 +164,7 @@ def _settings(
 
 def _explained(words: str, limit_s: float) -> str:
     if "TIMEOUT_EXCEEDED" in words:
-        return _too_long(limit_s)
+        return too_long(limit_s)
     if "MEMORY_LIMIT_EXCEEDED" in words:
-        return (
-            "the statement needs more memory than a question may use; ask for less, "
-            "or raise SANDBOX_QUERY_MEMORY_MIB"
-        )
+        return NO_MEMORY
     return f"chDB cannot answer: {words}"
-
-
-def _too_long(limit_s: float) -> str:
-    return f"the statement took longer than {limit_s:g} s; ask for less"

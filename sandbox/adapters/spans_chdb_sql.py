@@ -17,12 +17,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import JsonValue
 
-from sandbox.adapters.spans_answers import Found
+from sandbox.adapters.spans_answers import (
+    NOT_READING,
+    Found,
+    no_function,
+    no_reading,
+    no_table,
+    nodes_of,
+)
 from sandbox.adapters.spans_chdb_process import ChdbProcess
 from sandbox.adapters.spans_files import Derived, DerivedFile
 from sandbox.errors import EvidenceError
@@ -83,13 +89,10 @@ def _allowed(statement: str, process: ChdbProcess) -> str:
     parsed = process.run(f"SELECT parseQueryToJSON({given})", "RawBLOB")
     tree = json.loads(parsed.decode(errors="surrogateescape"))
     if tree["type"] != "SelectWithUnionQuery":
-        raise EvidenceError(
-            "only one statement that reads (SELECT …) can be asked; nothing is "
-            "written, set, loaded or attached here"
-        )
+        raise EvidenceError(NOT_READING)
     refused = set(process.run(_REFUSED_FUNCTIONS, "TSVRaw").decode().split())
     refused.discard(_ALLOWED_ALTHOUGH)
-    for node in _nodes(tree):
+    for node in nodes_of(tree):
         _check_node(node, refused)
     return written
 
@@ -102,16 +105,10 @@ def _check_node(node: dict[str, Any], refused: set[str]) -> None:
     if isinstance(function, dict):
         name = str(function.get("name", ""))
         if name.lower() not in _TABLE_FUNCTIONS:
-            raise EvidenceError(
-                f"`{name}(…)` may not be asked: a statement reads the view `spans` "
-                "and nothing else"
-            )
+            raise no_reading(f"{name}(…)")
     for named in (node.get("name"), node.get("func_name")):
         if isinstance(named, str) and _is_refused(named, refused):
-            raise EvidenceError(
-                f"`{named}` may not be asked: its answer does not depend on the spans "
-                "alone; choose another name if it is yours"
-            )
+            raise no_function(named)
 
 
 def _is_refused(name: str, refused: set[str]) -> bool:
@@ -124,21 +121,7 @@ def _check_tables(asked: str, process: ChdbProcess) -> None:
     tree = process.run(f"EXPLAIN QUERY TREE {asked}", "TSVRaw").decode(errors="replace")
     for name in _TABLE.findall(tree):
         if name not in ("default.spans", _NO_TABLE):
-            raise EvidenceError(
-                f"there is no table `{name}`: a statement reads the view `spans` and "
-                "nothing else"
-            )
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
+            raise no_table(name)
 
 
 def _make_view(derived: Derived, process: ChdbProcess) -> None:

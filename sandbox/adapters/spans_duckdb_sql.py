@@ -14,12 +14,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
 
-from sandbox.adapters.spans_answers import Found, as_json
+from sandbox.adapters.spans_answers import (
+    NO_MEMORY,
+    NOT_READING,
+    Found,
+    as_json,
+    no_reading,
+    no_table,
+    nodes_of,
+    too_long,
+)
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
 from sandbox.query.columns import Place, core_schema, map_name, shown_names
@@ -74,10 +83,7 @@ def _allowed(statement: str, engine: duckdb.DuckDBPyConnection) -> str:
     except duckdb.Error as error:
         raise EvidenceError(f"the statement cannot be read: {error}") from error
     if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
-        raise EvidenceError(
-            "only one statement that reads (SELECT …) can be asked; nothing is "
-            "written, set, loaded or attached here"
-        )
+        raise EvidenceError(NOT_READING)
     text = str(parsed[0].query).strip().rstrip(";")
     row = engine.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
     tree = json.loads(row[0]) if row else {"error": True}
@@ -88,41 +94,24 @@ def _allowed(statement: str, engine: duckdb.DuckDBPyConnection) -> str:
 
 
 def _check_tables(tree: Any) -> None:
-    nodes = list(_nodes(tree))
+    nodes = list(nodes_of(tree))
     own = {item["key"] for node in nodes for item in _tables_of(node)}
     for node in nodes:
         kind = node.get("type")
         if kind == "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()
             if name not in _TABLE_FUNCTIONS:
-                raise EvidenceError(
-                    f"`{name}(…)` may not be asked: a statement reads the view "
-                    "`spans` and nothing else"
-                )
+                raise no_reading(f"{name}(…)")
         elif kind == "BASE_TABLE":
             named = node.get("table_name", "")
             elsewhere = node.get("schema_name") or node.get("catalog_name")
             if elsewhere or (named.lower() != "spans" and named not in own):
-                raise EvidenceError(
-                    f"there is no table `{named}`: a statement reads the view `spans` "
-                    "and nothing else"
-                )
+                raise no_table(named)
 
 
 def _tables_of(node: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = node.get("cte_map")
     return list(found.get("map", ())) if isinstance(found, Mapping) else []
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
 
 
 def _view(derived: Derived) -> str:
@@ -187,10 +176,7 @@ def _escaped(path: object) -> str:
 
 def _explained(error: duckdb.Error) -> str:
     if isinstance(error, duckdb.InterruptException):
-        return f"the statement took longer than {TIME_LIMIT_S:.0f} s; ask for less"
+        return too_long(TIME_LIMIT_S)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return (
-            "the statement needs more memory than a question may use; ask for less, "
-            "or raise SANDBOX_QUERY_MEMORY_MIB"
-        )
+        return NO_MEMORY
     return f"the statement cannot be run: {error}"
