@@ -2,9 +2,8 @@
 
 Rules of this module:
 
-* A statement is read by DuckDB's own parser before it is run. It is refused unless it
-  is one SELECT that names no table but `spans` and its own common table expressions,
-  and no table function that could reach beyond them.
+* It is read, and refused unless harmless, before it is run
+  (`sandbox.adapters.spans_duckdb_guard`).
 * It then runs in an engine of its own that may open the derived files and nothing else,
   whose settings are locked, and which keeps nothing on disk.
 * A statement has a limited time and memory.
@@ -12,23 +11,14 @@ Rules of this module:
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
 
-from sandbox.adapters.spans_answers import (
-    NO_MEMORY,
-    NOT_READING,
-    Found,
-    as_json,
-    no_reading,
-    no_table,
-    nodes_of,
-    too_long,
-)
+from sandbox.adapters.spans_answers import NO_MEMORY, Found, as_json, too_long
+from sandbox.adapters.spans_duckdb_guard import allowed
 from sandbox.adapters.spans_files import Derived
 from sandbox.errors import EvidenceError
 from sandbox.query.columns import Place, core_schema, map_name, shown_names
@@ -37,7 +27,6 @@ TIME_LIMIT_S = 60.0
 """A statement that takes longer is stopped."""
 DURATION = "((end_ns::HUGEINT - start_ns::HUGEINT)::DOUBLE / 1e9)"
 """A span's duration in seconds, as `Span.duration_s` has it."""
-_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 _COMPUTED = {
     "duration_s": DURATION,
     "started_at": "make_timestamp_ns(TRY_CAST(start_ns AS BIGINT))",
@@ -60,7 +49,7 @@ def run_statement(
         EvidenceError: It is not such a statement, or cannot be run; says why.
     """
     with duckdb.connect(":memory:", config=dict(config)) as engine:
-        text = _allowed(statement, engine)
+        text = allowed(statement, engine)
         engine.execute(_view(derived))
         _lock(engine, derived)
         timer = threading.Timer(TIME_LIMIT_S, engine.interrupt)
@@ -75,43 +64,6 @@ def run_statement(
             timer.cancel()
     values = [tuple(as_json(value) for value in row) for row in rows[:limit]]
     return Found(columns, tuple(values), len(rows) > limit)
-
-
-def _allowed(statement: str, engine: duckdb.DuckDBPyConnection) -> str:
-    try:
-        parsed = engine.extract_statements(statement)
-    except duckdb.Error as error:
-        raise EvidenceError(f"the statement cannot be read: {error}") from error
-    if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
-        raise EvidenceError(NOT_READING)
-    text = str(parsed[0].query).strip().rstrip(";")
-    row = engine.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
-    if tree["error"]:
-        raise EvidenceError(f"the statement is not a SELECT: {tree['error_message']}")
-    _check_tables(tree)
-    return text
-
-
-def _check_tables(tree: Any) -> None:
-    nodes = list(nodes_of(tree))
-    own = {item["key"] for node in nodes for item in _tables_of(node)}
-    for node in nodes:
-        kind = node.get("type")
-        if kind == "TABLE_FUNCTION":
-            name = str(node["function"].get("function_name", "")).lower()
-            if name not in _TABLE_FUNCTIONS:
-                raise no_reading(f"{name}(…)")
-        elif kind == "BASE_TABLE":
-            named = node.get("table_name", "")
-            elsewhere = node.get("schema_name") or node.get("catalog_name")
-            if elsewhere or (named.lower() != "spans" and named not in own):
-                raise no_table(named)
-
-
-def _tables_of(node: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = node.get("cte_map")
-    return list(found.get("map", ())) if isinstance(found, Mapping) else []
 
 
 def _view(derived: Derived) -> str:
