@@ -25,7 +25,8 @@ import pyarrow as pa
 from sandbox.adapters.spans_answers import answer_of, rows_of, trace_bytes
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
 from sandbox.adapters.spans_chdb_sql import run_statement
-from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
 from sandbox.query import condition, core_schema, recorded_span

@@ -19,7 +19,8 @@ import json
 from pathlib import Path
 
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
-from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import SegmentDigest
 from sandbox.ports import Segments

@@ -30,7 +30,8 @@ from sandbox.adapters.spans_answers import (
     nodes_of,
 )
 from sandbox.adapters.spans_chdb_process import ChdbProcess
-from sandbox.adapters.spans_files import Derived, DerivedFile
+from sandbox.adapters.spans_files import Derived
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.query.clickhouse import (
     ClickHouseDialect,

@@ -21,7 +21,8 @@ import duckdb
 
 from sandbox.adapters.spans_answers import answer_of, rows_of, trace_bytes
 from sandbox.adapters.spans_duckdb_sql import DURATION, quoted, run_statement
-from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.model.trace import RecordedSpan, SpanAnswer, SpanQuestion, SqlAnswer
 from sandbox.query import condition, recorded_span

@@ -7,30 +7,21 @@ Rules of this module:
 * A file is used only if its bytes are whole and it was derived by this version, under
   these rules, from the segments whose raw digests the signed statements name. Anything
   else is made again and then removed.
-* A file appears whole under its final name or not at all. One process at a time makes
-  files of a trial; the others wait, and find them made.
+* What was read of a trial is remembered only while it holds; where nothing of a trial
+  is sealed any more, nothing derived of it is left.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import pyarrow as pa
 
-from sandbox.adapters.spans_parquet import (
-    checksum,
-    read_checked,
-    read_whole,
-    to_parquet,
-)
-from sandbox.errors import EvidenceError, RecorderError
+from sandbox.adapters.spans_folder import DerivedFile, DerivedFolder
+from sandbox.adapters.spans_parquet import read_whole, to_parquet
+from sandbox.errors import RecorderError
 from sandbox.model.segment import EvidenceSegment
 from sandbox.model.trace import SegmentDigest
 from sandbox.ports import SegmentFile, Segments
@@ -38,7 +29,6 @@ from sandbox.query import (
     Origin,
     Range,
     Source,
-    TraceIndex,
     arrange,
     derive,
     index_traces,
@@ -52,21 +42,6 @@ from sandbox.query.origin import VERSION
 from sandbox.recorder import folder_name
 from sandbox.rules import CompiledRules
 from sandbox.settings import Settings
-
-_NAME = re.compile(r"^(\d{6,})-(\d{6,})-([0-9a-f]{8})\.parquet$")
-
-
-class DerivedFile(NamedTuple):
-    """One derived file that may be used."""
-
-    path: Path
-    origin: Origin
-    traces: TraceIndex
-
-    @property
-    def range(self) -> Range:
-        """The segments it holds."""
-        return Range(self.origin.first, self.origin.last)
 
 
 class Derived(NamedTuple):
@@ -119,8 +94,8 @@ class DerivedFiles:
         self._rules = rules
         self._root = root
         self._keys = tuple(keys)
-        self._said: dict[tuple[str, SegmentFile], EvidenceSegment] = {}
-        self._seen: dict[tuple[Path, int], DerivedFile] = {}
+        self._folders: dict[str, DerivedFolder] = {}
+        self._said: dict[str, dict[SegmentFile, EvidenceSegment]] = {}
         self._last: dict[str, _Last] = {}
 
     @classmethod
@@ -145,6 +120,7 @@ class DerivedFiles:
         files = self._segments.files(trial_id)
         sealed = [item for item in files if item.state == "sealed"]
         if not sealed:
+            self._forget(trial_id)
             return Derived((), (), {}, *_not_searched(files))
         rules = self._rules(trial_id)
         try:
@@ -156,12 +132,12 @@ class DerivedFiles:
             ) from error
 
     def _derived(self, asked: _Asked, rules: CompiledRules) -> Derived:
-        folder = self._root / folder_name(asked.trial_id)
-        last, changed_ns = self._last.get(asked.trial_id), _changed_ns(folder)
+        folder = self._folder(asked.trial_id)
+        last, changed_ns = self._last.get(asked.trial_id), folder.changed_ns()
         if last and last.asked == asked and last.changed_ns == changed_ns:
             return last.derived
         sealed = [item for item in asked.files if item.state == "sealed"]
-        said = {item.number: self._statement(asked.trial_id, item) for item in sealed}
+        said = self._statements(asked.trial_id, sealed)
         found = self._found(folder, _Making(asked.trial_id, said, rules))
         evidence = tuple(
             SegmentDigest(number=number, raw_digest=item.raw_digest)
@@ -171,52 +147,51 @@ class DerivedFiles:
         self._last[asked.trial_id] = _Last(asked, changed_ns, derived)
         return derived
 
-    def _statement(self, trial_id: str, file: SegmentFile) -> EvidenceSegment:
-        known = self._said.get((trial_id, file))
-        if known is None:
-            known = read_segment_statement(
-                self._segments.read_envelope(trial_id, file.number),
-                keys=self._keys,
-                trial_id=trial_id,
-                number=file.number,
-            )
-            self._said[trial_id, file] = known
-        return known
+    def _statements(
+        self, trial_id: str, sealed: Sequence[SegmentFile]
+    ) -> dict[int, EvidenceSegment]:
+        known = self._said.get(trial_id, {})
+        said = {
+            file: known.get(file) or self._read_statement(trial_id, file.number)
+            for file in sealed
+        }
+        self._said[trial_id] = said
+        return {file.number: item for file, item in said.items()}
 
-    def _found(self, folder: Path, making: _Making) -> list[DerivedFile]:
-        held = self._usable(folder, making)
-        if not all(item in held for item in making.wanted):
-            folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder):
-                held = self._usable(folder, making)
+    def _read_statement(self, trial_id: str, number: int) -> EvidenceSegment:
+        return read_segment_statement(
+            self._segments.read_envelope(trial_id, number),
+            keys=self._keys,
+            trial_id=trial_id,
+            number=number,
+        )
+
+    def _folder(self, trial_id: str) -> DerivedFolder:
+        path = self._root / folder_name(trial_id)
+        return self._folders.setdefault(trial_id, DerivedFolder(path))
+
+    def _forget(self, trial_id: str) -> None:
+        """Remove what was derived of a trial of which nothing is sealed."""
+        self._folder(trial_id).clean(())
+        for memo in (self._folders, self._said, self._last):
+            memo.pop(trial_id, None)
+
+    def _found(self, folder: DerivedFolder, making: _Making) -> list[DerivedFile]:
+        held = making.usable(folder)
+        if all(item in held for item in making.wanted):
+            folder.clean([held[item].path for item in making.wanted])
+        else:
+            with folder.locked():
+                held = making.usable(folder)
                 for item in making.wanted:
                     if item not in held:
                         held[item] = self._make(folder, item, making=making, held=held)
-                _remove_others(folder, [held[item].path for item in making.wanted])
+                folder.remove_others([held[item].path for item in making.wanted])
         return [held[item] for item in making.wanted]
-
-    def _usable(self, folder: Path, making: _Making) -> dict[Range, DerivedFile]:
-        usable: dict[Range, DerivedFile] = {}
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            # Another process may remove a file that was merged.
-            with contextlib.suppress(EvidenceError, FileNotFoundError):
-                file = self._file(path)
-                if making.agrees(file.origin):
-                    usable[file.range] = file
-        return usable
-
-    def _file(self, path: Path) -> DerivedFile:
-        name = _NAME.match(path.name)
-        if name is None:
-            raise EvidenceError(f"{path} is not a derived file")
-        key = path, path.stat().st_mtime_ns
-        if key not in self._seen:
-            self._seen[key] = DerivedFile(path, *read_checked(path, name[3]))
-        return self._seen[key]
 
     def _make(
         self,
-        folder: Path,
+        folder: DerivedFolder,
         wanted: Range,
         *,
         making: _Making,
@@ -235,8 +210,7 @@ class DerivedFiles:
             rules=rules.names,
         )
         data = to_parquet(arranged.table, origin)
-        name = f"{wanted.first:06d}-{wanted.last:06d}-{checksum(data)}.parquet"
-        path = _put(folder / name, data)
+        path = folder.put(wanted, data)
         return DerivedFile(path, origin, index_traces(arranged.table))
 
     def _tables(
@@ -278,7 +252,13 @@ class _Making:
         numbers = range(wanted.first, wanted.last + 1)
         return [Source(number, self.said[number].raw_digest) for number in numbers]
 
-    def agrees(self, origin: Origin) -> bool:
+    def usable(self, folder: DerivedFolder) -> dict[Range, DerivedFile]:
+        """Return the files of a folder that may be used, by the segments they hold."""
+        return {
+            file.range: file for file in folder.files() if self._agrees(file.origin)
+        }
+
+    def _agrees(self, origin: Origin) -> bool:
         """Return whether a file was derived from what holds now."""
         return (
             origin.version == VERSION
@@ -291,38 +271,8 @@ class _Making:
         )
 
 
-def _changed_ns(folder: Path) -> int:
-    """Return when names in a folder last changed; 0 where there is none."""
-    try:
-        return folder.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
 def _not_searched(files: Sequence[SegmentFile]) -> tuple[int, int]:
     """Return how many segments are not sealed yet, and how many were erased."""
     states = [item.state for item in files]
     erased = states.count("erased")
     return len(states) - states.count("sealed") - erased, erased
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _put(path: Path, data: bytes) -> Path:
-    # No fsync: after a power cut the name's checksum does not match, and the file is
-    # made again.
-    partial = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-    return path
-
-
-def _remove_others(folder: Path, kept: Sequence[Path]) -> None:
-    for path in folder.iterdir():
-        if path.suffix in (".parquet", ".partial") and path not in kept:
-            path.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.adapters.spans_parquet import read_whole
 from sandbox.errors import RecorderError
+from sandbox.model.segment import EvidenceSegment
 from sandbox.query import same_content
 from sandbox.recorder import file_name
 from sandbox.rules import CompiledRules
@@ -141,6 +145,58 @@ def test_place_of_the_evidence(trial: RecordedTrial, tmp_path: Path) -> None:
     named = [tuple(source) for file in derived.files for source in file.origin.sources]
     assert named == [(item.number, item.raw_digest) for item in derived.evidence]
     assert len(named) == 4
+
+
+def _left(home: Path) -> list[str]:
+    return sorted(path.name[:13] for path in home.glob("derived/*/*.p*"))
+
+
+def test_erased_evidence(trial: RecordedTrial, tmp_path: Path) -> None:
+    """What was derived of a segment goes with it, also where nothing is made anew."""
+    record(trial, 5)
+    files = opened(trial, tmp_path)
+    files.current(TRIAL)
+    trial.segments.erase(TRIAL, 5)
+    (tmp_path / "derived" / TRIAL / ".1-ab.partial").write_bytes(b"cut off")
+    assert ranges(files.current(TRIAL)) == [(1, 4)]
+    assert _left(tmp_path) == ["000001-000004"]
+    for number in range(1, 5):
+        trial.segments.erase(TRIAL, number)
+    assert ranges(files.current(TRIAL)) == []
+    assert _left(tmp_path) == []
+
+
+def test_files_that_others_make(trial: RecordedTrial, tmp_path: Path) -> None:
+    """While another process makes files, nothing of them is removed or waited for."""
+    record(trial, 1)
+    files = opened(trial, tmp_path)
+    files.current(TRIAL)
+    folder = tmp_path / "derived" / TRIAL
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "000002-000002-00000000.parquet").write_bytes(b"newer")
+        assert ranges(files.current(TRIAL)) == [(1, 1)]
+        assert _left(tmp_path) == ["000001-000001", "000002-000002"]
+
+
+def _alive(kind: type) -> int:
+    gc.collect()
+    return sum(type(item) is kind for item in gc.get_objects())
+
+
+def test_memory(trial: RecordedTrial, tmp_path: Path) -> None:
+    """What was read of files and segments that are gone is not kept in memory."""
+    before = _alive(DerivedFile), _alive(EvidenceSegment)
+    files = opened(trial, tmp_path)
+    for _ in range(16):
+        record(trial, 1)
+        files.current(TRIAL)
+    for number in range(1, 13):
+        trial.segments.erase(TRIAL, number)
+    for _ in range(2):
+        files.current(TRIAL)
+    assert _alive(DerivedFile) - before[0] == 1
+    assert _alive(EvidenceSegment) - before[1] == 4
 
 
 def test_no_room(trial: RecordedTrial, tmp_path: Path) -> None:
