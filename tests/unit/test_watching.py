@@ -109,7 +109,7 @@ def test_what_is_closed_is_read_once_and_each_segment_is_a_heartbeat(
     """The cursor goes past it, and later polls look only at what comes after."""
     case.record([1], number=1)
     case.receive([2], number=2)
-    case.segments.receive("t", frame([3], number=3, slow=0))
+    case.segments.receive("t", frame([3], number=3, late=()))
     reads, read = [], case.segments.read
     looks, files = [], case.segments.files
 
