@@ -32,6 +32,7 @@ from sandbox.adapters.log_rows import (
     append_entries,
     entries_named,
     entries_of,
+    first_misfiled,
     log_size,
     stored_hashes,
 )
@@ -112,6 +113,11 @@ class SqlLog:
         with reading(self._engine) as connection:
             found = connection.scalars(LEAVES, {"start": start, "end": end}).all()
         return [leaf.encode() for leaf in found]
+
+    def misfiled(self, start: int, end: int) -> int | None:
+        """Return the first of the entries that is not found by its own names."""
+        with reading(self._engine) as connection:
+            return first_misfiled(connection, start, end)
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """Return stored hashes of a level, from number `start` up to `end`."""

@@ -14,18 +14,19 @@ from typing import TypeVar
 from sqlalchemy import (
     Column,
     Connection,
-    Row,
     Select,
     bindparam,
     func,
     insert,
     select,
+    text,
 )
 
 from sandbox.adapters.database import json_text
 from sandbox.adapters.tables import (
     LOG_ENTRIES,
     LOG_HASHES,
+    OWNER,
 )
 from sandbox.errors import RecordsError
 from sandbox.evidence.hashtree import full_hashes
@@ -33,16 +34,21 @@ from sandbox.evidence.merkle import leaf_hash
 from sandbox.model.log import LogEntry, LoggedEntry
 
 T = TypeVar("T")
+_READ = (LOG_ENTRIES.c.index, LOG_ENTRIES.c.leaf_hash, LOG_ENTRIES.c.leaf)
 _ASKED_AT_ONCE = 500
 """Ids looked up with one statement; SQLite bounds its variables."""
 
 
 def entries_of(connection: Connection, trial_id: str) -> list[LoggedEntry]:
     """Return entries in log order, of one trial or of all."""
-    query = select(LOG_ENTRIES).order_by(LOG_ENTRIES.c.index)
+    query = select(*_READ).order_by(LOG_ENTRIES.c.index)
     if trial_id:
         query = query.where(LOG_ENTRIES.c.trial_id == trial_id)
-    return [_logged(row) for row in connection.execute(query)]
+    found = [_logged(*row) for row in connection.execute(query)]
+    for item in found:
+        if trial_id not in ("", item.entry.trial_id):
+            raise _misfiled(item, trial_id)
+    return found
 
 
 def append_entries(
@@ -96,6 +102,12 @@ def _run(column: Column[T], place: Column[int]) -> Select[T]:
 _LAST = select(func.coalesce(func.max(LOG_ENTRIES.c.index), -1))
 LEAVES = _run(LOG_ENTRIES.c.leaf, LOG_ENTRIES.c.index)
 """What was hashed of the entries from `start` up to `end`."""
+_MISFILED = _run(LOG_ENTRIES.c.index, LOG_ENTRIES.c.index).where(
+    text(
+        f"(trial_id IS NOT {OWNER} OR entry_id IS NOT CASE WHEN json_valid(leaf) "
+        "THEN json_extract(leaf, '$.entry_id') END)"
+    )
+)
 _LEAF_HASHES = _run(LOG_ENTRIES.c.leaf_hash, LOG_ENTRIES.c.index)
 _FULL_HASHES = _run(LOG_HASHES.c.hash, LOG_HASHES.c.number).where(
     LOG_HASHES.c.level == bindparam("level")
@@ -109,10 +121,27 @@ def entries_named(
     found: dict[str, LoggedEntry] = {}
     for start in range(0, len(entry_ids), _ASKED_AT_ONCE):
         asked = entry_ids[start : start + _ASKED_AT_ONCE]
-        query = select(LOG_ENTRIES).where(LOG_ENTRIES.c.entry_id.in_(asked))
-        logged = (_logged(row) for row in connection.execute(query))
-        found.update({item.entry.entry_id: item for item in logged})
+        query = select(LOG_ENTRIES.c.entry_id, *_READ)
+        query = query.where(LOG_ENTRIES.c.entry_id.in_(asked))
+        for name, *row in connection.execute(query):
+            found[name] = item = _logged(*row)
+            if item.entry.entry_id != name:
+                raise _misfiled(item, name)
     return found
+
+
+def first_misfiled(connection: Connection, start: int, end: int) -> int | None:
+    """Return the first entry that is found by other names than it says, or None."""
+    return connection.scalars(_MISFILED, {"start": start, "end": end}).first()
+
+
+def _misfiled(item: LoggedEntry, name: str) -> RecordsError:
+    return RecordsError(
+        f"entry {item.index} of the log is found as {name!r} and says of itself that "
+        f"it is {item.entry.entry_id!r} of {item.entry.trial_id!r}: the database was "
+        "changed; restore it from a copy, and find out who changed it",
+        retryable=False,
+    )
 
 
 def _check_same(first: LoggedEntry, entry: LogEntry) -> None:
@@ -139,7 +168,6 @@ def _insert(
         {
             "index": logged.index,
             "entry_id": logged.entry.entry_id,
-            "trial_id": logged.entry.trial_id,
             "leaf_hash": logged.leaf_hash,
             "leaf": leaf,
         }
@@ -155,9 +183,6 @@ def _insert(
         connection.execute(insert(LOG_HASHES).values(full._asdict()))
 
 
-def _logged(row: Row[tuple[object, ...]]) -> LoggedEntry:
-    return LoggedEntry(
-        index=row.index,
-        leaf_hash=row.leaf_hash,
-        entry=LogEntry.model_validate_json(row.leaf),
-    )
+def _logged(index: int, leaf_hash: str, leaf: str) -> LoggedEntry:
+    entry = LogEntry.model_validate_json(leaf)
+    return LoggedEntry(index=index, leaf_hash=leaf_hash, entry=entry)

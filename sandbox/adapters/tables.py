@@ -12,6 +12,7 @@ from __future__ import annotations
 from sqlalchemy import (
     Boolean,
     Column,
+    Computed,
     Index,
     Integer,
     LargeBinary,
@@ -21,17 +22,23 @@ from sqlalchemy import (
 )
 
 METADATA = MetaData()
+OWNER = "CASE WHEN json_valid(leaf) THEN json_extract(leaf, '$.trial_id') END"
+"""SQL for the trial that a leaf names."""
 
 LOG_ENTRIES = Table(
     "log_entries",
     METADATA,
     Column("index", Integer, primary_key=True, autoincrement=False),
     Column("entry_id", Text, nullable=False, unique=True),
-    Column("trial_id", Text, nullable=False, index=True),
     Column("leaf_hash", Text, nullable=False),
     Column("leaf", Text, nullable=False),
+    Column("trial_id", Text, Computed(OWNER, persisted=False), index=True),
 )
-"""Entries of the transparency log; `index` counts from 0 without holes."""
+"""Entries of the transparency log; `index` counts from 0 without holes.
+
+By `trial_id` entries are found. It is computed, so that it cannot say another trial
+than what was hashed.
+"""
 
 LOG_HASHES = Table(
     "log_hashes",

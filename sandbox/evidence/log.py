@@ -6,7 +6,8 @@ Rules of this module:
 * A checkpoint is signed over origin, size and root (C2SP tlog-checkpoint); every one
   that was ever signed is kept, so that none can be taken back.
 * A log that does not continue its largest checkpoint is not signed; nor is one with a
-  wrong stored hash over entries that no checkpoint covers yet.
+  wrong stored hash over entries that no checkpoint covers yet, or with one among them
+  that is not found by its own names.
 * Signing takes time in proportion to the entries since the largest checkpoint, not to
   those of the log. That nothing older was changed is shown by `check_log`.
 * The key that signs is the one in force at the newest entry (`sandbox.evidence.keys`).
@@ -59,7 +60,8 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
 
     Raises:
         EvidenceError: The log no longer contains what an earlier checkpoint covers, or
-            a stored hash is wrong, or the key is not the one in force.
+            a stored hash is wrong, or an entry is not found by its own names, or the
+            key is not the one in force.
         RecordsError: The log cannot be read, or the checkpoint not be kept.
     """
     # Read before the size: the log may grow in between, and then covers it.
@@ -68,7 +70,9 @@ def sign_checkpoint(log: Log, signer: Signer) -> Checkpoint:
     if largest is not None:
         check_continues(largest, tree)
         _check_in_force(log, signer, largest)
-    tree.check_since(largest.size if largest else 0)
+    since = largest.size if largest else 0
+    tree.check_since(since)
+    check_names(log, since, tree.size)
     root = tree.root()
     text = checkpoint_text(signer.name, tree.size, root)
     note = signed_note(
@@ -115,6 +119,26 @@ def check_continues(earlier: Checkpoint, tree: HashTree) -> None:
             f"the log has {tree.size} entries and does not continue its checkpoint "
             f"of size {earlier.size}: entries were changed or removed; restore the "
             "records database from before that"
+        )
+
+
+def check_names(log: Log, start: int, end: int) -> None:
+    """Check that entries are found by the id and the trial that was hashed of them.
+
+    Args:
+        log: The log.
+        start: The first of them.
+        end: The one after the last.
+
+    Raises:
+        EvidenceError: One is not; names it.
+    """
+    index = log.misfiled(start, end)
+    if index is not None:
+        raise EvidenceError(
+            f"entry {index} of the log is not found by the id and the trial that it "
+            "says: it was hidden from who looks for it; restore the records database "
+            "from a copy, and find out who changed it"
         )
 
 

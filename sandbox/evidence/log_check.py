@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.hashtree import HashTree
-from sandbox.evidence.log import check_continues
+from sandbox.evidence.log import check_continues, check_names
 from sandbox.evidence.merkle import leaf_hash, root_of_hashes
 from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.tiles import WIDTH
@@ -37,6 +37,7 @@ def check_log(log: Log) -> tuple[Step, ...]:
     return run_steps(
         [
             ("Every entry has its hash", lambda: _check_entries(log, size)),
+            ("Every entry is found by its own names", lambda: _check_names(log, size)),
             ("Every hash above them is right", lambda: _check_hashes(log, size)),
             ("Every checkpoint is of this log", lambda: _check_checkpoints(log)),
         ]
@@ -59,6 +60,11 @@ def _check_entries(log: Log, size: int) -> str:
                     f"entry {index} of the log does not have the hash stored with it: "
                     f"one of them was changed; {_RESTORE}"
                 )
+    return f"{size} entries"
+
+
+def _check_names(log: Log, size: int) -> str:
+    check_names(log, 0, size)
     return f"{size} entries"
 
 

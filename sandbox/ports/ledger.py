@@ -53,6 +53,13 @@ class Log(Protocol):
         """Return what was hashed of the entries from `start` up to `end`."""
         ...
 
+    def misfiled(self, start: int, end: int) -> int | None:
+        """Return the first of the entries that is not found by its own names.
+
+        Entries are found by id and by trial; what was hashed of them says both.
+        """
+        ...
+
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """Return stored hashes of a level, from number `start` up to `end`.
 
