@@ -18,7 +18,6 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +41,8 @@ from sandbox.evidence.erased import read_erasures
 from sandbox.evidence.hashtree import HashTree
 from sandbox.evidence.layout import FORMAT
 from sandbox.evidence.log import key_history, sign_checkpoint
+from sandbox.evidence.place import BundleFolder, replacing, writing_alone
+from sandbox.evidence.retention import sealed_segments
 from sandbox.model.log import Checkpoint, LoggedEntry, Timestamp
 from sandbox.ports import Log, Segments, Signer
 
@@ -61,27 +62,13 @@ class BundleSource(NamedTuple):
     """Further owners of log entries to include, for example `rulebook/{id}`."""
 
 
-class _Folder:
-    """A bundle while it is written; remembers what was put where."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.files: list[dict[str, Any]] = []
-
-    def add(self, name: str, data: bytes) -> None:
-        target = self._path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        digest = sha256(data)[7:]
-        self.files.append({"name": name, "sha256": digest, "size": len(data)})
-
-
 def write_bundle(
     directory: Path, *, trial_id: str, source: BundleSource
 ) -> dict[str, Any]:
     """Write the bundle of a trial; an earlier bundle at that place is replaced.
 
-    Signs a checkpoint of the log as it stands.
+    Signs a checkpoint of the log as it stands. Of several who write at the same place
+    one waits for the other.
 
     Args:
         directory: Where the bundle appears.
@@ -93,58 +80,36 @@ def write_bundle(
         (`origin`, `size`, `root`), ready for JSON.
 
     Raises:
-        EvidenceError: A segment is not sealed or not logged, a document's name is not
-            plain, something else is at that place, or it cannot be written.
+        EvidenceError: A segment is not sealed or not logged, or its sealed file is
+            damaged, a document's name is not plain, something else is at that place,
+            or it cannot be written.
         RecorderError: A segment cannot be read.
         RecordsError: The log cannot be read.
     """
-    _check_place(directory)
+    with writing_alone(directory):
+        return _write(directory, trial_id, source)
+
+
+def _write(directory: Path, trial_id: str, source: BundleSource) -> dict[str, Any]:
     checkpoint = sign_checkpoint(source.log, source.signer)
     entries = _entries(trial_id, source, checkpoint)
-    numbers = _sealed_numbers(trial_id, source.segments, entries)
+    sealed = _sealed(trial_id, source.segments, entries)
     kept = _kept(trial_id, source.segments, entries)
-    partial = partial_bundle(directory)
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        folder = _Folder(partial)
+    with replacing(directory) as folder:
         _add_log(folder, entries, checkpoint, source)
-        _add_segments(folder, trial_id, (numbers, kept), source.segments)
+        _add_segments(folder, trial_id, (sealed, kept), source.segments)
         _add_documents(folder, source.documents)
         manifest = _add_manifest(folder, trial_id, source)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    except OSError as error:
-        raise EvidenceError(
-            f"the bundle cannot be written to {directory}: {error}; free the place or "
-            "name another one"
-        ) from error
     return {
         "directory": str(directory),
         "manifest_digest": sha256(manifest),
         "files": len(folder.files),
         "entries": len(entries),
-        "segments": len(numbers),
+        "segments": len(sealed),
         "checkpoint": checkpoint.model_dump(
             mode="json", include={"origin", "size", "root"}
         ),
     }
-
-
-def partial_bundle(directory: Path) -> Path:
-    """Return where a bundle lies while it is written; left over by an interruption."""
-    return directory.with_name(f".{directory.name}.partial")
-
-
-def _check_place(directory: Path) -> None:
-    if not directory.exists():
-        return
-    is_bundle = directory.is_dir() and (directory / "manifest.dsse.json").is_file()
-    if not is_bundle and not (directory.is_dir() and not any(directory.iterdir())):
-        raise EvidenceError(
-            f"{directory} exists and is not a bundle; it is not overwritten: name "
-            "another place"
-        )
 
 
 def _entries(
@@ -156,9 +121,10 @@ def _entries(
     return sorted(covered, key=lambda item: item.index)
 
 
-def _sealed_numbers(
+def _sealed(
     trial_id: str, segments: Segments, entries: list[LoggedEntry]
-) -> list[int]:
+) -> dict[int, str]:
+    """Return the digest of the raw bytes that the log says, by number of segment."""
     files = without_damaged(segments.files(trial_id), [x.entry for x in entries])
     unsealed = [
         f"{item.number} is {item.state}"
@@ -170,18 +136,16 @@ def _sealed_numbers(
             f"not every segment of trial {trial_id} is sealed: segment "
             f"{', '.join(unsealed)}; roll and seal first"
         )
-    logged = {
-        f"{item.entry.body.get('file')}"
-        for item in entries
-        if item.entry.kind == "segment" and item.entry.trial_id == trial_id
-    }
+    own = [item for item in entries if item.entry.trial_id == trial_id]
+    sealed = sealed_segments(own)
+    logged = {item.file for item in sealed.values()}
     names = {f"{item.number:06d}.zst" for item in files}
     if logged != names:
         raise EvidenceError(
             f"the log and the evidence folder of trial {trial_id} do not name the same "
             f"segments: only in one of them are {sorted(logged ^ names)}"
         )
-    return [item.number for item in files]
+    return {number: item.segment.raw_digest for number, item in sealed.items()}
 
 
 def _kept(
@@ -203,7 +167,7 @@ def _kept(
 
 
 def _add_log(
-    folder: _Folder,
+    folder: BundleFolder,
     entries: list[LoggedEntry],
     checkpoint: Checkpoint,
     source: BundleSource,
@@ -254,27 +218,39 @@ def _lines(items: list[dict[str, Any]]) -> bytes:
 
 
 def _add_segments(
-    folder: _Folder,
+    folder: BundleFolder,
     trial_id: str,
-    numbers: tuple[list[int], frozenset[int]],
+    numbers: tuple[dict[int, str], frozenset[int]],
     segments: Segments,
 ) -> None:
     every, kept = numbers
-    for number in every:
+    for number, digest in sorted(every.items()):
         envelope = segments.read_envelope(trial_id, number)
         if number in kept:
             compressed, _ = segments.read_sealed(trial_id, number)
-            folder.add(f"segments/{number:06d}.gz", _repack(compressed))
+            packed = _repack(compressed, digest, f"segment {number} of {trial_id}")
+            folder.add(f"segments/{number:06d}.gz", packed)
         folder.add(f"segments/{number:06d}.dsse.json", envelope)
 
 
-def _repack(compressed: bytes) -> bytes:
-    raw = zstandard.ZstdDecompressor().decompress(compressed)
+def _repack(compressed: bytes, digest: str, what: str) -> bytes:
+    try:
+        raw = zstandard.ZstdDecompressor().decompress(compressed)
+    except zstandard.ZstdError as error:
+        raise EvidenceError(
+            f"{what} cannot be unpacked ({error}): its sealed file is damaged; restore "
+            "it from a copy"
+        ) from error
+    if sha256(raw) != digest:
+        raise EvidenceError(
+            f"{what} does not hold the bytes that its log entry names: its sealed file "
+            "was changed; restore it from a copy"
+        )
     packer = zlib.compressobj(_PACKING_LEVEL, wbits=31)
     return packer.compress(raw) + packer.flush()
 
 
-def _add_documents(folder: _Folder, documents: Mapping[str, bytes]) -> None:
+def _add_documents(folder: BundleFolder, documents: Mapping[str, bytes]) -> None:
     for name in sorted(documents):
         if not _DOCUMENT.match(name):
             raise EvidenceError(
@@ -284,7 +260,7 @@ def _add_documents(folder: _Folder, documents: Mapping[str, bytes]) -> None:
         folder.add(f"documents/{name}", documents[name])
 
 
-def _add_manifest(folder: _Folder, trial_id: str, source: BundleSource) -> bytes:
+def _add_manifest(folder: BundleFolder, trial_id: str, source: BundleSource) -> bytes:
     owners = [trial_id, *source.also_entries_of]
     manifest = canonical(
         {

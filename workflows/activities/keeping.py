@@ -16,9 +16,10 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from sandbox.errors import EvidenceError, RecordsError
-from sandbox.evidence.bundle import BundleSource, partial_bundle, write_bundle
+from sandbox.evidence.bundle import BundleSource, write_bundle
 from sandbox.evidence.damaged import without_damaged
 from sandbox.evidence.log import sign_checkpoint
+from sandbox.evidence.place import partial_bundle
 from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.model.application import Application
 from sandbox.model.log import Checkpoint, LogEntry
