@@ -2,11 +2,13 @@
 
 Rules of this module:
 
+* The trial's application is there: with it every story begins.
 * Transitions are numbered from 1 without a hole, and each starts where the one before
   ended.
 * No locked plan, no environment: the plan's entry precedes every entry of the
   environment and its isolation proof.
 * An entry id occurs once.
+* Where the story ends is said and not judged: a tail that was cut off leaves no trace.
 """
 
 from __future__ import annotations
@@ -27,13 +29,24 @@ def check_order(entries: Sequence[dict[str, Any]], trial_id: str) -> str:
         trial_id: The trial; entries of other owners are passed over.
 
     Raises:
-        EvidenceError: The order is broken; names the entry.
+        EvidenceError: The order is broken, which names the entry, or the application
+            is missing.
     """
     own = [entry for entry in entries if entry.get("trial_id") == trial_id]
+    _check_begun(own, trial_id)
     _check_unique(own)
     _check_plan_first(own)
-    count = _check_transitions(own)
-    return f"{count} transitions in order"
+    count, state = _check_transitions(own)
+    end = f"in state {state}" if count else "before the first"
+    return f"{count} transitions in order; the story ends {end}"
+
+
+def _check_begun(entries: Sequence[dict[str, Any]], trial_id: str) -> None:
+    if not any(entry.get("kind") == "application" for entry in entries):
+        raise EvidenceError(
+            f"the application of trial {trial_id} is missing from its "
+            f"{len(entries)} entries"
+        )
 
 
 def _check_unique(entries: Sequence[dict[str, Any]]) -> None:
@@ -56,7 +69,8 @@ def _check_plan_first(entries: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def _check_transitions(entries: Sequence[dict[str, Any]]) -> int:
+def _check_transitions(entries: Sequence[dict[str, Any]]) -> tuple[int, Any]:
+    """Return how many transitions there are, and the state after the last."""
     bodies = [entry["body"] for entry in entries if entry.get("kind") == "transition"]
     state = None
     for version, body in enumerate(bodies, start=1):
@@ -71,4 +85,4 @@ def _check_transitions(entries: Sequence[dict[str, Any]]) -> int:
                 f"before ended in {state}"
             )
         state = body.get("after")
-    return len(bodies)
+    return len(bodies), state

@@ -26,7 +26,7 @@ STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class RecordedTrial:
-    """Tells the story of one trial, step by step.
+    """Tells the story of one trial, step by step; it begins with the application.
 
     Args:
         trial_id: Name of the trial.
@@ -52,6 +52,8 @@ class RecordedTrial:
         self.signer: Signer = signer or ThrowawaySigner("log.example/trials")
         self._receive = receive or fake.receive
         self._spans = 0
+        if not self.log.entries(trial_id):
+            self.add("application", f"{trial_id}/submit")
 
     @property
     def now(self) -> datetime:

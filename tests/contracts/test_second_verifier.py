@@ -165,7 +165,7 @@ def test_both_count_the_same_in_a_good_bundle(
     ours = verify_bundle(good, key=key.public_key, trust=trust)
     theirs = second(good, "-key", key.public_key.hex(), "-witness", LINE)
     assert (ours.ok, theirs.ok) == (True, True), (ours, theirs)
-    assert (ours.entries, ours.frames, ours.spans) == (6, 5, 5)
+    assert (ours.entries, ours.frames, ours.spans) == (7, 5, 5)
     assert theirs.found == {
         "entries": ours.entries,
         "frames": ours.frames,
@@ -296,7 +296,7 @@ def other_statement(bundle: Path) -> None:
 
 
 def without_segment(bundle: Path) -> None:
-    entries(lambda lines: lines.pop(3))(bundle)
+    entries(lambda lines: lines.pop(4))(bundle)
     for name in ("000001.gz", "000001.dsse.json"):
         (bundle / "segments" / name).unlink()
 
@@ -352,7 +352,7 @@ def old_format(bundle: Path) -> None:
 
 
 INSIDER: list[Edit] = [
-    entries(lambda lines: lines[1]["entry"]["body"].update(after="refused")),
+    entries(lambda lines: lines[2]["entry"]["body"].update(after="refused")),
     entries(lambda lines: lines[1].update(index=2)),
     entries(lambda lines: lines[1].update(index=99)),
     entries(lambda lines: lines[1].update(index=-1)),
@@ -362,7 +362,9 @@ INSIDER: list[Edit] = [
     entries(lambda lines: lines[1]["proof"].append("00" * 32)),
     entries(lambda lines: lines[1].update(more=1)),
     entries(lambda lines: lines[1]["entry"].update(trial_id="another")),
-    entries(lambda lines: lines.pop(3)),
+    entries(lambda lines: lines.pop(4)),
+    entries(lambda lines: lines.pop(0)),
+    entries(lambda lines: lines.clear()),
     keys(lambda value: value["keys"].pop()),
     keys(lambda value: value["keys"][1].update(since=1)),
     keys(lambda value: value["keys"][1].update(since=99)),

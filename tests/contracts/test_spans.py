@@ -246,6 +246,7 @@ def test_evidence(subject: Subject) -> None:
     raw = [
         entry.entry.body["segment"]["raw_digest"]  # type: ignore[index,call-overload]
         for entry in subject.trial.log.entries(TRIAL)
+        if entry.entry.kind == "segment"
     ]
     assert [(item.number, item.raw_digest) for item in answer.evidence] == [
         (1, raw[0]),

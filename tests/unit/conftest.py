@@ -36,7 +36,7 @@ from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from workflows.activities.closing import close
 from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
-from workflows.messages import CloseTrial
+from workflows.messages import CloseTrial, EntryDraft
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 
@@ -54,14 +54,21 @@ class Case:
         )
         self.application = application()
         self._locked = 0
+        self.file()
         publish_rulebook(self.ledger, rulebook())
-        self.ledger.records.put_document("t", "regime", regime())
         self.lock(self.application)
 
     @property
     def bundle(self) -> Path:
         """The bundle, once the trial is closed."""
         return self.folder / "t"
+
+    def file(self) -> None:
+        """File the application; it is admitted."""
+        digest = self.ledger.records.put_document("t", "regime", regime())
+        body = {"regime_digest": digest, "defects": []}
+        entry = {"kind": "application", "entry_id": "t/submit", "trial_id": "t"}
+        self.ledger.append(EntryDraft.model_validate({**entry, "body": body}))
 
     def lock(self, asked: Application, *guardrails: Guardrail) -> None:
         """Lock the plan of an application, and put a rule over it in force."""

@@ -52,7 +52,7 @@ def test_a_key_is_rotated_and_listed(home: Path, tmp_path: Path) -> None:
     new = call("rotate-key", "--home", home).stdout.strip()
     assert call("key", "--home", home).stdout.strip() == new != old
     rows = json.loads(call("keys", "--home", home, "-o", "json").stdout)
-    assert [(row["number"], row["since"]) for row in rows] == [(1, 0), (2, 1)]
+    assert [(row["number"], row["since"]) for row in rows] == [(1, 0), (2, 2)]
     assert [row["public_key"] for row in rows] == [old, new]
     assert (home / "keys" / "log.key.1").exists()
     assert call("rotate-key", "--destroy-old", "--home", home).exit_code == 0
@@ -62,7 +62,7 @@ def test_a_key_is_rotated_and_listed(home: Path, tmp_path: Path) -> None:
     key.write_text(old)
     ended = call("verify", bundle, "--key", key)
     assert ended.exit_code == 0, ended.stdout
-    assert "changed at entry 1, 2" in ended.stdout
+    assert "changed at entry 2, 3" in ended.stdout
 
 
 def test_a_witness_hands_back_what_it_signed(home: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_witness_hands_back_what_it_signed(home: Path, tmp_path: Path) -> None
     write(home, bundle)
     told = call("verify", bundle, "--witness", line, "--require-witness", 1)
     assert told.exit_code == 0, told.stdout
-    assert "anna.example saw 2 entries" in told.stdout
+    assert "anna.example saw 3 entries" in told.stdout
     silent = call("verify", bundle)
     assert "no witness you trust has seen this log (2 cosigned" in silent.stdout
 
@@ -114,4 +114,4 @@ def test_a_checkpoint_is_stamped(
     told = call("verify", write(home, tmp_path / "bundle"), "-o", "json")
     steps = json.loads(told.stdout)["steps"]
     (found,) = [item for item in steps if item["step"].startswith("Timestamps")]
-    assert "they say: 1 entries existed at 2026-01-01" in found["detail"]
+    assert "they say: 2 entries existed at 2026-01-01" in found["detail"]

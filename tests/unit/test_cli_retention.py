@@ -169,7 +169,7 @@ def test_a_trial_that_is_not_there_is_named(home: Path) -> None:
 def test_one_trial_s_trouble_does_not_keep_another_s_data(home: Path) -> None:
     """It is said, the command fails, and the others are erased all the same."""
     ledger, _ = open_ledger(Settings(home=home))
-    first = ledger.log.entries(TRIAL)[1].entry
+    first = ledger.log.entries(TRIAL)[2].entry
     moved = {"entry_id": "ride-0/segment/1", "trial_id": "ride-0"}
     ledger.log.append(first.model_copy(update=moved))
     bad = regime({**PERIOD, "length": "P1Y"}, time_zone="Nowhere/Land")

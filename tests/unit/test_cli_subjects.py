@@ -53,7 +53,7 @@ class Installation:
         self.home = home
         self.settings = Settings(home=home)
         self.ledger, _ = open_ledger(self.settings)
-        self.ledger.log.append(RecordedTrial().add("plan", "plan").entry)
+        self.trial.add("plan", "plan")
         self.pseudonym = self.call("subject-key", "new", TRIAL, RIDER).stdout.strip()
         exported = home.with_name("sealing.json")
         assert self.call("subject-key", "export", TRIAL, exported).exit_code == 0

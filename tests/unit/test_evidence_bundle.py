@@ -65,6 +65,7 @@ class Story:
         self.segments = FakeSegments()
         self.signer = SIGNER
         self.sequence = 0
+        self.add("application", "submit")
 
     def add(self, kind: str, name: str, owner: str = TRIAL, **body: Any) -> None:
         entry = {"kind": kind, "entry_id": name, "trial_id": owner, "body": body}
@@ -183,7 +184,7 @@ def test_a_bundle_as_written_verifies(bundle: Path) -> None:
     """Every step holds and the counts are those of the story."""
     result = verify_bundle(bundle, key=SIGNER.public_key)
     assert result.ok, result
-    assert (result.entries, result.frames, result.spans) == (7, 3, 3)
+    assert (result.entries, result.frames, result.spans) == (8, 3, 3)
     assert len(result.steps) == 12
     assert Verification.model_validate(result.as_dict()).ok
     (earlier,) = [s for s in result.steps if s.step.startswith("Earlier")]
@@ -196,7 +197,7 @@ def test_what_was_written_is_told(tmp_path: Path) -> None:
     told = write_bundle(tmp_path / "b", trial_id=TRIAL, source=story.source())
     manifest = (tmp_path / "b" / "manifest.json").read_bytes()
     assert told["manifest_digest"] == digest_of(manifest)
-    assert (told["entries"], told["segments"]) == (6, 2)
+    assert (told["entries"], told["segments"]) == (7, 2)
     assert told["checkpoint"]["size"] == len(story.log.leaf_hashes())
     assert told["files"] == len(files_of(tmp_path / "b"))
 
@@ -412,9 +413,8 @@ def test_a_trial_without_telemetry_has_a_bundle(tmp_path: Path) -> None:
     """A refused application is provable too; its counts are zero."""
     story = Story()
     story.add("decision", "d", outcome="refused")
-    assert verify_bundle(written(tmp_path, story)) == Result(
-        True, verify_bundle(tmp_path / "b").steps, 1, 0, 0
-    )
+    found = verify_bundle(written(tmp_path, story))
+    assert found == Result(True, found.steps, 2, 0, 0)
 
 
 def test_only_sealed_and_logged_segments_are_bundled(tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_the_command_line_has_three_exit_codes(
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
     assert main(["verify", str(copy), "--key", str(key)]) == 0
-    assert "VERIFIED: 7 entries, 3 frames, 3 spans" in capsys.readouterr().out
+    assert "VERIFIED: 8 entries, 3 frames, 3 spans" in capsys.readouterr().out
     key.write_text(SIGNER.public_key.hex() + "\n")
     assert main(["verify", str(copy), "--key", str(key), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"] is True

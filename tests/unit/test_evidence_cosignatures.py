@@ -38,7 +38,7 @@ def seen_by(trial: RecordedTrial, *witnesses: ThrowawaySigner) -> bytes:
 
 @pytest.fixture(name="trial")
 def _trial() -> RecordedTrial:
-    """A trial of which Anna saw both entries and Bert only the first."""
+    """A trial of which Anna saw every entry and Bert all but the last."""
     trial = RecordedTrial()
     trial.move("submitted", "approved", 1)
     keep_cosigned(trial.log, trial.signer, seen_by(trial, BERT))
@@ -65,9 +65,9 @@ def step(bundle: Path, *trusted: ThrowawaySigner, needed: int = 0) -> Step:
 def test_who_saw_what_is_said(bundle: Path) -> None:
     """Name, size and time, and whether that is every entry of the bundle."""
     assert step(bundle, ANNA).detail == (
-        "anna.example saw 2 entries at 2026-02-01T08:00:00+00:00"
+        "anna.example saw 3 entries at 2026-02-01T08:00:00+00:00"
     )
-    assert step(bundle, BERT).detail.endswith("not yet all 2 of this bundle")
+    assert step(bundle, BERT).detail.endswith("not yet all 3 of this bundle")
 
 
 def test_nobody_one_trusts_is_said_and_does_not_fail(bundle: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_largest_checkpoint_is_continued_not_the_last(trial: RecordedTrial) 
         log.keep_checkpoint(item)
         assert len(log.checkpoints()) == number
     log.append(trial.log.entries()[0].entry)
-    with pytest.raises(EvidenceError, match="its checkpoint of size 2"):
+    with pytest.raises(EvidenceError, match="its checkpoint of size 3"):
         sign_checkpoint(log, trial.signer)
 
 
@@ -147,7 +147,7 @@ def test_the_command_takes_witnesses(
     """Exit 0 with enough of them, 1 with too few, 2 if a key line is none."""
     asked = ["verify", str(bundle), "--witness", line(ANNA), "--require-witness"]
     assert main([*asked, "1"]) == 0
-    assert "anna.example saw 2 entries" in capsys.readouterr().out
+    assert "anna.example saw 3 entries" in capsys.readouterr().out
     assert main([*asked, "2"]) == 1
     assert main(["verify", str(bundle), "--witness", "anna"]) == 2
     assert "not a verifier key" in capsys.readouterr().err

@@ -38,6 +38,7 @@ from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.evidence.witness import cosign
 from sandbox.model.log import LogEntry
 from sandbox.testing.insider import edit_json, resign
+from sandbox.testing.records import FakeLog
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from sandbox.testing.trial import RecordedTrial
@@ -84,7 +85,7 @@ def test_any_key_of_the_log_is_enough(tmp_path: Path) -> None:
     assert "follows from the key you gave" in result.steps[0].detail or key is THIRD
     said = verify_bundle(bundle, key=FIRST.public_key).steps
     assert f"the one in force is {THIRD.public_key.hex()}" in said[0].detail
-    assert "3 keys, changed at entry 2, 4" in [step.detail for step in said]
+    assert "3 keys, changed at entry 3, 5" in [step.detail for step in said]
     stranger = verify_bundle(bundle, key=STRANGER.public_key)
     assert "another key than given" in failure(stranger)
 
@@ -124,9 +125,10 @@ def test_a_key_that_is_not_in_force_signs_no_checkpoint() -> None:
 
 def test_a_log_may_change_its_key_before_its_first_entry(tmp_path: Path) -> None:
     """The checkpoint of the empty log stays by the first key."""
-    trial = RecordedTrial(signer=FIRST)
-    sign_checkpoint(trial.log, FIRST)
-    assert trial.rotate(SECOND).index == 0
+    log = FakeLog()
+    sign_checkpoint(log, FIRST)
+    assert change_key(log, FIRST, SECOND, at=AT).index == 0
+    trial = RecordedTrial(log=log, signer=SECOND)
     trial.move("submitted", "approved", 1)
     for key in (FIRST, SECOND):
         assert verify_bundle(written(trial, tmp_path), key=key.public_key).ok
@@ -271,7 +273,7 @@ def test_a_checkpoint_counts_only_by_the_key_in_force_at_its_end() -> None:
     trial = told(keys=(SECOND,))
     keys = key_history(trial.log, SECOND)
     hashes = trial.log.leaf_hashes()
-    right = {2: FIRST, 3: SECOND, len(hashes): SECOND}
+    right = {3: FIRST, 4: SECOND, len(hashes): SECOND}
     for size, signer in right.items():
         wrong = SECOND if signer is FIRST else FIRST
         text = checkpoint_text(NAME, size, bytes(32))
@@ -291,7 +293,7 @@ def note(text: bytes, signer: ThrowawaySigner) -> bytes:
 def test_a_disclosure_survives_a_change_of_key() -> None:
     """A request recorded under the first key, shown after two changes."""
     trial = told()
-    logged = trial.log.entries(trial.trial_id)[1]
+    logged = trial.log.entries(trial.trial_id)[2]
     _, envelope = trial.segments.read_sealed(trial.trial_id, 1)
     evidence = SegmentEvidence(
         trial.segments.read(trial.trial_id, 1),

@@ -301,7 +301,7 @@ def test_a_checkpoint_is_stamped_once(trial: RecordedTrial) -> None:
     assert not stamp(trial, authority)
     trial.move("approved", "running", 2)
     assert stamp(trial, authority)
-    assert [item.size for item in trial.log.timestamps()] == [1, 2]
+    assert [item.size for item in trial.log.timestamps()] == [2, 3]
 
 
 def test_a_bundle_tells_its_timestamps(trial: RecordedTrial, tmp_path: Path) -> None:
@@ -312,11 +312,11 @@ def test_a_bundle_tells_its_timestamps(trial: RecordedTrial, tmp_path: Path) -> 
     untrusted = told(trial, tmp_path)
     assert untrusted.ok
     assert untrusted.detail.startswith("not trusted: 1 verify")
-    said = "1 entries existed at 2026-01-01T12:00:00+00:00 (CN=Throwaway TSA)"
+    said = "2 entries existed at 2026-01-01T12:00:00+00:00 (CN=Throwaway TSA)"
     assert told(trial, tmp_path, authority.root).detail == said
     trial.move("approved", "running", 2)
     assert told(trial, tmp_path, authority.root).detail == (
-        f"{said}, not yet all 2 of this bundle"
+        f"{said}, not yet all 3 of this bundle"
     )
 
 
@@ -333,7 +333,7 @@ def test_a_token_that_does_not_verify_fails_the_bundle(
         bad.move("submitted", "approved", 1)
         text = base64.b64encode(token).decode()
         bad.log.keep_timestamp(
-            Timestamp(size=1, note=note, token=text, chain=certificates)
+            Timestamp(size=2, note=note, token=text, chain=certificates)
         )
         assert "timestamps.jsonl line 1" in told(bad, tmp_path).detail
         assert not told(bad, tmp_path).ok
@@ -349,7 +349,7 @@ def test_the_command_takes_authorities(
     file = tmp_path / "tsa.pem"
     file.write_bytes(authority.root.public_bytes(Encoding.PEM))
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(file)]) == 0
-    assert "log hold: 1 entries existed at 2026" in capsys.readouterr().out
+    assert "log hold: 2 entries existed at 2026" in capsys.readouterr().out
     file.write_text("none")
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(file)]) == 2
     assert main(["verify", str(tmp_path / "b"), "--tsa", str(tmp_path / "no")]) == 2

@@ -178,7 +178,7 @@ func (b *bundle) checkHead() error {
 }
 
 func (b *bundle) checkEntries() error {
-	last := int64(-1)
+	last, begun := int64(-1), false
 	for _, line := range lines(b.files["entries.jsonl"]) {
 		var item struct {
 			Index int64           `json:"index"`
@@ -202,7 +202,11 @@ func (b *bundle) checkEntries() error {
 			return fmt.Errorf("entries.jsonl: entry %d is not of this bundle", item.Index)
 		}
 		last = item.Index
+		begun = begun || read.Kind == "application" && read.TrialID == b.manifest.TrialID
 		b.entries = append(b.entries, read)
+	}
+	if !begun {
+		return errors.New("entries.jsonl: the application of the trial is missing")
 	}
 	b.found.Entries = len(b.entries)
 	return nil
