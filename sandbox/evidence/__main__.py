@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sandbox.errors import EvidenceError
 from sandbox.evidence.cosignatures import Witnesses
+from sandbox.evidence.stamps import Authorities
 from sandbox.evidence.steps import in_words
 from sandbox.evidence.timestamp import read_certificates
 from sandbox.evidence.verify import Result, Trust, verify_bundle
@@ -88,9 +89,12 @@ def read_key(path: Path) -> bytes:
 
 def _trust(asked: argparse.Namespace) -> Trust:
     read_keys(asked.witness)
-    authorities = [item for path in asked.tsa for item in _certificates(path)]
+    if asked.require_witness < 0:
+        raise EvidenceError("--require-witness asks for fewer than no witness")
+    certificates = [item for path in asked.tsa for item in _certificates(path)]
+    authorities = Authorities(tuple(certificates), asked.require_timestamp)
     witnesses = Witnesses(tuple(asked.witness), asked.require_witness)
-    return Trust(witnesses, tuple(authorities))
+    return Trust(witnesses, authorities)
 
 
 def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
@@ -149,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="fail unless N witnesses you trust saw every entry of the bundle",
+    )
+    verify.add_argument(
+        "--require-timestamp",
+        action="store_true",
+        help="fail unless an authority you trust stamped every entry of the bundle",
     )
     return parser
 

@@ -27,6 +27,15 @@ NAME = "timestamps.jsonl"
 _FIELDS = ("note", "consistency", "token", "chain")
 
 
+class Authorities(NamedTuple):
+    """Which time-stamping authorities one trusts, and whether one of them is needed."""
+
+    trusted: tuple[x509.Certificate, ...] = ()
+    """Their certificates, or ones above them."""
+    needed: bool = False
+    """Whether a stamp by one of them must cover every entry."""
+
+
 class Stamped(NamedTuple):
     """A checkpoint's size with what a token says of it."""
 
@@ -38,7 +47,7 @@ def check_timestamps(
     data: bytes,
     *,
     view: LogView,
-    authorities: Sequence[x509.Certificate],
+    authorities: Authorities,
     entries: int,
 ) -> str:
     """Check the timestamps of a bundle, and say what they show.
@@ -46,12 +55,12 @@ def check_timestamps(
     Args:
         data: The file `timestamps.jsonl`.
         view: The log.
-        authorities: Certificates one trusts.
+        authorities: Whom one trusts, and whether one asks for a stamp by them.
         entries: Size at which the log holds every entry of the bundle.
 
     Raises:
         EvidenceError: A stamped checkpoint is not of this log, or a token does not
-            verify.
+            verify, or the stamp that one asks for is not there.
     """
     stamped = []
     for number, line in enumerate(read_lines(data, NAME), start=1):
@@ -60,10 +69,17 @@ def check_timestamps(
         size = view.earlier(note, proof, what=what).size
         text, _ = split_note(note.encode())
         try:
-            stamp = _verify(text, token, chain, authorities)
+            stamp = _verify(text, token, chain, authorities.trusted)
         except EvidenceError as error:
             raise EvidenceError(f"{what}: {error.diagnosis}") from error
         stamped.append(Stamped(size, stamp))
+    covering = (item for item in stamped if item.size >= entries)
+    if authorities.needed and not any(item.stamp.trusted for item in covering):
+        raise EvidenceError(
+            f"{NAME}: no authority you trust (--tsa) has stamped every entry of this "
+            f"bundle (the log at {entries} entries), and you ask for that; ask the "
+            "operator for a newer bundle"
+        )
     return _told(stamped, entries)
 
 

@@ -18,8 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography import x509
-
 from sandbox.errors import EvidenceError
 from sandbox.evidence.attest import (
     MANIFEST_PREDICATE,
@@ -48,7 +46,7 @@ from sandbox.evidence.layout import (
 from sandbox.evidence.merkle import leaf_hash, verify_inclusion
 from sandbox.evidence.note import NoteCheckpoint, open_checkpoint
 from sandbox.evidence.order import check_order
-from sandbox.evidence.stamps import check_timestamps
+from sandbox.evidence.stamps import Authorities, check_timestamps
 from sandbox.evidence.steps import Step, run_steps
 from sandbox.evidence.unseal import SegmentCount, check_segment
 from sandbox.evidence.view import LogView
@@ -68,8 +66,7 @@ class Trust(NamedTuple):
     """Whom one trusts besides the log's key."""
 
     witnesses: Witnesses = Witnesses()
-    authorities: tuple[x509.Certificate, ...] = ()
-    """Certificates of time-stamping authorities, or above them."""
+    authorities: Authorities = Authorities()
 
 
 NOBODY = Trust()

@@ -149,5 +149,7 @@ def test_the_command_takes_witnesses(
     assert main([*asked, "1"]) == 0
     assert "anna.example saw 3 entries" in capsys.readouterr().out
     assert main([*asked, "2"]) == 1
+    assert main([*asked, "-1"]) == 2
+    assert "fewer than no witness" in capsys.readouterr().err
     assert main(["verify", str(bundle), "--witness", "anna"]) == 2
     assert "not a verifier key" in capsys.readouterr().err

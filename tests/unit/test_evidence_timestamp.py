@@ -20,6 +20,7 @@ from sandbox.evidence.__main__ import main
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.stamping import stamp_checkpoint
+from sandbox.evidence.stamps import Authorities
 from sandbox.evidence.steps import Step
 from sandbox.evidence.timestamp import Stamp, read_certificates, verify_token
 from sandbox.evidence.verify import Trust, verify_bundle
@@ -288,7 +289,7 @@ def stamp(trial: RecordedTrial, authority: ThrowawayAuthority) -> bool:
 def told(trial: RecordedTrial, folder: Path, *trusted: x509.Certificate) -> Step:
     """Return what the verifier's step about timestamps says of the trial's bundle."""
     write_bundle(folder / "b", trial_id=trial.trial_id, source=trial.source())
-    result = verify_bundle(folder / "b", trust=Trust(authorities=trusted))
+    result = verify_bundle(folder / "b", trust=Trust(authorities=Authorities(trusted)))
     (found,) = [item for item in result.steps if item.step.startswith("Timestamps")]
     assert result.ok == found.ok
     return found
@@ -318,6 +319,25 @@ def test_a_bundle_tells_its_timestamps(trial: RecordedTrial, tmp_path: Path) -> 
     assert told(trial, tmp_path, authority.root).detail == (
         f"{said}, not yet all 3 of this bundle"
     )
+
+
+def test_a_timestamp_that_is_asked_for_must_cover_every_entry(
+    trial: RecordedTrial, tmp_path: Path
+) -> None:
+    """None, one nobody trusts and one of less than the bundle do not."""
+    authority = ThrowawayAuthority()
+    file, asked = tmp_path / "tsa.pem", ["verify", str(tmp_path / "b")]
+    file.write_bytes(authority.root.public_bytes(Encoding.PEM))
+    asked.append("--require-timestamp")
+    told(trial, tmp_path)
+    assert main([*asked, "--tsa", str(file)]) == 1
+    stamp(trial, authority)
+    told(trial, tmp_path)
+    assert main([*asked, "--tsa", str(file)]) == 0
+    assert main(asked) == 1
+    trial.move("approved", "running", 2)
+    told(trial, tmp_path)
+    assert main([*asked, "--tsa", str(file)]) == 1
 
 
 def test_a_token_that_does_not_verify_fails_the_bundle(

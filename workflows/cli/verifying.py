@@ -39,6 +39,10 @@ def verify(  # noqa: PLR0913 - one parameter per option of the command
         list[Path] | None,
         typer.Option(help="PEM file of a time-stamping authority; may be repeated."),
     ] = None,
+    require_timestamp: Annotated[
+        bool,
+        typer.Option("--require-timestamp", help="One must have stamped every entry."),
+    ] = False,
     rederive: Annotated[
         bool, typer.Option("--rederive", help="Also derive all verdicts again.")
     ] = False,
@@ -57,6 +61,7 @@ def verify(  # noqa: PLR0913 - one parameter per option of the command
         arguments += ["--witness", line]
     for file in tsa or ():
         arguments += ["--tsa", str(file)]
+    arguments += ["--require-timestamp"] if require_timestamp else []
     arguments += ["--json"] if output is StepsFormat.json else []
     further = rederive_bundle if rederive else None
     raise typer.Exit(verify_evidence(arguments, further=further))
