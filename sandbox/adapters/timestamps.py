@@ -40,7 +40,8 @@ class HttpTimestamps:
 
     Args:
         url: Where the authority answers; http or https.
-        chain: Certificates above the authority's own, kept with every token.
+        chain: Certificates above the authority's own, kept with every token. Given,
+            only a token whose path reaches one of them is taken.
         patience_s: Seconds after which it counts as not answering.
     """
 
@@ -74,7 +75,7 @@ class HttpTimestamps:
 
         Raises:
             EvidenceError: The authority did not answer (retryable), refused, or its
-                token does not verify.
+                token does not verify or is by another authority.
         """
         asked = (
             TimestampRequestBuilder()
@@ -84,7 +85,12 @@ class HttpTimestamps:
             .build()
         )
         token = self._token(asked, self._post(asked.as_bytes()))
-        verify_token(token, text, chain=self._chain)
+        stamp = verify_token(token, text, chain=self._chain, trusted=self._chain)
+        if self._chain and not stamp.trusted:
+            raise EvidenceError(
+                f"{self._url} stamped as {stamp.authority}, which the chain in "
+                "SANDBOX_TSA_CHAIN does not lead to; name the certificates above it"
+            )
         chain = tuple(item.public_bytes(Encoding.DER) for item in self._chain)
         return token, chain
 

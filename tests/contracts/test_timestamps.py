@@ -101,6 +101,16 @@ def test_a_wrong_answer_is_no_answer(habits: Habits, answer: bytes, said: str) -
             HttpTimestamps(url).stamp(TEXT)
 
 
+def test_a_token_of_another_authority_is_not_taken(
+    authority: ThrowawayAuthority,
+) -> None:
+    """Where a chain is given, a path of certificates must lead into it."""
+    with serving(ThrowawayAuthority()) as url:
+        with pytest.raises(EvidenceError, match="does not lead to"):
+            HttpTimestamps(url, chain=(authority.certificate,)).stamp(TEXT)
+        assert HttpTimestamps(url).stamp(TEXT)[1] == ()
+
+
 @pytest.fixture(name="silent")
 def _silent() -> Iterator[str]:
     """A server that takes a connection and then sends a byte now and then."""
