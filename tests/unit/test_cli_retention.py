@@ -139,6 +139,10 @@ def test_a_hold_is_placed_and_released_by_command(home: Path) -> None:
     (first, _) = keeping(home)
     assert (first["state"], first["why"]) == ("held", "hold 1 by Aiko Mori: Case 12.")
     assert call("release", TRIAL, "--reason", "Settled.", *acts).exit_code == 0
+    log = open_ledger(Settings(home=home))[0].log
+    by = [i.entry.body["by"] for i in log.entries(TRIAL) if i.entry.kind == "hold"]
+    roles = [(item["role"], item["represents"]) for item in by]
+    assert roles == [("platform-operator", "court")] * 2
     again = call("release", TRIAL, "--reason", "Settled.", *acts)
     assert isinstance(again.exception, ProcedureError)
     assert call("expire", "--by", "A", "--home", home).exit_code == 0

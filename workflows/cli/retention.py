@@ -81,7 +81,7 @@ def hold(
 ) -> None:
     """Forbid erasing evidence of a trial, until the hold is released."""
     ledger, _ = open_ledger(read_settings(home))
-    actor = Actor(name=by, role="authority", represents=represents)
+    actor = Actor(name=by, role="platform-operator", represents=represents)
     entry = place_hold(ledger.log, trial, Order(actor, reason, ledger.clock.now()))
     say(f"hold {entry.entry.body['number']} on {trial} is log entry {entry.index}")
     for item in show_keeping(custody_of(ledger), trial):
@@ -101,7 +101,7 @@ def release(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Release a hold; what the law no longer keeps may then be erased."""
     ledger, _ = open_ledger(read_settings(home))
-    actor = Actor(name=by, role="authority", represents=represents)
+    actor = Actor(name=by, role="platform-operator", represents=represents)
     order = Order(actor, reason, ledger.clock.now())
     entry = release_hold(ledger.log, trial, order, number=number)
     say(f"hold {entry.entry.body['number']} on {trial} is released: {entry.index}")
