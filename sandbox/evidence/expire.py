@@ -6,6 +6,8 @@ Rules of this module:
   the next run, in whoever's name: the entry keeps the first.
 * That the period is over and no hold is in force is weighed again where the entry is
   appended, with nothing coming between. A hold placed after that entry came too late.
+* The regime that is applied is the one under which the application was filed, by the
+  digest in the log; with another one nothing is erased.
 * Only bytes that are there are said to be erased: a loss is not made lawful afterwards.
 * The signed statement and the log entry of a segment stay for ever.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sandbox.errors import EvidenceError
 from sandbox.evidence.retention import (
     TrialLog,
     keepings,
@@ -99,6 +102,8 @@ def expire(custody: Custody, trial_id: str, *, by: Actor) -> list[int]:
         by: Who erases.
 
     Raises:
+        EvidenceError: The regime is not the one that the log names; nothing is
+            removed.
         RecorderError: Bytes cannot be removed; the entry is there, repeat it.
         RecordsError: The log cannot be written; nothing was removed.
     """
@@ -113,6 +118,7 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
     """Append that every segment that is due is erased; return these entries.
 
     Raises:
+        EvidenceError: The regime is not the one that the log names.
         RecorderError: The segments cannot be listed.
         RecordsError: The log cannot be written.
     """
@@ -121,6 +127,7 @@ def record_erasures(custody: Custody, trial_id: str, *, by: Actor) -> list[Logge
 
     def decide(entries: Sequence[LoggedEntry]) -> list[LogEntry]:
         trial, at = TrialLog(trial_id, entries, regime), custody.clock.now()
+        _check_regime(trial)
         sealed = sealed_segments(entries)
         due = [
             item
@@ -152,6 +159,20 @@ def _sealed(custody: Custody, trial_id: str) -> frozenset[int]:
     """Return the numbers of the segments whose sealed bytes are there."""
     files = custody.segments.files(trial_id)
     return frozenset(file.number for file in files if file.state == "sealed")
+
+
+def _check_regime(trial: TrialLog) -> None:
+    # Trials filed before regimes were kept name none.
+    filed = [
+        item.entry.body["regime_digest"]
+        for item in trial.entries
+        if item.entry.kind == "application" and "regime_digest" in item.entry.body
+    ]
+    if trial.regime and filed and filed[-1] != digest_of(trial.regime):
+        raise EvidenceError(
+            f"the regime kept with trial {trial.trial_id} is not the one under which "
+            "its application was filed, so nothing of it is erased; restore that one"
+        )
 
 
 def _erasure(

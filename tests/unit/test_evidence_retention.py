@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from sandbox.adapters.segments import LocalSegments
 from sandbox.environment import apply_environment
-from sandbox.errors import ProcedureError, RecorderError
+from sandbox.errors import EvidenceError, ProcedureError, RecorderError
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.expire import (
     Custody,
@@ -159,6 +159,19 @@ def test_erasing_leaves_the_statement_and_an_entry_that_says_why() -> None:
     assert trial.segments.read_envelope("ride-1", 1)
     with pytest.raises(RecorderError):
         trial.segments.read("ride-1", 1)
+
+
+def test_nothing_is_erased_by_another_regime_than_the_filed_one() -> None:
+    """A shorter period, put in afterwards, erases nothing and records nothing."""
+    trial = ended_trial()
+    trial.add("application", "again", regime_digest=digest_of(regime(PERIOD)))
+    shorter = custody_of(trial, under=regime({**PERIOD, "length": "P1D"}))
+    before = trial.log.entries()
+    with pytest.raises(EvidenceError, match="not the one under which its application"):
+        expire(shorter, "ride-1", by=OPERATOR)
+    assert trial.log.entries() == before
+    assert states(custody_of(trial)) == ["due", "due"]
+    assert expire(custody_of(trial), "ride-1", by=OPERATOR) == [1, 2]
 
 
 def test_expiry_can_be_repeated() -> None:
