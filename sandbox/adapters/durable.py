@@ -32,13 +32,9 @@ def create_secret(path: Path, data: bytes) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    partial = _beside(path)
     try:
-        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_secret(partial, data)
         # A link fails where a file already is.
         os.link(partial, path)
     except FileExistsError:
@@ -46,6 +42,33 @@ def create_secret(path: Path, data: bytes) -> None:
     finally:
         partial.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def replace_secret(path: Path, data: bytes) -> None:
+    """Put `data` in the place of a file, durably, readable by its owner alone.
+
+    Raises:
+        OSError: It cannot be written; the old file is unchanged.
+    """
+    partial = _beside(path)
+    try:
+        _write_secret(partial, data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -60,11 +60,18 @@ def new_key(log: Log, keys: SubjectKeys, subject: DataSubject) -> SubjectKey:
     """Make the key of a subject, or return the one there is.
 
     Raises:
-        ProcedureError: The subject's key was destroyed.
+        ProcedureError: The subject's key was destroyed, perhaps at this moment.
         EvidenceError: The key cannot be kept.
     """
     _check_not_destroyed(log.entries(subject.trial_id), subject)
-    return keys.create(*subject)
+    key = keys.create(*subject)
+    try:
+        _check_not_destroyed(log.entries(subject.trial_id), subject)
+    except ProcedureError:
+        # Destroyed since the first look: what was made may be a second key.
+        keys.destroy(*subject)
+        raise
+    return key
 
 
 def sealing_keys(keys: SubjectKeys, trial_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sandbox.adapters.subject_keys import FileSubjectKeys
 from sandbox.errors import ProcedureError, SandboxError
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.verify import verify_bundle
+from sandbox.ports import SubjectKey
 from sandbox.recorder import encode_frame
 from sandbox.recorder.sealing import SUITE, SubjectSealer, context, pad
 from sandbox.settings import Settings
@@ -191,6 +192,35 @@ def test_after_destruction_the_subject_is_not_unsealed_nor_enrolled_again(
         ended = place.call(*command, TRIAL, RIDER)
         assert isinstance(ended.exception, ProcedureError)
         assert "by Ren Sato: Asked for by the subject." in ended.exception.diagnosis
+
+
+def test_a_key_made_while_it_is_destroyed_does_not_stay(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The erasure comes between the look at the log and the making."""
+    make = FileSubjectKeys.create
+
+    def late(keys: FileSubjectKeys, trial: str, subject: str) -> SubjectKey:
+        with monkeypatch.context() as usual:
+            usual.setattr(FileSubjectKeys, "create", make)
+            place.call("subject-key", "destroy", TRIAL, RIDER, *ACT)
+        return make(keys, trial, subject)
+
+    monkeypatch.setattr(FileSubjectKeys, "create", late)
+    ended = place.call("subject-key", "new", TRIAL, RIDER)
+    assert isinstance(ended.exception, ProcedureError)
+    assert FileSubjectKeys(place.home / "keys" / "subjects").list(TRIAL) == []
+
+
+def test_exported_keys_are_their_owner_s_alone(place: Installation) -> None:
+    """Also where a file that others can read lay before; a link is not followed."""
+    file, other = place.home.with_name("keys.json"), place.home.with_name("other")
+    other.write_text("other")
+    file.symlink_to(other)
+    assert place.call("subject-key", "export", TRIAL, file).exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not file.is_symlink()
+    assert other.read_text() == "other"
 
 
 def test_an_interrupted_destruction_is_finished_by_the_next_call(

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from sandbox.adapters.durable import replace_secret
 from sandbox.adapters.subject_keys import FileSubjectKeys
 from sandbox.errors import EvidenceError
 from sandbox.evidence.hold import Order
@@ -70,8 +71,7 @@ def export(
     """Write what the trial's producers need to seal; no private key is in it."""
     found = sealing_keys(keys_of(read_settings(home)), trial)
     try:
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(found, indent=2) + "\n")
+        replace_secret(file, (json.dumps(found, indent=2) + "\n").encode())
     except OSError as error:
         raise EvidenceError(f"{file} cannot be written: {error.strerror}") from error
     say(f"wrote {len(found['keys'])} public keys of trial {trial} to {file}")
