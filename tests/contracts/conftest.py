@@ -1,8 +1,9 @@
-"""A real S3 server for the whole session: versitygw, on loopback, over a folder.
+"""Programs in Go that only tests need, and a real S3 server for the whole session.
 
-It is a test's server, so no user builds it: its pinned module lies beside this file,
-and its binary is taken from SANDBOX_SERVERS, else built once into the cache of
-SANDBOX_HOME. Where it cannot be had, what needs it is skipped and says so.
+Their pinned modules lie beside this file, and each is built once into the cache of
+SANDBOX_HOME. Where there is no Go, or no way to the modules, what needs them is skipped
+and says so; what does not compile fails. The S3 server is versitygw on loopback over a
+folder; SANDBOX_SERVERS may have it ready.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 PINS = Path(__file__).parent / "s3"
 KEYS = ("contract-access", "contract-secret-0123456789")
 _START_S = 30.0
+_OFFLINE = re.compile("dial tcp|GOPROXY=off|: 50[234] ")
+"""What Go says where it cannot fetch modules; a wrong checksum is another matter."""
+
+Built = Callable[..., Path]
 
 
 class S3Server(NamedTuple):
@@ -55,47 +60,53 @@ class S3Server(NamedTuple):
         )
 
 
-def _binary() -> Path:
-    """Return the server's binary, building it where it is not ready.
+def _build(pins: Path, package: str, ready: Path) -> None:
+    """Build a command with the pins of a module, or skip what needs it.
 
-    Raises:
-        LocalError: There is no toolchain.
-        subprocess.CalledProcessError: It cannot be built.
+    Only a missing toolchain and modules that cannot be fetched are reasons to skip.
     """
-    settings = Settings()
-    given = (settings.servers or Path("/nowhere")) / "versitygw"
-    if os.access(given, os.X_OK):
-        return given
-    pins = [(PINS / name).read_bytes() for name in ("go.mod", "go.sum")]
-    digest = hashlib.sha256(b"".join(pins)).hexdigest()[:16]
-    cache = settings.home.expanduser().resolve() / "servers" / f"s3-{digest}"
-    cache.mkdir(parents=True, exist_ok=True)
-    ready = cache / "versitygw"
-    with (cache / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.access(ready, os.X_OK):
-            _build(ready)
-    return ready
-
-
-def _build(ready: Path) -> None:
-    line = re.search(r"^go (\d+)\.(\d+)", (PINS / "go.mod").read_text(), re.MULTILINE)
+    line = re.search(r"^go (\d+)\.(\d+)", (pins / "go.mod").read_text(), re.MULTILINE)
     assert line is not None
-    toolchain = find_toolchain((int(line[1]), int(line[2])))
+    try:
+        toolchain = find_toolchain((int(line[1]), int(line[2])))
+    except LocalError as error:
+        pytest.skip(f"NOT TESTED: {ready.name} cannot be built: {error}")
     with tempfile.TemporaryDirectory(dir=ready.parent) as work:
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(PINS / name, work)
-        subprocess.run(
+        shutil.copytree(pins, work, dirs_exist_ok=True)
+        done = subprocess.run(
             ["env", "CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off"]
             + [str(toolchain.go), "build", "-mod=readonly", "-modcacherw"]
             + ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-            + ["-o", "versitygw", PACKAGE],
+            + ["-o", ready.name, package],
             cwd=work,
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
         )
-        (Path(work) / "versitygw").rename(ready)
+        if done.returncode and _OFFLINE.search(done.stderr):
+            why = done.stderr.splitlines()[-1]
+            pytest.skip(f"NOT TESTED: no modules to build {ready.name} with: {why}")
+        assert done.returncode == 0, f"{ready.name} does not build:\n{done.stderr}"
+        (Path(work) / ready.name).rename(ready)
+
+
+@pytest.fixture(name="built", scope="session")
+def _built() -> Built:
+    """Builds a command once; its pins and sources are part of the name of its place."""
+
+    def built(pins: Path, name: str, package: str = ".") -> Path:
+        whole = b"".join(item.read_bytes() for item in sorted(pins.iterdir()))
+        servers = Settings().home.expanduser().resolve() / "servers"
+        cache = servers / f"{pins.name}-{hashlib.sha256(whole).hexdigest()[:16]}"
+        cache.mkdir(parents=True, exist_ok=True)
+        ready = cache / name
+        with (cache / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.access(ready, os.X_OK):
+                _build(pins, package, ready)
+        return ready
+
+    return built
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -112,13 +123,12 @@ def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture(name="s3_server", scope="session")
-def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    try:
-        binary = _binary()
-    except LocalError as error:
-        pytest.skip(f"NOT TESTED: no S3 server to test with: {error}")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"NOT TESTED: the S3 server cannot be built: {error.stderr[-400:]}")
+def _s3_server(
+    tmp_path_factory: pytest.TempPathFactory, built: Built
+) -> Iterator[S3Server]:
+    binary = (Settings().servers or Path("/nowhere")) / "versitygw"
+    if not os.access(binary, os.X_OK):
+        binary = built(PINS, "versitygw", PACKAGE)
     home = tmp_path_factory.mktemp("s3")
     for name in ("buckets", "about"):
         (home / name).mkdir()

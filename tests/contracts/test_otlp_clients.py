@@ -3,14 +3,11 @@
 Rules of this module:
 
 * telemetrygen is built once from the module pinned beside this file (Go checks every
-  module against `go.sum`) and kept in the cache of this machine.
+  module against `go.sum`) and kept in the cache of SANDBOX_HOME.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import platformdirs
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc_logs
 from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc_metrics
@@ -44,7 +40,6 @@ from sandbox.recorder import Frame, spans_in
 from sandbox.testing.recorder import TOKEN, RecorderProcess
 
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
-BUILD_S = 240
 PINS = Path(__file__).parent / "telemetrygen"
 GENERATOR = "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen"
 
@@ -166,25 +161,8 @@ def test_the_sdk_sends_again_what_could_not_be_written(
 
 
 @pytest.fixture(name="telemetrygen", scope="module")
-def _telemetrygen() -> Path:
-    pins = hashlib.sha256((PINS / "go.sum").read_bytes()).hexdigest()[:16]
-    cache = platformdirs.user_cache_path("regulatory-sandbox")
-    ready = cache / f"telemetrygen-{pins}" / "telemetrygen"
-    if not ready.exists():
-        go = shutil.which("go")
-        if go is None:
-            pytest.skip("NOT TESTED: telemetrygen; there is no Go toolchain")
-        ready.parent.mkdir(parents=True, exist_ok=True)
-        partial = ready.with_suffix(f".{os.getpid()}")
-        argv = [go, "build", "-mod=readonly", "-o", str(partial), GENERATOR]
-        try:
-            subprocess.run(
-                argv, cwd=PINS, check=True, capture_output=True, timeout=BUILD_S
-            )
-        except subprocess.SubprocessError as error:
-            pytest.skip(f"NOT TESTED: telemetrygen could not be built: {error}")
-        partial.rename(ready)
-    return ready
+def _telemetrygen(built: Callable[..., Path]) -> Path:
+    return built(PINS, "telemetrygen", GENERATOR)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

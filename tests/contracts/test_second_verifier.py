@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +20,6 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox.errors import LocalError
 from sandbox.evidence.attest import canonical, sha256, sign_statement
 from sandbox.evidence.bundle import write_bundle
 from sandbox.evidence.cosignatures import Witnesses
@@ -35,10 +31,8 @@ from sandbox.evidence.stamping import stamp_checkpoint
 from sandbox.evidence.verify import Trust, verify_bundle
 from sandbox.evidence.vkey import COSIGNATURE, NoteKey
 from sandbox.evidence.witness import cosign
-from sandbox.local.toolchain import find_toolchain
 from sandbox.model.log import LogEntry
 from sandbox.model.record import digest_of
-from sandbox.settings import Settings
 from sandbox.testing.authority import STAMPED_AT, ThrowawayAuthority
 from sandbox.testing.custody import OPERATOR, custody_of, ended_trial
 from sandbox.testing.insider import edit_json, edit_lines, resign
@@ -68,38 +62,9 @@ class Verdict(NamedTuple):
 Second = Callable[..., Verdict]
 
 
-def build(ready: Path) -> None:
-    """Build the verifier once; its sources are part of the name of its place."""
-    toolchain = find_toolchain((1, 25))
-    with tempfile.TemporaryDirectory(dir=ready.parent) as work:
-        shutil.copytree(SOURCE, work, dirs_exist_ok=True)
-        subprocess.run(
-            ["env", "CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off"]
-            + [str(toolchain.go), "build", "-mod=readonly", "-modcacherw"]
-            + ["-trimpath", "-buildvcs=false", "-o", "verifier", "."],
-            cwd=work,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        (Path(work) / "verifier").rename(ready)
-
-
 @pytest.fixture(name="second", scope="session")
-def _second() -> Second:
-    sources = sorted(SOURCE.iterdir())
-    whole = b"".join(item.read_bytes() for item in sources)
-    servers = Settings().home.expanduser().resolve() / "servers"
-    cache = servers / f"verifier-{hashlib.sha256(whole).hexdigest()[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    ready = cache / "verifier"
-    try:
-        if not os.access(ready, os.X_OK):
-            build(ready)
-    except LocalError as error:
-        pytest.skip(f"NOT TESTED: no second verifier to compare with: {error}")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"NOT TESTED: the second verifier cannot be built: {error.stderr}")
+def _second(built: Callable[..., Path]) -> Second:
+    ready = built(SOURCE, "verifier")
 
     def run(bundle: Path, *arguments: str) -> Verdict:
         done = subprocess.run(
