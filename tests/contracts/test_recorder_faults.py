@@ -79,12 +79,18 @@ def deadly(handle):
         os.kill(os.getpid(), signal.SIGKILL)
 os.fdatasync = deadly
 """
+# A kill keeps the pages of the kernel, so what was synced is written down: file, size.
 SLOW_SYNC = """
 import os, time
 sync = os.fdatasync
 def slow(handle):
+    size = os.fstat(handle).st_size
     time.sleep(0.2)
     sync(handle)
+    line = f"{os.readlink(f'/proc/self/fd/{handle}')} {size}\\n"
+    log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(log, line.encode())
+    os.close(log)
 os.fdatasync = slow
 """
 
@@ -318,9 +324,23 @@ def test_a_read_only_folder_refuses_until_it_is_writable(small_disk: Path) -> No
         assert_nothing_lost(recorder, sender.acknowledged)
 
 
+def synced_names(recorder: RecorderProcess, log: Path) -> set[str]:
+    """Return the names of the spans that lie within what was synced of their file."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    sizes = {Path(name).stem: int(size) for name, size in map(str.split, lines)}
+    raw = [
+        path.read_bytes()[: sizes.get(path.stem, 0)]
+        for path in recorder.folder.glob("0*.[oc]*")
+    ]
+    frames = [frame for item in raw for frame in decode_frames(item)[0]]
+    return {span.name for frame in frames for span in spans_in(frame)}
+
+
 def test_a_slow_disk_and_a_kill(tmp_path: Path) -> None:
     """With syncs of 0.2 s the answers are late, but none comes before its sync."""
-    recorder = RecorderProcess(tmp_path / "state", preamble=SLOW_SYNC)
+    log = tmp_path / "synced"
+    preamble = f"LOG = {str(log)!r}\n{SLOW_SYNC}"
+    recorder = RecorderProcess(tmp_path / "state", preamble=preamble)
     with recorder:
         with senders(recorder, 8) as sending:
             deadline = time.monotonic() + 30
@@ -328,6 +348,7 @@ def test_a_slow_disk_and_a_kill(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             recorder.kill()
+        assert set(acknowledged(sending)) <= synced_names(recorder, log)
         recorder.preamble = ""
         recorder.start()
         assert_nothing_lost(recorder, acknowledged(sending))
@@ -425,28 +446,32 @@ async def test_a_disk_that_falls_behind_pushes_back(tmp_path: Path) -> None:
     What waits is acknowledged once the disk is back, and is there; no more is.
     """
     sync = HeldSync()
-    bodies = {f"w{number}": trace_request([f"w{number}"]) for number in range(3)}
+    bodies = {name: trace_request([name]) for name in ("w0", "w1", "w2", "grpc")}
     limit = sum(map(len, bodies.values()))
     reception, _ = reception_on(tmp_path, sync=sync, limit=limit)
     server, ports = grpc_server(reception, addresses=[("127.0.0.1", 0)])
+    target = f"127.0.0.1:{ports[0]}"
     await server.start()
     async with client_of(
         reception, authorization=f"Bearer {TOKEN}", content_type=PROTOBUF
     ) as client:
         waiting = [
             asyncio.create_task(client.post("/v1/traces", content=body))
-            for body in bodies.values()
+            for name, body in bodies.items()
+            if name != "grpc"
         ]
+        asked = asyncio.create_task(grpc_code(target, bodies["grpc"]))
         while reception.status()["pending_bytes"] != limit:
             await asyncio.sleep(0.001)
         refused = await client.post("/v1/traces", content=trace_request(["late"]))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert Status.FromString(refused.content).details[0].Is(RetryInfo.DESCRIPTOR)
-        told = await grpc_code(f"127.0.0.1:{ports[0]}", trace_request(["late"]))
+        told = await grpc_code(target, trace_request(["late"]))
         assert told == (grpc.StatusCode.UNAVAILABLE, [True])
-        assert not any(task.done() for task in waiting)
+        assert not any(task.done() for task in (*waiting, asked))
         sync.go_on.set()
         assert [(await task).status_code for task in waiting] == [200] * 3
+        assert await asked == (grpc.StatusCode.OK, [])
         assert (await client.post("/v1/traces", content=b"")).status_code == 200
     await server.stop(0)
     assert sorted(names_on(tmp_path)) == sorted(bodies)
