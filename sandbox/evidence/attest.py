@@ -156,10 +156,13 @@ def open_envelope(envelope: bytes, keys: Sequence[bytes], *, what: str) -> bytes
     data = read_canonical(envelope, what=what)
     try:
         payload = strict_base64(data["payload"])
-        ((key_id, signature),) = [(s["keyid"], s["sig"]) for s in data["signatures"]]
+        ((key_id, written),) = [(s["keyid"], s["sig"]) for s in data["signatures"]]
+        signature = strict_base64(written)
         known = {sha256(key)[7:]: key for key in keys}
         whole = set(data) == {"payload", "payloadType", "signatures"}
         whole = whole and set(data["signatures"][0]) == {"keyid", "sig"}
+    except EvidenceError as error:
+        raise EvidenceError(f"{what}: {error.diagnosis}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EvidenceError(
             f"{what} is not a DSSE envelope of one signature"
@@ -169,7 +172,7 @@ def open_envelope(envelope: bytes, keys: Sequence[bytes], *, what: str) -> bytes
     if key_id not in known:
         raise EvidenceError(f"{what} was signed by a key that is not trusted")
     signed = pae(PAYLOAD_TYPE, payload)
-    verify_signature(known[key_id], strict_base64(signature), signed, what=what)
+    verify_signature(known[key_id], signature, signed, what=what)
     return payload
 
 
