@@ -231,6 +231,15 @@ def test_what_is_no_envelope_is_refused(envelope: bytes) -> None:
         open_envelope(envelope, [SIGNER.public_key], what="e")
 
 
+@pytest.mark.parametrize("signature", [5, None, ["x"], "é", "!"])
+def test_a_signature_that_is_no_base64_is_refused(signature: object) -> None:
+    """Also under the id of the right key; the envelope is named."""
+    forged = json.loads(signed_statement()[1])
+    forged["signatures"][0]["sig"] = signature
+    with pytest.raises(EvidenceError, match="^e[: ]"):
+        open_envelope(canonical(forged), [SIGNER.public_key], what="e")
+
+
 def test_json_written_otherwise_is_refused() -> None:
     """Spaces, order, escapes and repeated keys all count."""
     assert read_canonical('{"a":"ü","b":1.5}'.encode(), what="x")
