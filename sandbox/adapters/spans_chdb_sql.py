@@ -43,8 +43,8 @@ from sandbox.query.clickhouse import (
 
 _TABLE_FUNCTIONS = frozenset({"numbers", "generate_series", "generateseries"})
 _FORBIDDEN_PARTS = {
-    "out_file": "a file to write",
-    "format_ast": "a format",
+    "out_file": "file to write",
+    "format_ast": "format",
     "settings_ast": "settings",
     "settings": "settings",
 }
