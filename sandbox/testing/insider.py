@@ -107,7 +107,7 @@ def other_statement(signer: ThrowawaySigner) -> Edit:
 
 def without_segment(bundle: Path) -> None:
     """Take the first segment and its entry out."""
-    entries(lambda lines: lines.pop(3))(bundle)
+    entries(lambda lines: lines.pop(4))(bundle)
     for name in ("000001.gz", "000001.dsse.json"):
         (bundle / "segments" / name).unlink()
 

@@ -280,13 +280,13 @@ INSIDER: list[tuple[Edit, str, str]] = [
     ),
     (
         entries(lambda lines: lines.reverse()),
-        "its index 6 is out of order",
-        "entry 6 is out of order",
+        "its index 7 is out of order",
+        "entry 7 is out of order",
     ),
     (
         entries(lambda lines: lines.append(lines[-1])),
-        "its index 7 is out of order",
-        "entry 7 is out of order",
+        "its index 8 is out of order",
+        "entry 8 is out of order",
     ),
     (
         entries(lambda lines: lines[1]["proof"].pop()),
@@ -361,13 +361,13 @@ INSIDER: list[tuple[Edit, str, str]] = [
         "segments/000002: it is not signed by the key in force",
     ),
     (
-        fork("checkpoints.jsonl", signer=SECOND, size=8),
-        "line 3: the root of 8 leaves is not",
+        fork("checkpoints.jsonl", signer=SECOND, size=9),
+        "line 3: the root of 9 leaves is not",
         "checkpoints.jsonl: invalid transparency proof",
     ),
     (
         fork("checkpoints.jsonl", signer=FIRST, size=3),
-        "checkpoints.jsonl line 3: the tree of 8",
+        "checkpoints.jsonl line 3: the tree of 9",
         "checkpoints.jsonl: invalid transparency proof",
     ),
     (
@@ -377,17 +377,17 @@ INSIDER: list[tuple[Edit, str, str]] = [
     ),
     (
         fork("checkpoints.jsonl", signer=SECOND, size=99),
-        "nothing shows that 99 leaves became 8",
+        "nothing shows that 99 leaves became 9",
         "checkpoints.jsonl: tlog: invalid inputs",
     ),
     (
         fork("cosignatures.jsonl", signer=FIRST, size=3),
-        "cosignatures.jsonl line 1: the tree of 8",
+        "cosignatures.jsonl line 1: the tree of 9",
         "cosignatures.jsonl: invalid transparency proof",
     ),
     (
         fork("timestamps.jsonl", signer=FIRST, size=3),
-        "timestamps.jsonl line 1: the tree of 8",
+        "timestamps.jsonl line 1: the tree of 9",
         "timestamps.jsonl: invalid transparency proof",
     ),
     (signed_by(FIRST), "line 3: no trusted key", "note has no verifiable"),
