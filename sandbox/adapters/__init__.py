@@ -12,9 +12,11 @@
 | `log_key` | – | the log's key, and how another takes its place |
 | `timestamps` | `Timestamps` | a time-stamping authority |
 | `tokens` | `Tokens` | telemetry producers' bearer tokens |
-| `segments` | `Segments` | the recorder's segment files |
-| `spans_files`, `spans_parquet` | – | files derived from sealed segments |
+| `segments`, `segment_files` | `Segments` | the recorder's segment files |
+| `spans_files`, `spans_folder` | – | files derived from sealed segments |
+| `spans_parquet` | – | how such a file is written and read |
 | `spans_duckdb`, `spans_duckdb_sql` | `Spans` | DuckDB over those files |
+| `spans_duckdb_guard` | – | which statements of a reviewer it may run |
 | `spans_chdb`, `spans_chdb_sql` | `Spans` | chDB over those files |
 | `spans_chdb_process`, `spans_chdb_worker` | – | the process chDB runs in |
 | `spans_chdb_raw` | – | chDB over raw segments: were those files derived truly? |

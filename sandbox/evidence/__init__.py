@@ -26,6 +26,7 @@ Import the modules themselves; this package imports nothing, so that the verifie
 | `seal` | turns a closed segment into sealed evidence |
 | `refusals` | refused requests as entries of the log |
 | `bundle` | writes a trial's evidence as one folder |
+| `place` | where it is written: one at a time, and whole |
 | `layout` | how the files of such a folder are written |
 | `verify` | checks such a folder, offline |
 | `unseal` | checks one segment of it against its statement and the log |

@@ -13,6 +13,7 @@
 | `trial` | the case's states, the environment, the isolation proof |
 | `observation` | spans, what a rule says of one, breaches |
 | `trace` | questions about recorded spans, and answers with places |
+| `damage` | segments that cannot be read, as the log says |
 | `segment` | evidence segments, gaps, completeness, what was refused |
 | `log` | entries of the log, checkpoints, timestamps, verification |
 | `erasure` | holds, erased segments, destroyed keys of data subjects |

@@ -17,5 +17,6 @@
 | `trial` | a small recorded trial, on any ports |
 | `custody` | a trial whose evidence may be erased |
 | `insider` | a bundle changed by who holds the log's key |
+| `rules` | a rulebook of one rule |
 | `traces` | recorded spans to look at, and a trace with every oddity |
 """

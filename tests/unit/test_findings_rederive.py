@@ -365,7 +365,7 @@ def test_what_was_erased_lawfully_is_no_forgery(case) -> None:
         raw_digest=body["segment"]["raw_digest"],
         kept_until=case.started_at,
         source="law",
-        regime_digest=body["statement_digest"],
+        regime_digest=case.ledger.log.entry("t/submit").entry.body["regime_digest"],
         by=Actor(name="Platform team", role="platform-operator"),
     )
     case.ledger.write("erasure", "erasure/t/segment/000001", "t", erasure)

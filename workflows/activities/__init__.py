@@ -5,7 +5,7 @@
 | `ledger`, `closing`, `revise` | records, log, signing key |
 | `provision` | creates and removes environments |
 | `enforce` | freezes environments, revokes credentials |
-| `observe` | reads recorded segments |
+| `observe`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |
 | `keeping` | the ports the record is kept through |
 | `boundary` | turns our errors into Temporal's, once |
