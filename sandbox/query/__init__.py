@@ -13,6 +13,11 @@
 | `generations` | which segments share a derived file |
 | `conditions` | a question as a condition in SQL |
 | `clickhouse` | the same, and the columns, as ClickHouse writes them |
+| `predicates` | an expression of a rule as SQL: true, false, NULL, or unsure |
+| `fields` | the fields of a span, in the columns of a file |
+| `operators` | CEL's operators and functions on such values |
+| `typed` | a value that may be of several kinds |
+| `dialects` | the words of each engine |
 | `flat_proto` | OTLP's messages as one `.proto`, for a reader that is not ours |
 | `tally` | recorded and derived spans summed up, to be compared |
 | `agreement` | two engines asked, one answer where they agree |

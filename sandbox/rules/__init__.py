@@ -7,11 +7,13 @@
 | `expression` | what do the rules say of one span? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
+| `syntax` | what is an expression made of, as the engine read it? |
 """
 
 from sandbox.rules.compose import compose, guardrail_of
 from sandbox.rules.expression import CompiledRules, RuleOutcome, compile_rules
 from sandbox.rules.rulebook import (
+    SPAN_FIELDS,
     check_rulebook,
     expression_problem,
     parameters_in_force,
@@ -22,6 +24,7 @@ from sandbox.rules.rulebook import (
 )
 
 __all__ = [
+    "SPAN_FIELDS",
     "CompiledRules",
     "RuleOutcome",
     "check_rulebook",

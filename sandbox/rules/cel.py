@@ -20,6 +20,7 @@ from cel_expr_python import cel
 
 from sandbox.errors import RuleError
 from sandbox.rules.mentions import Path, mentions
+from sandbox.rules.syntax import Node, read_tree
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 _ENGINE = cel.NewEnv(variables={"span": _MAP, "params": _MAP})
@@ -62,6 +63,10 @@ class Expression:
         self._program = _compiled(text)
         self.mentions: tuple[Path, ...] = mentions(text)
 
+    def tree(self) -> Node:
+        """Return what the expression is made of."""
+        return read_tree(self._program.serialize())
+
     def evaluate(self, facts: Facts) -> Truth:
         """Return what the expression says of one span."""
         try:
@@ -74,6 +79,12 @@ class Expression:
         if kind != cel.Type.BOOL:
             return Truth(None, f"it gives {kind.name()}, neither true nor false")
         return Truth(bool(value))
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether a text is a regular expression to the engine (RE2)."""
+    truth = _MATCHES.evaluate(Facts({"name": "", "pattern": text}, {}))
+    return truth.value is not None
 
 
 def _compiled(text: str) -> Any:
@@ -105,3 +116,6 @@ def _explained(message: str) -> str:
     if missing:
         return f"`{missing.group(1)}` is missing"
     return message.partition(": ")[2] or message
+
+
+_MATCHES = Expression("span.name.matches(span.pattern)")

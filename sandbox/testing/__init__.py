@@ -5,6 +5,7 @@
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |
 | `cluster_controllers` | what controllers and admission do in it |
+| `differential`, `random_rules` | engines asked the same of random rules and spans |
 | `environment` | a specification and a small system to start from |
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
 | `segments` | the recorder's segment files, in memory |
