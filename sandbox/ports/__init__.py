@@ -17,10 +17,18 @@ from sandbox.ports.clock import Clock
 from sandbox.ports.cluster import Applied, Cluster, KubernetesObject, ObjectRef
 from sandbox.ports.ledger import Log, Records, Signer, Timestamps
 from sandbox.ports.storage import Objects, SubjectKey, SubjectKeys
-from sandbox.ports.telemetry import Producer, SegmentFile, Segments, Spans, Tokens
+from sandbox.ports.telemetry import (
+    Backtests,
+    Producer,
+    SegmentFile,
+    Segments,
+    Spans,
+    Tokens,
+)
 
 __all__ = [
     "Applied",
+    "Backtests",
     "Clock",
     "Cluster",
     "KubernetesObject",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
+from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
 
@@ -107,6 +108,18 @@ class Tokens(Protocol):
 
     def identify(self, token: str) -> Producer | None:
         """Return whom the token names, or None if unknown or revoked."""
+        ...
+
+
+class Backtests(Protocol):
+    """Asks rules of the recorded spans of trials, all at once.
+
+    Raises `RuleError` for rules that are not sound, `EvidenceError` for evidence that
+    cannot be read, `RecorderError` for a disk that fails.
+    """
+
+    def backtest(self, asked: Backtest) -> BacktestAnswer:
+        """Return what the rules say of every recorded span of the trials."""
         ...
 
 

@@ -14,6 +14,7 @@
 | `conditions` | a question as a condition in SQL |
 | `clickhouse` | the same, and the columns, as ClickHouse writes them |
 | `predicates` | an expression of a rule as SQL: true, false, NULL, or unsure |
+| `verdicts` | what a rule says of each span of a file, with dates and exceptions |
 | `fields` | the fields of a span, in the columns of a file |
 | `operators` | CEL's operators and functions on such values |
 | `typed` | a value that may be of several kinds |

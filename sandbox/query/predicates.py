@@ -112,7 +112,7 @@ class _Compiling:
         self._sql = dialect
 
     def typed(self, node: Node, bound: _Bound) -> Typed:
-        """Return a part of the expression as a typed value, which maps and lists are not."""
+        """Return a part of the expression as a typed value; no map or list is one."""
         value = self._value(node, bound)
         if isinstance(value, Typed):
             return value

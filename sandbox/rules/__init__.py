@@ -11,7 +11,15 @@
 """
 
 from sandbox.rules.compose import compose, guardrail_of
-from sandbox.rules.expression import CompiledRules, RuleOutcome, compile_rules
+from sandbox.rules.expression import (
+    CompiledRule,
+    CompiledRules,
+    RuleOutcome,
+    compile_rules,
+    over,
+    values_on,
+    with_values,
+)
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,
@@ -25,12 +33,16 @@ from sandbox.rules.rulebook import (
 
 __all__ = [
     "SPAN_FIELDS",
+    "CompiledRule",
     "CompiledRules",
     "RuleOutcome",
     "check_rulebook",
     "compile_rules",
     "compose",
     "expression_problem",
+    "over",
+    "values_on",
+    "with_values",
     "guardrail_of",
     "parameters_in_force",
     "read_rulebook",

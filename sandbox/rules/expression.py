@@ -16,7 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -25,7 +25,14 @@ from pydantic import JsonValue
 from sandbox.errors import RuleError
 from sandbox.model.observation import Span
 from sandbox.model.record import Interval, digest_of
-from sandbox.model.rule import Rule, Rulebook, RuleResult, TemporaryRule, Waiver
+from sandbox.model.rule import (
+    Parameter,
+    Rule,
+    Rulebook,
+    RuleResult,
+    TemporaryRule,
+    Waiver,
+)
 from sandbox.rules.cel import Expression, Facts, Truth
 from sandbox.rules.mentions import Path, dotted
 from sandbox.rules.rulebook import (
@@ -54,18 +61,20 @@ class RuleOutcome(NamedTuple):
     """Why it is not evaluable, when it is not."""
 
 
-class _Overlay(NamedTuple):
+class CompiledWaiver(NamedTuple):
+    """An exception with its expression."""
+
     waiver: Waiver
     under: Expression
 
 
-class _Judged(NamedTuple):
+class CompiledRule(NamedTuple):
     """A rule with its expressions, and what they mention."""
 
     rule: Rule
     applies: Expression
     requires: Expression
-    overlay: _Overlay | None
+    overlay: CompiledWaiver | None
     mentions: tuple[Path, ...]
 
 
@@ -76,7 +85,11 @@ class CompiledRules:
     """
 
     def __init__(
-        self, rules: tuple[_Judged, ...], *, version: int, overlay: TemporaryRule | None
+        self,
+        rules: tuple[CompiledRule, ...],
+        *,
+        version: int,
+        overlay: TemporaryRule | None,
     ) -> None:
         self._rules = rules
         self._version = version
@@ -90,6 +103,23 @@ class CompiledRules:
         return tuple(item.rule.rule for item in self._rules)
 
     @property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """The rules with their expressions, in rulebook order."""
+        return self._rules
+
+    @property
+    def excepted_ns(self) -> tuple[int, int]:
+        """From when until when exceptions hold, in nanoseconds since 1970, half-open;
+        equal where there are none.
+        """
+        return self._from, self._until
+
+    @property
+    def version(self) -> int:
+        """Version of the rulebook."""
+        return self._version
+
+    @property
     def mentions(self) -> tuple[Path, ...]:
         """Every field that any rule or exception reads, each once."""
         paths = (path for item in self._rules for path in item.mentions)
@@ -101,6 +131,11 @@ class CompiledRules:
         rules = [item.rule.model_dump(mode="json") for item in self._rules]
         overlay = self._overlay.model_dump(mode="json") if self._overlay else None
         return digest_of([self._version, rules, overlay])
+
+    def only(self, names: Collection[str]) -> CompiledRules:
+        """Return these rules alone; those of other names are left out."""
+        rules = tuple(item for item in self._rules if item.rule.rule in names)
+        return CompiledRules(rules, version=self._version, overlay=self._overlay)
 
     def judge(self, span: Span, *, at: date) -> list[RuleOutcome]:
         """Return what every rule that applies says of a span, in rulebook order.
@@ -132,10 +167,10 @@ class CompiledRules:
 
     def _on(self, at: date) -> list[dict[str, float]]:
         if at not in self._values:
-            self._values[at] = [_values_on(item.rule, at) for item in self._rules]
+            self._values[at] = [values_on(item.rule, at) for item in self._rules]
         return self._values[at]
 
-    def _judge_one(self, item: _Judged, reading: _Reading) -> RuleOutcome | None:
+    def _judge_one(self, item: CompiledRule, reading: _Reading) -> RuleOutcome | None:
         held, label = reading.exception(item.overlay)
         applies = item.applies.evaluate(reading.facts)
         if applies.value is False or (held.value and label and reading.is_waived):
@@ -151,7 +186,7 @@ class CompiledRules:
         )
 
     def _outcome(
-        self, item: _Judged, reading: _Reading, truth: Truth, label: str
+        self, item: CompiledRule, reading: _Reading, truth: Truth, label: str
     ) -> RuleOutcome:
         result: RuleResult = "not_evaluable"
         if truth.value is not None:
@@ -182,7 +217,7 @@ class _Reading:
         self.is_waived = False
         self._within = within
 
-    def exception(self, overlay: _Overlay | None) -> tuple[Truth, str]:
+    def exception(self, overlay: CompiledWaiver | None) -> tuple[Truth, str]:
         """Return whether an exception holds, and its label if it may."""
         if overlay is None or not self._within:
             return Truth(False), ""
@@ -219,6 +254,47 @@ def compile_rules(
     )
 
 
+def over(rulebook: Rulebook, temporary_rule: TemporaryRule) -> TemporaryRule:
+    """Return a temporary rule as it would be over another version of its rulebook.
+
+    Only for asking what would have been; what is in force is composed.
+    """
+    return temporary_rule.model_copy(update={"of": reference(rulebook)})
+
+
+def with_values(rulebook: Rulebook, rule: str, values: Mapping[str, float]) -> Rulebook:
+    """Return a rulebook in which parameters of a rule always had other values.
+
+    Args:
+        rulebook: As it is.
+        rule: Whose parameters.
+        values: The candidate values, by parameter.
+
+    Raises:
+        RuleError: There is no such rule, or it has no such parameter.
+    """
+    found = rule_named(rulebook, rule)
+    unknown = sorted(set(values) - set(found.parameters))
+    if unknown:
+        known = ", ".join(found.parameters) or "none"
+        raise RuleError(f"`{rule}` has no `{unknown[0]}`; its parameters: {known}")
+    parameters = {
+        name: _always(item, values[name]) if name in values else item
+        for name, item in found.parameters.items()
+    }
+    changed = found.model_copy(update={"parameters": parameters})
+    rules = tuple(changed if item is found else item for item in rulebook.rules)
+    return rulebook.model_copy(update={"rules": rules})
+
+
+def _always(parameter: Parameter, value: float) -> Parameter:
+    values = {
+        day: item.model_copy(update={"value": value})
+        for day, item in parameter.values.items()
+    }
+    return parameter.model_copy(update={"values": values})
+
+
 def span_facts(span: Span) -> dict[str, JsonValue]:
     """Return a span as expressions see it: the fields of `rulebook.SPAN_FIELDS`."""
     return {
@@ -237,14 +313,16 @@ def span_facts(span: Span) -> dict[str, JsonValue]:
     }
 
 
-def _judged(rule: Rule, overlay: _Overlay | None) -> _Judged:
+def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
     applies, requires = Expression(rule.applies), Expression(rule.requires)
     under = overlay.under.mentions if overlay else ()
     paths = dict.fromkeys((*applies.mentions, *under, *requires.mentions))
-    return _Judged(rule, applies, requires, overlay, tuple(paths))
+    return CompiledRule(rule, applies, requires, overlay, tuple(paths))
 
 
-def _overlays(rulebook: Rulebook, temporary_rule: TemporaryRule) -> dict[str, _Overlay]:
+def _overlays(
+    rulebook: Rulebook, temporary_rule: TemporaryRule
+) -> dict[str, CompiledWaiver]:
     expected, given = reference(rulebook), temporary_rule.of
     if given != expected:
         raise RuleError(
@@ -252,7 +330,7 @@ def _overlays(rulebook: Rulebook, temporary_rule: TemporaryRule) -> dict[str, _O
             f"v{given.version} ({given.digest}), not for {expected.rulebook} "
             f"v{expected.version} ({expected.digest}); compose it again"
         )
-    overlays: dict[str, _Overlay] = {}
+    overlays: dict[str, CompiledWaiver] = {}
     for waiver in temporary_rule.overlays:
         if waiver.exception_to in overlays:
             raise RuleError(
@@ -263,7 +341,7 @@ def _overlays(rulebook: Rulebook, temporary_rule: TemporaryRule) -> dict[str, _O
     return overlays
 
 
-def _overlay(rulebook: Rulebook, waiver: Waiver) -> _Overlay:
+def _overlay(rulebook: Rulebook, waiver: Waiver) -> CompiledWaiver:
     rule = rule_named(rulebook, waiver.exception_to)
     if not rule.waivable:
         raise RuleError(
@@ -277,11 +355,11 @@ def _overlay(rulebook: Rulebook, waiver: Waiver) -> _Overlay:
     problem = expression_problem(waiver.under, set(rule.parameters))
     if problem:
         raise RuleError(f"`under` of `{waiver.label}`: {problem[0]}. {problem[1]}")
-    return _Overlay(waiver, Expression(waiver.under))
+    return CompiledWaiver(waiver, Expression(waiver.under))
 
 
-def _values_on(rule: Rule, at: date) -> dict[str, float]:
-    """Return the values in force; before the first one, none, so that asking for one
+def values_on(rule: Rule, at: date) -> dict[str, float]:
+    """Return the values of a rule in force on a day; before the first one, none, so that asking for one
     is not evaluable.
     """
     try:

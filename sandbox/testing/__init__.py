@@ -2,6 +2,7 @@
 
 | module | fakes |
 |---|---|
+| `backtest` | `FakeBacktests`, which judges every span by itself |
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |
 | `cluster_controllers` | what controllers and admission do in it |

@@ -1,0 +1,252 @@
+"""Rules asked of all recorded spans of trials: SQL first, the rest span by span.
+
+Rules of this module:
+
+* An engine counts what the SQL of a rule gives. Spans of which SQL cannot tell are read
+  from the file and judged as they were while the trial ran.
+* The same question over the same evidence gives the same answer with every engine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow.parquet as pq
+
+from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.model.backtest import (
+    Backtest,
+    BacktestAnswer,
+    BacktestCount,
+    BacktestEvidence,
+    ViolatingSpan,
+)
+from sandbox.model.record import digest_of
+from sandbox.model.trace import RecordedSpan
+from sandbox.monitor.observe import span_start
+from sandbox.query import recorded_span
+from sandbox.query.dialects import SqlDialect
+from sandbox.query.verdicts import (
+    NOT_EVALUABLE,
+    NOT_UNDER,
+    SATISFIED,
+    UNSURE,
+    VIOLATED,
+    VerdictSql,
+    asked_rules,
+    verdict_sql,
+)
+from sandbox.rules import CompiledRule, CompiledRules
+
+_BATCH_ROWS = 8192
+_PLACE = ("segment", "frame", "number")
+_CODES = {
+    "satisfied": SATISFIED,
+    "violated": VIOLATED,
+    "not_evaluable": NOT_EVALUABLE,
+}
+
+
+class Case(NamedTuple):
+    """A derived file, and SQL that gives a number for each of its spans."""
+
+    file: DerivedFile
+    sql: str
+
+
+class SpanPlace(NamedTuple):
+    """Where a span lies, and its name."""
+
+    segment: int
+    frame: int
+    number: int
+    trace_id: str
+    span_id: str
+
+
+class CountingEngine(Protocol):
+    """An engine that counts and finds spans by what SQL gives of them."""
+
+    @property
+    def name(self) -> str:
+        """Its name and version."""
+        ...
+
+    @property
+    def dialect(self) -> SqlDialect:
+        """How it writes expressions."""
+        ...
+
+    def count(self, cases: Sequence[Case]) -> Counter[int]:
+        """Return how often each number is given, in all files."""
+        ...
+
+    def find(self, cases: Sequence[Case], given: int, most: int) -> list[SpanPlace]:
+        """Return the first spans for which a number is given, in order of place."""
+        ...
+
+
+class SqlBacktests:
+    """Asks rules of recorded spans with one engine.
+
+    Args:
+        files: The derived files of every trial.
+        engine: What counts.
+    """
+
+    def __init__(self, files: DerivedFiles, engine: CountingEngine) -> None:
+        self._files = files
+        self._engine = engine
+
+    def backtest(self, asked: Backtest) -> BacktestAnswer:
+        """Return what the rules say of every recorded span of the trials."""
+        counts: list[BacktestCount] = []
+        violations: list[ViolatingSpan] = []
+        evidence: list[BacktestEvidence] = []
+        statements: list[str] = []
+        digests = {}
+        for trial_id in asked.trials:
+            rules = asked_rules(asked, trial_id)
+            digests[trial_id] = rules.digest
+            derived = self._files.current(trial_id)
+            evidence.append(_evidence(trial_id, derived))
+            for rule in rules.rules:
+                asking = _Asking(self._engine, rules, rule, derived)
+                counts.append(asking.count(trial_id, asked.violations))
+                violations += asking.violating(trial_id, asked.violations)
+                statements += asking.statements
+        return BacktestAnswer(
+            counts=tuple(counts),
+            violations=tuple(violations),
+            rulebook_digest=digest_of(asked.rulebook),
+            rules_digests=digests,
+            evidence=tuple(evidence),
+            data_digest=digest_of([item.model_dump(mode="json") for item in evidence]),
+            statements=tuple(dict.fromkeys(statements)),
+            engine=self._engine.name,
+        )
+
+
+class _Asking:
+    """One rule asked of one trial."""
+
+    def __init__(
+        self,
+        engine: CountingEngine,
+        rules: CompiledRules,
+        rule: CompiledRule,
+        derived: Derived,
+    ) -> None:
+        self._engine = engine
+        self._rules = rules.only([rule.rule.rule])
+        self._name = rule.rule.rule
+        files = [file for file in derived.files if file.origin.spans]
+        written = [
+            verdict_sql(rules, rule, origin=file.origin, dialect=engine.dialect)
+            for file in files
+        ]
+        pairs = list(zip(files, written, strict=True))
+        self._cases = [
+            Case(file, item.sql) for file, item in pairs if not _says_nothing(item)
+        ]
+        self._apart = [file for file, item in pairs if _says_nothing(item)]
+        self._singly: list[tuple[SpanPlace, int]] = []
+        outside = dict.fromkeys(part for item in written for part in item.outside)
+        self._reasons = tuple(
+            f"line {line}, character {column}: {reason}"
+            for line, column, reason in outside
+        )
+        self.statements = list(dict.fromkeys(item.sql for item in written))
+
+    def count(self, trial_id: str, most: int) -> BacktestCount:
+        """Return the figures of the rule."""
+        found = self._engine.count(self._cases) if self._cases else Counter()
+        unsure = found.pop(UNSURE, 0)
+        singly = self._judge(unsure, most)
+        found.update(singly)
+        return BacktestCount(
+            trial_id=trial_id,
+            rule=self._name,
+            satisfied=found[SATISFIED],
+            violated=found[VIOLATED],
+            not_evaluable=found[NOT_EVALUABLE],
+            not_under=found[NOT_UNDER],
+            singly=singly.total(),
+            reasons=self._reasons,
+        )
+
+    def violating(self, trial_id: str, most: int) -> list[ViolatingSpan]:
+        """Return the first violating spans, in order of place, after `count`."""
+        if not most:
+            return []
+        found = self._engine.find(self._cases, VIOLATED, most) if self._cases else []
+        found += [place for place, code in self._singly if code == VIOLATED]
+        return [
+            ViolatingSpan(trial_id=trial_id, rule=self._name, **place._asdict())
+            for place in sorted(found)[:most]
+        ]
+
+    def _judge(self, unsure: int, most: int) -> Counter[int]:
+        """Judge by themselves the spans of which SQL cannot tell."""
+        counted: Counter[int] = Counter()
+        for place, code in self._judged(unsure):
+            counted[code] += 1
+            if code == VIOLATED and most:
+                self._singly.append((place, code))
+        return counted
+
+    def _judged(self, unsure: int) -> Iterator[tuple[SpanPlace, int]]:
+        for file in self._apart:
+            yield from _judge_file(file, self._rules, lambda _: True)
+        if unsure:
+            places = {
+                item[:3] for item in self._engine.find(self._cases, UNSURE, unsure)
+            }
+            segments = {place[0] for place in places}
+            for file, _ in self._cases:
+                first, last = file.range
+                if any(first <= number <= last for number in segments):
+                    yield from _judge_file(file, self._rules, places.__contains__)
+
+
+def _says_nothing(verdict: VerdictSql) -> bool:
+    return verdict.sql == str(UNSURE)
+
+
+def _judge_file(
+    file: DerivedFile,
+    rules: CompiledRules,
+    is_meant: Callable[[tuple[Any, ...]], bool],
+) -> Iterator[tuple[SpanPlace, int]]:
+    with pq.ParquetFile(file.path) as opened:
+        for batch in opened.iter_batches(_BATCH_ROWS):
+            columns = (batch[name].to_pylist() for name in _PLACE)
+            for row, place in enumerate(zip(*columns, strict=True)):
+                if is_meant(place):
+                    [values] = batch.slice(row, 1).to_pylist()
+                    found = recorded_span(values, own=file.origin.own)
+                    yield _judge_span(found, rules)
+
+
+def _judge_span(recorded: RecordedSpan, rules: CompiledRules) -> tuple[SpanPlace, int]:
+    span = recorded.span
+    judged = rules.judge(span, at=span_start(span).date())
+    place = SpanPlace(
+        recorded.segment,
+        recorded.frame,
+        recorded.number,
+        span.trace_id,
+        span.span_id,
+    )
+    return place, _CODES[judged[0].result] if judged else NOT_UNDER
+
+
+def _evidence(trial_id: str, derived: Derived) -> BacktestEvidence:
+    return BacktestEvidence(
+        trial_id=trial_id,
+        segments=derived.evidence,
+        unsealed=derived.unsealed,
+        erased=derived.erased,
+    )

@@ -1,0 +1,101 @@
+"""The obvious reference for backtests: every recorded span judged by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sandbox.model.backtest import (
+    Backtest,
+    BacktestAnswer,
+    BacktestCount,
+    BacktestEvidence,
+    ViolatingSpan,
+)
+from sandbox.model.record import digest_of
+from sandbox.model.trace import RecordedSpan, SpanQuestion
+from sandbox.ports import Spans
+from sandbox.query import verdicts_of
+from sandbox.query.verdicts import asked_rules
+from sandbox.rules import CompiledRules
+
+ENGINE = "fake"
+_ALL = 10_000
+
+
+class FakeBacktests:
+    """Judges every span that an engine of questions gives, up to ten thousand.
+
+    Args:
+        spans: Answers questions.
+    """
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    def backtest(self, asked: Backtest) -> BacktestAnswer:
+        """Return what the rules say of every recorded span of the trials."""
+        counts: list[BacktestCount] = []
+        violations: list[ViolatingSpan] = []
+        evidence: list[BacktestEvidence] = []
+        digests = {}
+        for trial_id in asked.trials:
+            rules = asked_rules(asked, trial_id)
+            digests[trial_id] = rules.digest
+            answer = self._spans.search(trial_id, SpanQuestion(limit=_ALL))
+            evidence.append(
+                BacktestEvidence(
+                    trial_id=trial_id,
+                    segments=answer.evidence,
+                    unsealed=answer.unsealed,
+                    erased=answer.erased,
+                )
+            )
+            for name in rules.names:
+                judged = _judged(answer.spans, rules, name)
+                counts.append(_count(trial_id, name, judged))
+                violations += _violating(trial_id, name, judged)[: asked.violations]
+        return BacktestAnswer(
+            counts=tuple(counts),
+            violations=tuple(violations),
+            rulebook_digest=digest_of(asked.rulebook),
+            rules_digests=digests,
+            evidence=tuple(evidence),
+            data_digest=digest_of([item.model_dump(mode="json") for item in evidence]),
+            statements=(),
+            engine=ENGINE,
+        )
+
+
+_Judged = list[tuple[RecordedSpan, str]]
+
+
+def _judged(
+    spans: tuple[RecordedSpan, ...], rules: CompiledRules, name: str
+) -> _Judged:
+    found: _Judged = []
+    for item in spans:
+        results = {v.rule: v.result for v in verdicts_of(item.span, rules)}
+        found.append((item, results.get(name, "not_under")))
+    return found
+
+
+def _count(trial_id: str, name: str, judged: _Judged) -> BacktestCount:
+    counted = Counter(result for _, result in judged)
+    return BacktestCount(trial_id=trial_id, rule=name, singly=len(judged), **counted)
+
+
+def _violating(trial_id: str, name: str, judged: _Judged) -> list[ViolatingSpan]:
+    found = [
+        ViolatingSpan(
+            trial_id=trial_id,
+            rule=name,
+            trace_id=item.span.trace_id,
+            span_id=item.span.span_id,
+            segment=item.segment,
+            frame=item.frame,
+            number=item.number,
+        )
+        for item, result in judged
+        if result == "violated"
+    ]
+    return sorted(found, key=lambda item: (item.segment, item.frame, item.number))
