@@ -359,8 +359,8 @@ def _overlay(rulebook: Rulebook, waiver: Waiver) -> CompiledWaiver:
 
 
 def values_on(rule: Rule, at: date) -> dict[str, float]:
-    """Return the values of a rule in force on a day; before the first one, none, so that asking for one
-    is not evaluable.
+    """Return the values of a rule in force on a day; before the first one, none, so
+    that asking for one is not evaluable.
     """
     try:
         return parameters_in_force(rule, at)
