@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow.parquet as pq
 
-from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.model.backtest import (
     Backtest,
     BacktestAnswer,

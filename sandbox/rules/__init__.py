@@ -7,7 +7,7 @@
 | `expression` | what do the rules say of one span? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
-| `syntax` | what is an expression made of, as the engine read it? |
+| `syntax`, `checked` | what is an expression made of, as the engine read it? |
 """
 
 from sandbox.rules.compose import compose, guardrail_of
