@@ -20,15 +20,18 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special
 
 from sandbox.errors import JudgementError
-
-_LARGEST_LLR = 200.0
-"""No horizon asks for a critical value near this; e**-200 is beyond any alpha."""
-
-Floats = NDArray[np.float64]
+from sandbox.monitor.crossing import (
+    Boundaries,
+    Law,
+    binomial_law,
+    least_threshold,
+    poisson_law,
+    stopping,
+    unstopped,
+)
 
 
 def poisson_maxsprt_llr(*, events: int, expected: float) -> float:
@@ -78,7 +81,10 @@ def poisson_maxsprt_threshold(
     _check_design(horizon, alpha, min_events)
 
     def excess(threshold: float) -> float:
-        return _poisson_chance(threshold, horizon, min_events) - alpha
+        chance = poisson_signal_chance(
+            threshold=threshold, horizon=horizon, min_events=min_events
+        )
+        return chance - alpha
 
     if excess(1e-9) <= 0:
         raise JudgementError(
@@ -86,8 +92,10 @@ def poisson_maxsprt_threshold(
             f" chance stays below alpha = {alpha:g} whatever the threshold. Lower"
             " min_events or lengthen the horizon."
         )
-    root = optimize.brentq(excess, 1e-9, _LARGEST_LLR, xtol=1e-11, rtol=1e-14)
-    return float(root)
+    enough = math.log(1 / alpha)
+    while excess(enough) > 0:
+        enough += 1
+    return float(optimize.brentq(excess, 1e-9, enough, xtol=1e-11, rtol=1e-14))
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +129,7 @@ def unit_threshold(
             min_events=min_events,
         )
 
-    return start if chance(start) <= alpha else _least(chance, start, alpha)
+    return start if chance(start) <= alpha else least_threshold(chance, start, alpha)
 
 
 def false_signal_chance(
@@ -144,13 +152,7 @@ def false_signal_chance(
         return _last_signalling_unit(events, threshold, baseline_rate, units)
 
     bounds = _bounds(last_unit, units, min_events)
-
-    def step(size: float, cells: int) -> Floats:
-        counts = np.arange(1, cells)
-        odds = np.maximum(size - counts + 1, 0) * baseline_rate / (1 - baseline_rate)
-        return _law(size * math.log1p(-baseline_rate), odds / counts)
-
-    return _crossing_chance(bounds, min_events, step)
+    return _signal_chance(bounds, min_events, binomial_law(baseline_rate))
 
 
 def _check_design(horizon: float, alpha: float, min_events: int) -> None:
@@ -167,23 +169,26 @@ def _check_design(horizon: float, alpha: float, min_events: int) -> None:
         )
 
 
-def _poisson_chance(threshold: float, horizon: float, min_events: int) -> float:
+def poisson_signal_chance(
+    *, threshold: float, horizon: float, min_events: int = 1, relative_rate: float = 1.0
+) -> float:
+    """Return the exact chance that the continuous Poisson MaxSPRT signals.
+
+    Args:
+        threshold: Log-likelihood ratio at which a signal is given.
+        horizon: Length of the watch in events expected at the baseline rate.
+        min_events: Events before which no signal is given.
+        relative_rate: The true rate as a multiple of the baseline rate.
+
+    Returns:
+        At 1 the chance of a false signal, above 1 the power.
+    """
+
     def last_time(events: int) -> float:
         return min(_last_signalling_time(events, threshold), horizon)
 
     bounds = _bounds(last_time, horizon, min_events)
-
-    def step(size: float, cells: int) -> Floats:
-        return _law(-size, size / np.arange(1, cells))
-
-    return _crossing_chance(bounds, min_events, step)
-
-
-def _law(log_none: float, ratios: Floats) -> Floats:
-    """Chances of 0, 1, 2 … events from the log chance of none and successive ratios."""
-    with np.errstate(divide="ignore"):
-        logs = np.concatenate(([0.0], np.cumsum(np.log(ratios))))
-    return np.asarray(np.exp(log_none + logs))
+    return _signal_chance(bounds, min_events, poisson_law(relative_rate))
 
 
 def _last_signalling_time(events: int, threshold: float) -> float:
@@ -215,35 +220,11 @@ def _bounds(
     return bounds
 
 
-def _crossing_chance(
-    bounds: Sequence[float],
-    min_events: int,
-    step: Callable[[float, int], Floats],
-) -> float:
+def _signal_chance(bounds: Sequence[float], min_events: int, law: Law) -> float:
     """Chance that the k-th event comes no later than the k-th bound, for some k.
 
-    No signal by bound k means at most k - 1 events until then; the mass below is
-    carried from bound to bound by convolution with the events in between.
+    So it does exactly if at some bound k at least k events have come.
     """
-    mass: Floats = np.ones(1)
-    signalled, before = 0.0, 0.0
-    for events, bound in enumerate(bounds, start=min_events):
-        size = bound - before
-        cells = min(events + 1, int(size + 14 * math.sqrt(size) + 60))
-        spread = np.convolve(mass, step(size, cells)) if size > 0 else mass
-        total = float(mass.sum())
-        mass = spread[:events]
-        signalled += max(0.0, total - float(mass.sum()))
-        before = bound
-    return signalled
-
-
-def _least(chance: Callable[[float], float], start: float, alpha: float) -> float:
-    """Smallest threshold above `start` whose chance is at most alpha, to 1e-9."""
-    low, high = start, start + 0.25
-    while chance(high) > alpha:
-        low, high = high, high + 0.25
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        low, high = (low, middle) if chance(middle) <= alpha else (middle, high)
-    return high
+    events = np.arange(min_events, min_events + len(bounds))
+    looks = Boundaries(np.asarray(bounds, dtype=float), unstopped(len(bounds)), events)
+    return float(stopping(looks, law).high.sum())

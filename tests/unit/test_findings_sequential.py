@@ -1,4 +1,4 @@
-"""The confidence sequence: reference values, coverage under peeking, refusals."""
+"""Proportions: reference values, exact means, limits as what is refuted, refusals."""
 
 import math
 
@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import JudgementError
-from sandbox.findings.sequential import bernoulli_interval, bernoulli_log_mixture
+from sandbox.findings.sequential import (
+    Claim,
+    bernoulli_interval,
+    bernoulli_limit,
+    bernoulli_log_mixture,
+    bernoulli_log_value,
+)
 
 ALPHA = 0.05
 
@@ -18,56 +24,6 @@ def test_one_failure_in_fifty_reaches_the_published_limit() -> None:
     lower, upper = bernoulli_interval(successes=1, n=50, alpha=0.05, t_opt=50)
     assert lower == 0.0
     assert upper == pytest.approx(0.1349, abs=5e-5)
-
-
-def _ever_missed(p: float, units: int, t_opt: float) -> float:
-    """Exact chance that the interval misses `p` at some unit, looking after each.
-
-    The law of the number of successes is carried from unit to unit; mass that has left
-    the interval once is gone.
-    """
-    mass = np.zeros(units + 2)
-    mass[0], missed = 1.0, 0.0
-    limit = math.log(1 / ALPHA)
-    for n in range(1, units + 1):
-        mass[1:] = mass[1:] * (1 - p) + mass[:-1] * p
-        mass[0] *= 1 - p
-        for successes in np.flatnonzero(mass[: n + 1] > 1e-15):
-            value = bernoulli_log_mixture(
-                successes=int(successes), n=n, p=p, t_opt=t_opt
-            )
-            if value >= limit:
-                missed += float(mass[successes])
-                mass[successes] = 0.0
-    return missed
-
-
-@pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9, 0.95])
-def test_coverage_holds_when_looking_after_each_of_500_units(p: float) -> None:
-    """The chance ever to miss the truth stays within alpha, by exact recursion."""
-    missed = _ever_missed(p, 500, t_opt=200)
-    assert 0 < missed <= ALPHA
-
-
-def test_an_ordinary_test_would_not_keep_its_promise_under_peeking() -> None:
-    """Why this is needed: a fixed 5 % test, looked at after each unit, errs far more.
-
-    Violation rate 10 % against a limit of 10 %: declared safe by 500 units in 22.7 %.
-    """
-    units, p, declared = 500, 0.1, 0.0
-    mass = np.zeros(units + 2)
-    mass[0] = 1.0
-    for n in range(1, units + 1):
-        mass[1:] = mass[1:] * (1 - p) + mass[:-1] * p
-        mass[0] *= 1 - p
-        tail = 0.0
-        for failures in range(n + 1):
-            tail += math.comb(n, failures) * p**failures * (1 - p) ** (n - failures)
-            if tail > 0.05:
-                break
-            declared += float(mass[failures])
-            mass[failures] = 0.0
-    assert declared == pytest.approx(0.227, abs=0.0005)
 
 
 @settings(deadline=None, max_examples=150)
@@ -150,3 +106,143 @@ def test_a_threshold_is_rarely_passed_even_when_the_rate_moves() -> None:
                 fooled += float(mass[successes])
                 mass[successes] = 0.0
     assert fooled <= ALPHA
+
+
+@pytest.mark.parametrize("claim", ["at_least", "at_most"])
+@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.9])
+def test_the_one_sided_value_is_at_most_one_on_average(
+    claim: Claim, threshold: float
+) -> None:
+    """Over all samples its mean is 1 at the threshold, and less the worse the truth."""
+    n, means = 30, []
+    for share in (1.0, 0.8, 0.4):
+        p = share * threshold if claim == "at_least" else 1 - share * (1 - threshold)
+        means.append(
+            sum(
+                math.comb(n, k)
+                * p**k
+                * (1 - p) ** (n - k)
+                * math.exp(
+                    bernoulli_log_value(
+                        successes=k, n=n, threshold=threshold, claim=claim, t_opt=50
+                    )
+                )
+                for k in range(n + 1)
+            )
+        )
+    assert means[0] == pytest.approx(1, rel=1e-9)
+    assert means[0] > means[1] > means[2]
+
+
+def test_the_one_sided_value_is_the_mixture_of_likelihood_ratios() -> None:
+    """It equals the integral over the proportions claimed, done numerically."""
+    successes, n, threshold, t_opt = 17, 19, 0.8, 40.0
+    spread = 2 * math.log(1 / 0.1)
+    weight = t_opt / (spread + math.log(1 + spread)) - 1
+    p = np.linspace(threshold, 1, 200_001)[1:-1]
+    prior = p ** (weight * threshold - 1) * (1 - p) ** (weight * (1 - threshold) - 1)
+    ratio = (p / threshold) ** successes
+    ratio *= ((1 - p) / (1 - threshold)) ** (n - successes)
+    found = bernoulli_log_value(
+        successes=successes, n=n, threshold=threshold, claim="at_least", t_opt=t_opt
+    )
+    assert math.exp(found) == pytest.approx(
+        np.sum(prior * ratio) / np.sum(prior), rel=1e-3
+    )
+
+
+@settings(max_examples=100)
+@given(data=st.data(), n=st.integers(1, 300), t_opt=st.floats(0.01, 1000))
+def test_a_limit_is_where_the_claim_ceases_to_be_shown(
+    data: st.DataObject, n: int, t_opt: float
+) -> None:
+    """Every threshold on the near side of the limit is shown, and none beyond it."""
+    successes = data.draw(st.integers(0, n))
+    limits: list[float] = []
+    for claim, sign in (("at_least", 1), ("at_most", -1)):
+        limit = bernoulli_limit(
+            successes=successes, n=n, alpha=ALPHA, t_opt=t_opt, claim=claim
+        )
+        limits.append(limit)
+        for t in np.linspace(0.001, 0.999, 41):
+            value = bernoulli_log_value(
+                successes=successes, n=n, threshold=t, claim=claim, t_opt=t_opt
+            )
+            if abs(value - math.log(1 / ALPHA)) > 1e-6:
+                assert (sign * t < sign * limit) == (value > math.log(1 / ALPHA))
+    assert 0 <= limits[0] <= successes / n <= limits[1] <= 1
+
+
+def test_showing_one_side_takes_fewer_units_than_showing_both() -> None:
+    """Without a violation, a rate below 1 % is shown by 362 units, else by 449."""
+
+    def clean_units(one_sided: bool) -> int:
+        for n in range(299, 1000):
+            values = {
+                True: bernoulli_log_value(
+                    successes=0, n=n, threshold=0.01, claim="at_most", t_opt=299
+                ),
+                False: bernoulli_log_mixture(successes=0, n=n, p=0.01, t_opt=299),
+            }
+            if values[one_sided] >= math.log(1 / ALPHA):
+                return n
+        return 0
+
+    assert clean_units(True) < clean_units(False)
+    assert clean_units(True) == 362
+
+
+def test_claims_mirror_each_other() -> None:
+    """At least 90 % in order is at most 10 % violated."""
+    least = bernoulli_log_value(
+        successes=47, n=50, threshold=0.9, claim="at_least", t_opt=50
+    )
+    most = bernoulli_log_value(
+        successes=3, n=50, threshold=0.1, claim="at_most", t_opt=50
+    )
+    assert least == pytest.approx(most)
+    limit = bernoulli_limit(successes=47, n=50, alpha=0.05, t_opt=50, claim="at_least")
+    other = bernoulli_limit(successes=3, n=50, alpha=0.05, t_opt=50, claim="at_most")
+    assert limit == pytest.approx(1 - other)
+
+
+@pytest.mark.parametrize("alpha", [1e-12, 1e-3, 0.5, 0.99])
+@pytest.mark.parametrize("t_opt", [1e-9, 1.0, 1e7])
+def test_extreme_settings_give_intervals_all_the_same(
+    alpha: float, t_opt: float
+) -> None:
+    """Without units, without successes, with all of many: limits hold the data."""
+    for n, successes in ((0, 0), (1, 0), (1, 1), (10_000, 0), (10**6, 10**6 // 3)):
+        lower, upper = bernoulli_interval(
+            successes=successes, n=n, alpha=alpha, t_opt=t_opt
+        )
+        assert 0 <= lower <= successes / max(n, 1) <= upper <= 1
+        low, high = (
+            bernoulli_limit(
+                successes=successes, n=n, alpha=alpha, t_opt=t_opt, claim=claim
+            )
+            for claim in ("at_least", "at_most")
+        )
+        assert 0 <= low <= successes / max(n, 1) <= high <= 1
+
+
+def test_less_alpha_and_fewer_units_give_wider_intervals() -> None:
+    """Both limits move away from the data, step by step."""
+    for steps in (
+        [(20, 200, alpha) for alpha in (0.2, 0.05, 0.01, 1e-6)],
+        [(n // 10, n, 0.05) for n in (1000, 400, 100, 20)],
+    ):
+        found = [
+            bernoulli_interval(successes=k, n=n, alpha=alpha, t_opt=100)
+            for k, n, alpha in steps
+        ]
+        for (low, high), (lower, higher) in zip(found, found[1:], strict=False):
+            assert lower < low < high < higher
+
+
+def test_one_sided_arguments_are_checked() -> None:
+    """Counts, alpha, t_opt and threshold are refused when out of range."""
+    with pytest.raises(JudgementError, match="t_opt"):
+        bernoulli_limit(successes=1, n=3, alpha=0.05, t_opt=0, claim="at_most")
+    with pytest.raises(JudgementError, match="threshold"):
+        bernoulli_log_value(successes=1, n=3, threshold=1.0, claim="at_most", t_opt=9)

@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from sandbox.errors import JudgementError
-
-Floats = NDArray[np.float64]
+from sandbox.monitor.crossing import Floats, binomial_chances
 
 _MOST_UNITS = 2000
 """A plan that needs more is refused: two stages are for small trials."""
@@ -50,7 +49,7 @@ class TwoStageDesign(NamedTuple):
         """Return the chance of calling the claim shown when units succeed with `p`."""
         missing = self.r - np.arange(self.n1 + 1)
         second = _more_than(missing, self.n - self.n1, p)
-        return float(np.sum((_law(self.n1, p) * second)[self.r1 + 1 :]))
+        return float(np.sum((binomial_chances(self.n1, p) * second)[self.r1 + 1 :]))
 
     def stops_early(self, p: float) -> float:
         """Return the chance of stopping after the first stage."""
@@ -131,8 +130,8 @@ def _least_units(asked: _Question) -> int:
     for n in range(1, _MOST_UNITS + 1):
         false, true = (_more_than(np.arange(n + 1), n, p) for p in (asked.p0, asked.p1))
         limit = int(np.argmax(false <= asked.alpha))
-        share = (asked.alpha - false[limit]) / _law(n, asked.p0)[limit]
-        power = true[limit] + share * _law(n, asked.p1)[limit]
+        share = (asked.alpha - false[limit]) / binomial_chances(n, asked.p0)[limit]
+        power = true[limit] + share * binomial_chances(n, asked.p1)[limit]
         if power >= 1 - asked.beta - _EXACT:
             return n
     raise _too_large(asked)
@@ -192,7 +191,7 @@ class _Totals:
     def _going_on(self, p: float) -> Floats:
         """Row per limit: chances of each count of the first stage that goes on."""
         goes_on = np.arange(self._stage.n1 + 1) > self._stage.limits[:, None]
-        return np.where(goes_on, _law(self._stage.n1, p), 0.0)
+        return np.where(goes_on, binomial_chances(self._stage.n1, p), 0.0)
 
     def designs(self, n: int) -> list[TwoStageDesign]:
         """Return, for every limit that allows one, the design with `n` units."""
@@ -216,23 +215,13 @@ class _Totals:
 
 def _tails(first: Floats, units: int, p: float) -> Floats:
     """Row per limit: chance that the total is above 0, 1, … n."""
-    second = _law(units, p)
+    second = binomial_chances(units, p)
     rows, width = first.shape
     total = np.zeros((rows, width + units))
     for count in range(width):
         total[:, count : count + units + 1] += first[:, count, None] * second
     above = np.cumsum(total[:, ::-1], axis=1)[:, ::-1]
     return np.pad(above[:, 1:], ((0, 0), (0, 1)))
-
-
-def _law(units: int, p: float) -> Floats:
-    """Return the chances of 0, 1, … `units` successes."""
-    counts = np.arange(units + 1)
-    ways = special.gammaln(units + 1) - special.gammaln(counts + 1)
-    ways -= special.gammaln(units - counts + 1)
-    one_way = special.xlogy(counts, p) + special.xlog1py(units - counts, -p)
-    law: Floats = np.exp(ways + one_way)
-    return law
 
 
 def _more_than(counts: int | NDArray[np.int64], units: int, p: float) -> Floats:
