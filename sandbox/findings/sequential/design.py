@@ -40,6 +40,9 @@ from sandbox.monitor.crossing import (
 _Shown = Callable[[Ints, Floats], NDArray[np.bool_]]
 """Whether counts at looks show that the proportion is on one side."""
 
+_Values = Callable[[Ints, Floats, float, Claim, float], Floats]
+"""Log e-values for claims about counts at looks."""
+
 
 class GoalDesign(NamedTuple):
     """A claim about the proportion of units, and the counts that decide on it."""
@@ -153,14 +156,7 @@ def one_sided_design(
         t_opt: Sample size at which the limits are tightest.
         looks: Numbers of units, rising.
     """
-    enough = math.log(1 / alpha)
-
-    def above(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
-        return log_values(counts, sizes, threshold, "at_least", t_opt) >= enough
-
-    def below(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
-        return log_values(counts, sizes, threshold, "at_most", t_opt) >= enough
-
+    above, below = _refuted(log_values, threshold, alpha, t_opt)
     return _design(claim, looks, above, below)
 
 
@@ -181,14 +177,7 @@ def mean_design(
         t_opt: Sample size at which the boundary is tightest.
         looks: Numbers of units, rising.
     """
-    enough = math.log(1 / alpha)
-
-    def above(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
-        return mean_log_values(counts, sizes, threshold, "at_least", t_opt) >= enough
-
-    def below(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
-        return mean_log_values(counts, sizes, threshold, "at_most", t_opt) >= enough
-
+    above, below = _refuted(mean_log_values, threshold, alpha, t_opt)
     return _design(claim, looks, above, below)
 
 
@@ -246,6 +235,20 @@ def two_stage_design(design: TwoStageDesign) -> GoalDesign:
     low = np.asarray([design.r1, design.r], dtype=np.int64)
     high = np.asarray([design.n1 + 1, design.r + 1], dtype=np.int64)
     return GoalDesign("at_least", Boundaries(sizes, low, high))
+
+
+def _refuted(
+    values: _Values, threshold: float, alpha: float, t_opt: float
+) -> tuple[_Shown, _Shown]:
+    enough = math.log(1 / alpha)
+
+    def above(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
+        return values(counts, sizes, threshold, "at_least", t_opt) >= enough
+
+    def below(counts: Ints, sizes: Floats) -> NDArray[np.bool_]:
+        return values(counts, sizes, threshold, "at_most", t_opt) >= enough
+
+    return above, below
 
 
 def _design(

@@ -23,11 +23,15 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from sandbox.errors import JudgementError
-from sandbox.findings.sequential.proportion import Claim
+from sandbox.findings.sequential.proportion import (
+    TUNED_AT_ALPHA,
+    Claim,
+    refuse_settings,
+    tuned,
+)
 from sandbox.monitor.crossing import Floats
 
 _VARIANCE = 0.25
-_TUNED_AT_ALPHA = 0.05
 
 
 def scaled(*, values: Sequence[float], least: float, most: float) -> Floats:
@@ -73,8 +77,8 @@ def mean_interval(
     _check(total, n, t_opt, alpha)
     if n == 0:
         return 0.0, 1.0
-    spread = _VARIANCE * n + _rho(t_opt, _TUNED_AT_ALPHA)
-    odds = math.log(spread / _rho(t_opt, _TUNED_AT_ALPHA))
+    spread = _VARIANCE * n + _rho(t_opt, TUNED_AT_ALPHA)
+    odds = math.log(spread / _rho(t_opt, TUNED_AT_ALPHA))
     radius = math.sqrt(spread * (2 * math.log(1 / alpha) + odds)) / n
     mean = float(total) / n
     return max(0.0, mean - radius), min(1.0, mean + radius)
@@ -113,24 +117,16 @@ def mean_log_values(
     if claim == "at_most":
         excess = -excess
     # One side needs the tightness of a two-sided mixture of twice the error chance.
-    rho = _rho(t_opt, 2 * _TUNED_AT_ALPHA)
+    rho = _rho(t_opt, 2 * TUNED_AT_ALPHA)
     spread = _VARIANCE * n + rho
     value = math.log(2) + np.log(rho / spread) / 2 + excess**2 / (2 * spread)
     return np.asarray(value + special.log_ndtr(excess / np.sqrt(spread)))
 
 
 def _rho(t_opt: float, alpha: float) -> float:
-    spread = 2 * math.log(1 / alpha)
-    return _VARIANCE * t_opt / (spread + math.log(1 + spread))
+    return tuned(_VARIANCE * t_opt, alpha)
 
 
 def _check(total: float, n: int, t_opt: float, alpha: float | None = None) -> None:
-    problems = []
-    if not 0 <= total <= n:
-        problems.append(f"{n} values between 0 and 1 cannot add up to {total}")
-    if alpha is not None and not 0 < alpha < 1:
-        problems.append(f"alpha must lie in (0, 1), not {alpha}")
-    if not 0 < t_opt < math.inf:
-        problems.append(f"t_opt must be a positive sample size, not {t_opt}")
-    if problems:
-        raise JudgementError("No interval: " + "; ".join(problems) + ".")
+    problem = f"{n} values between 0 and 1 cannot add up to {total}"
+    refuse_settings("" if 0 <= total <= n else problem, t_opt, alpha)

@@ -27,7 +27,7 @@ from sandbox.monitor.crossing import Floats
 Claim = Literal["at_least", "at_most"]
 """Which side of a threshold is claimed; what is doubted is the other side."""
 
-_TUNED_AT_ALPHA = 0.05
+TUNED_AT_ALPHA = 0.05
 """Error chance at which a mixture is tightest; any value is valid, this is usual."""
 _LEAST_WEIGHT = 1e-3
 """Prior units of the mixture when `t_opt` is too small to ask for any."""
@@ -144,7 +144,7 @@ def log_mixtures(
 ) -> Floats:
     """Return `bernoulli_log_mixture` for arrays."""
     s, n, p = (np.asarray(item, dtype=float) for item in (successes, n, p))
-    weight = _weight(t_opt, _TUNED_AT_ALPHA)
+    weight = _weight(t_opt, TUNED_AT_ALPHA)
     ratio = special.betaln(weight * p + s, weight * (1 - p) + n - s)
     ratio -= special.betaln(weight * p, weight * (1 - p))
     return np.asarray(ratio - s * np.log(p) - (n - s) * np.log1p(-p))
@@ -158,7 +158,7 @@ def log_values(
     if claim == "at_most":
         s, t = n - s, 1 - t
     # One side needs the tightness of a two-sided mixture of twice the error chance.
-    weight = _weight(t_opt, 2 * _TUNED_AT_ALPHA)
+    weight = _weight(t_opt, 2 * TUNED_AT_ALPHA)
     a, b = weight * t, weight * (1 - t)
     ratio = special.betaln(a + s, b + n - s) - special.betaln(a, b)
     with np.errstate(divide="ignore"):
@@ -171,9 +171,13 @@ def check_counts(
     successes: int, n: int, t_opt: float, alpha: float | None = None
 ) -> None:
     """Refuse counts and settings that are out of range, all at once."""
-    problems = []
-    if not 0 <= successes <= n:
-        problems.append(f"{successes} successes cannot come from {n} units")
+    problem = f"{successes} successes cannot come from {n} units"
+    refuse_settings("" if 0 <= successes <= n else problem, t_opt, alpha)
+
+
+def refuse_settings(problem: str, t_opt: float, alpha: float | None) -> None:
+    """Refuse settings that are out of range, together with a problem found before."""
+    problems = [problem] if problem else []
     if alpha is not None and not 0 < alpha < 1:
         problems.append(f"alpha must lie in (0, 1), not {alpha}")
     if not 0 < t_opt < math.inf:
@@ -182,9 +186,14 @@ def check_counts(
         raise JudgementError("No interval: " + "; ".join(problems) + ".")
 
 
-def _weight(t_opt: float, alpha: float) -> float:
+def tuned(size: float, alpha: float) -> float:
+    """Return the prior size of a mixture that is tightest at `size`."""
     spread = 2 * math.log(1 / alpha)
-    return max(t_opt / (spread + math.log(1 + spread)) - 1, _LEAST_WEIGHT)
+    return size / (spread + math.log(1 + spread))
+
+
+def _weight(t_opt: float, alpha: float) -> float:
+    return max(tuned(t_opt, alpha) - 1, _LEAST_WEIGHT)
 
 
 def _lower(excess: Callable[[float], float], seen: float) -> float:
