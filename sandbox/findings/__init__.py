@@ -5,7 +5,8 @@ locks the plan; `judge_evidence` (or `judge`, for a trial without pauses) gives 
 and looks; `exit_report` sums up. `missing_units` and `completeness_limits` bring in
 what is known to be missing of the evidence. `conclude` does all of this from a trial's
 log entries and frames; `sandbox.findings.rederive` does it again from a bundle. The
-statistics stand in `sandbox.findings.sequential`.
+statistics stand in `sandbox.findings.sequential`, e-values of several trials and goals
+in `sandbox.findings.evalues`.
 """
 
 from sandbox.findings.conclude import (

@@ -44,21 +44,37 @@ def units_of(rule: str, observations: Iterable[Observation]) -> list[Observation
 
 def tallies(units: Sequence[Observation]) -> Iterator[Tally]:
     """Yield the tally after each unit, the first being that of none."""
-    hasher = hashlib.sha256()
-    results = {"satisfied": 0, "violated": 0, "not_evaluable": 0}
-    until: datetime | None = None
-    yield Tally(Counts(), _digest(hasher.hexdigest()), until)
+    running = _Running()
+    yield running.tally()
     for unit in units:
-        hasher.update(canonical_json(unit) + b"\n")
-        results[unit.result] += 1
-        until = unit.started_at
-        yield Tally(Counts(**results), _digest(hasher.hexdigest()), until)
+        running.add(unit)
+        yield running.tally()
 
 
 def tally(units: Sequence[Observation]) -> Tally:
     """Return the tally of all units."""
-    *_, last = tallies(units)
-    return last
+    running = _Running()
+    for unit in units:
+        running.add(unit)
+    return running.tally()
+
+
+class _Running:
+    """Counts and digest of the units so far."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+        self._results = {"satisfied": 0, "violated": 0, "not_evaluable": 0}
+        self._until: datetime | None = None
+
+    def add(self, unit: Observation) -> None:
+        self._hasher.update(canonical_json(unit) + b"\n")
+        self._results[unit.result] += 1
+        self._until = unit.started_at
+
+    def tally(self) -> Tally:
+        digest = _digest(self._hasher.hexdigest())
+        return Tally(Counts(**self._results), digest, self._until)
 
 
 def look_points(units: int) -> frozenset[int]:

@@ -92,6 +92,11 @@ class Interval(Record):
         return self.start <= instant < self.end
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: Record | dict[str, Any] | list[Any]) -> bytes:
     """Return the one byte form of `value` that is hashed and signed.
 
@@ -105,14 +110,7 @@ def canonical_json(value: Record | dict[str, Any] | list[Any]) -> bytes:
         ValueError: A number is NaN or infinite.
     """
     data = value.model_dump(mode="json") if isinstance(value, Record) else value
-    text = json.dumps(
-        data,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
-    return text.encode()
+    return _CANONICAL.encode(data).encode()
 
 
 def digest_of(value: Record | dict[str, Any] | list[Any] | bytes) -> str:

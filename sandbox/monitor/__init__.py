@@ -2,9 +2,10 @@
 
 `observe_frames` turns recorded frames into observations; a guardrail is armed by
 `start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
-sequential test behind it stands in `sandbox.monitor.maxsprt`. `off_since` and `outage`
-watch the condition of every trial that its recorder is on; another one is that its
-segments are whole.
+sequential test behind it stands in `sandbox.monitor.maxsprt`, those with planned looks
+in `sandbox.monitor.grouped`, and the recursion under all of them in
+`sandbox.monitor.crossing`. `off_since` and `outage` watch the condition of every trial
+that its recorder is on; another one is that its segments are whole.
 """
 
 from sandbox.monitor.guardrail import GuardrailState, advance, rearm, start

@@ -9,6 +9,7 @@ from scipy import stats
 
 from sandbox.errors import JudgementError
 from sandbox.findings.sequential import (
+    GoalDesign,
     TwoStageDesign,
     anytime_design,
     bernoulli_interval,
@@ -38,6 +39,61 @@ def test_peeking_at_a_fixed_test_calls_an_unsafe_system_safe(
     assert ever_chances(peeked, rate=0.1).met == pytest.approx(share, abs=5e-4)
     once = fixed_design(claim="at_most", threshold=0.1, alpha=0.05, looks=[units])
     assert ever_chances(once, rate=0.1).met <= 0.05
+
+
+AT_MOST_5 = {"claim": "at_most", "threshold": 0.05, "alpha": 0.05}
+EVERY = range(50, 1001)
+DOCUMENTED: list[tuple[GoalDesign, float, float, int]] = [
+    (anytime_design(**AT_MOST_5, t_opt=200, looks=EVERY), 0.022, 0.993, 322),
+    (one_sided_design(**AT_MOST_5, t_opt=200, looks=EVERY), 0.035, 0.996, 280),
+    (fixed_design(**AT_MOST_5, looks=[1000]), 0.043, 1.0, 1000),
+    (fixed_design(**AT_MOST_5, looks=EVERY), 0.231, 0.999, 143),
+    (
+        jeffreys_design(claim="at_most", region=(0.05, 0.05), level=0.95, looks=EVERY),
+        0.304,
+        0.998,
+        114,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "row", DOCUMENTED, ids=["two", "one", "once", "peek", "belief"]
+)
+def test_the_table_of_designs_in_the_documents(
+    row: tuple[GoalDesign, float, float, int],
+) -> None:
+    """Error at the boundary, power and mean units are those of docs/judging.md."""
+    design, wrong, power, units = row
+    assert ever_chances(design, rate=0.05).met == pytest.approx(wrong, abs=6e-4)
+    found = operating_characteristics(design, rate=0.02)
+    assert found.met == pytest.approx(power, abs=6e-4)
+    assert found.stopping.mean() == pytest.approx(units, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "units"), [(0.1, (29, 34, 36)), (0.02, (149, 180, 193))]
+)
+def test_what_looking_at_any_time_costs_when_nothing_goes_wrong(
+    threshold: float, units: tuple[int, int, int]
+) -> None:
+    """Clean units that show a rate: fixed test, one-sided limit, interval."""
+    tuned = units[0]
+    fixed = fixed_design(
+        claim="at_most", threshold=threshold, alpha=0.05, looks=range(1, 300)
+    )
+    found = [fixed] + [
+        design(
+            claim="at_most",
+            threshold=threshold,
+            alpha=0.05,
+            t_opt=tuned,
+            looks=range(1, 300),
+        )
+        for design in (one_sided_design, anytime_design)
+    ]
+    first = [operating_characteristics(item, rate=0).stopping for item in found]
+    assert tuple(item.quantile(1) for item in first) == units
 
 
 RUNS = 4000
