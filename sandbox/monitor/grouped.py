@@ -30,6 +30,7 @@ from sandbox.monitor.crossing import (
     Boundaries,
     Floats,
     Ints,
+    Stopping,
     binomial_law,
     least_counts,
     least_threshold,
@@ -38,7 +39,7 @@ from sandbox.monitor.crossing import (
     unstopped,
 )
 
-Statistic = Callable[[Ints, Floats], Floats]
+_Statistic = Callable[[Ints, Floats], Floats]
 
 
 def binomial_maxsprt_llr(*, cases: int, events: int, ratio: float) -> float:
@@ -112,7 +113,14 @@ def poisson_maxsprt_group_threshold(
 def binomial_maxsprt_boundaries(
     *, looks: Sequence[int], threshold: float, ratio: float, min_cases: int = 1
 ) -> Boundaries:
-    """Return the numbers of cases that signal at each look."""
+    """Return the numbers of cases that signal at each look.
+
+    Args:
+        looks: As in `binomial_maxsprt_threshold`.
+        threshold: Log-likelihood ratio at which to signal.
+        ratio: Controls for each case under the null hypothesis.
+        min_cases: Cases before which no signal is given.
+    """
     sizes = np.asarray(looks, dtype=float)
     statistic = partial(_binomial_llr, ratio)
     return _boundaries(statistic, sizes, sizes, threshold, min_cases)
@@ -122,9 +130,6 @@ def unit_boundaries(
     *, threshold: float, baseline_rate: float, units: int, min_events: int = 1
 ) -> Boundaries:
     """Return the numbers of events that signal after each unit of a trial.
-
-    With `crossing.stopping` and `crossing.binomial_law` they give the exact chance and
-    time of a guardrail's signal at any true rate.
 
     Args:
         threshold: From `maxsprt.unit_threshold`.
@@ -140,17 +145,53 @@ def unit_boundaries(
     return _boundaries(statistic, sizes, sizes, threshold, min_events)
 
 
+def signal_stopping(
+    *,
+    threshold: float,
+    baseline_rate: float,
+    units: int,
+    rate: float,
+    min_events: int = 1,
+) -> Stopping:
+    """Return how often, and when, a guardrail signals at a true rate of harm.
+
+    Args:
+        threshold: From `maxsprt.unit_threshold`.
+        baseline_rate: Chance of the event per unit that counts as normal.
+        units: Units the watch lasts at most.
+        rate: The true chance of the event per unit.
+        min_events: Events before which no signal is given.
+
+    Returns:
+        For each unit the exact chance of the signal (`high`); `mean()` and `quantile()`
+        of the units until it.
+    """
+    found = unit_boundaries(
+        threshold=threshold,
+        baseline_rate=baseline_rate,
+        units=units,
+        min_events=min_events,
+    )
+    return stopping(found, binomial_law(rate))
+
+
 def poisson_maxsprt_boundaries(
     *, looks: Sequence[float], threshold: float, min_events: int = 1
 ) -> Boundaries:
-    """Return the numbers of events that signal at each look."""
+    """Return the numbers of events that signal at each look.
+
+    Args:
+        looks: Expected events so far at which one looks, in rising order.
+        threshold: Log-likelihood ratio at which to signal.
+        min_events: Events before which no signal is given.
+    """
     sizes = np.asarray(looks, dtype=float)
     most = np.ceil(sizes + 14 * np.sqrt(sizes) + 60 + 2 * threshold)
     return _boundaries(_poisson_llr, sizes, most, threshold, min_events)
 
 
 def _boundaries(
-    statistic: Statistic,
+    statistic: _Statistic,
     sizes: Floats,
     most: Floats,
     threshold: float,
@@ -229,8 +270,11 @@ def _check(
     looks: Sequence[float], alpha: float, min_events: int, ratio: float | None
 ) -> None:
     problems = []
-    if not looks or looks[0] <= 0 or np.any(np.diff(looks) <= 0):
+    steps = np.diff(np.asarray(looks, dtype=float), prepend=0.0)
+    if not len(looks) or not np.all((steps > 0) & (steps < math.inf)):
         problems.append("looks must be positive and rise, and there must be one")
+    elif ratio is not None and any(look != round(look) for look in looks):
+        problems.append("looks at cases and controls are whole numbers of events")
     if not 0 < alpha <= 0.5:
         problems.append(f"alpha must lie in (0, 0.5], not {alpha}")
     if min_events < 1:

@@ -24,7 +24,7 @@ from sandbox.findings.sequential import (
     mean_design,
     mean_interval,
     one_sided_design,
-    unit_boundaries,
+    signal_stopping,
     unit_threshold,
 )
 from sandbox.monitor.crossing import binomial_law, stopping
@@ -84,8 +84,10 @@ def test_a_fixed_test_errs_ever_more_the_longer_one_looks() -> None:
 def test_guardrails_keep_alpha_over_5000_units(rate: float) -> None:
     """A system at its baseline is stopped in at most alpha of trials, unit by unit."""
     threshold = unit_threshold(baseline_rate=rate, horizon=5000 * rate, alpha=ALPHA)
-    found = unit_boundaries(threshold=threshold, baseline_rate=rate, units=5000)
-    assert 0 < stopping(found, binomial_law(rate)).high.sum() <= ALPHA
+    found = signal_stopping(
+        threshold=threshold, baseline_rate=rate, units=5000, rate=rate
+    )
+    assert 0 < found.high.sum() <= ALPHA
 
 
 @pytest.mark.parametrize("ratio", [1.0, 5.0])

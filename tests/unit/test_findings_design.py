@@ -224,7 +224,7 @@ def test_what_is_out_of_range_is_refused() -> None:
     design = fixed_design(claim="at_most", threshold=0.1, alpha=0.05, looks=[30])
     with pytest.raises(JudgementError, match="rate"):
         operating_characteristics(design, rate=1.1)
-    for looks in ([], [0, 3], [5, 5]):
+    for looks in ([], [0, 3], [5, 5], [2, 3.5]):
         with pytest.raises(JudgementError, match="Looks"):
             fixed_design(claim="at_most", threshold=0.1, alpha=0.05, looks=looks)
     with pytest.raises(JudgementError, match="region"):

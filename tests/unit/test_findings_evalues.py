@@ -15,6 +15,7 @@ from sandbox.findings.evalues import (
     e_holm,
     two_arm_log_value,
 )
+from sandbox.findings.sequential import bernoulli_log_value
 
 ALPHA = 0.05
 LOGS = st.dictionaries(
@@ -82,6 +83,38 @@ def test_all_registered_trials_count() -> None:
     assert combined(values) == pytest.approx(math.log(4))
     with pytest.raises(JudgementError, match="register"):
         combined({})
+
+
+@pytest.mark.parametrize("rate", [0.8, 0.7])
+def test_a_second_trial_begun_because_of_the_first_adds_up(rate: float) -> None:
+    """The claim "at least 80 %", in two trials of 25 units, the second if it may help.
+
+    Exact, over all counts: the claim is shown by the first trial alone or by both
+    together in at most alpha, at the boundary and beyond.
+    """
+    units, threshold = 25, 0.8
+
+    def log_value(successes: int) -> float:
+        return bernoulli_log_value(
+            successes=successes,
+            n=units,
+            threshold=threshold,
+            claim="at_least",
+            t_opt=units,
+        )
+
+    chance = [
+        math.comb(units, k) * rate**k * (1 - rate) ** (units - k)
+        for k in range(units + 1)
+    ]
+    shown, enough = 0.0, math.log(1 / ALPHA)
+    for first, second in product(range(units + 1), repeat=2):
+        alone = log_value(first)
+        goes_on = 0 < alone < enough
+        both = combined({"first": alone, "second": log_value(second)})
+        if alone >= enough or (goes_on and both >= enough):
+            shown += chance[first] * chance[second]
+    assert 0 < shown <= ALPHA
 
 
 def test_holm_on_three_goals() -> None:

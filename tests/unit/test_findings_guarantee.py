@@ -18,12 +18,11 @@ from sandbox.findings.sequential import (
     mean_design,
     one_sided_design,
     operating_characteristics,
+    signal_stopping,
     simon_two_stage,
     two_stage_design,
-    unit_boundaries,
     unit_threshold,
 )
-from sandbox.monitor.crossing import binomial_law, stopping
 
 EVERY_UNIT = range(1, 501)
 ANYTIME = [anytime_design, one_sided_design, mean_design]
@@ -92,8 +91,15 @@ def test_guardrails_keep_alpha_when_looked_at_after_every_unit(
     threshold = unit_threshold(
         baseline_rate=rate, horizon=500 * rate, alpha=alpha, min_events=min_events
     )
-    found = unit_boundaries(
-        threshold=threshold, baseline_rate=rate, units=500, min_events=min_events
+    at_baseline, doubled = (
+        signal_stopping(
+            threshold=threshold,
+            baseline_rate=rate,
+            units=500,
+            rate=true,
+            min_events=min_events,
+        )
+        for true in (rate, 2 * rate)
     )
-    chance = float(stopping(found, binomial_law(rate)).high.sum())
-    assert 0 < chance <= alpha
+    assert 0 < at_baseline.high.sum() <= alpha < doubled.high.sum()
+    assert doubled.mean() < at_baseline.mean()

@@ -170,5 +170,8 @@ def test_every_bad_argument_of_a_watch_is_named() -> None:
         binomial_maxsprt_threshold(looks=[3, 3], alpha=0.9, ratio=-1.0, min_cases=0)
     for name in ("looks", "alpha", "at least 1 event", "ratio"):
         assert name in caught.value.diagnosis
+    for looks in ([], [2.5, 4], [1, math.nan], [1, math.inf]):
+        with pytest.raises(JudgementError, match="looks"):
+            binomial_maxsprt_threshold(looks=looks, alpha=0.05, ratio=1.0)
     with pytest.raises(JudgementError, match="controls for each"):
         binomial_maxsprt_llr(cases=3, events=2, ratio=1.0)

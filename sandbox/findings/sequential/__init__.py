@@ -54,6 +54,7 @@ from sandbox.monitor.grouped import (
     binomial_maxsprt_threshold,
     poisson_maxsprt_boundaries,
     poisson_maxsprt_group_threshold,
+    signal_stopping,
     unit_boundaries,
 )
 from sandbox.monitor.maxsprt import (
@@ -102,6 +103,7 @@ __all__ = [
     "poisson_signal_chance",
     "running_intersection",
     "scaled",
+    "signal_stopping",
     "simon_two_stage",
     "two_stage_design",
     "unit_boundaries",

@@ -255,7 +255,8 @@ def _design(
     claim: Claim, looks: Sequence[int], above: _Shown, below: _Shown
 ) -> GoalDesign:
     sizes = np.asarray(looks, dtype=float)
-    if not sizes.size or sizes[0] < 1 or np.any(np.diff(sizes) <= 0):
+    steps = np.diff(sizes, prepend=0.0)
+    if not sizes.size or not np.all((steps >= 1) & (steps % 1 == 0)):
         raise JudgementError("Looks must be numbers of units that rise, at least one.")
     most = sizes.astype(np.int64)
     high = least_counts(above, sizes, most)
