@@ -6,7 +6,7 @@ Rules of this module:
   (or smaller) than `m`. If `m` is the mean, no bet wins on average; capital that has
   grown to 1 / alpha is evidence against `m` (Ville). The bets are those of
   Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting",
-  Journal of the Royal Statistical Society B 86 (2024), Theorem 3: hedged capital with
+  Journal of the Royal Statistical Society B 86 (2024), section 4: hedged capital with
   predictable plug-in bets.
 * The stake learns from the values before it, so the result depends on their order: the
   plan fixes it. Values are independent given the past, with one mean.
@@ -79,7 +79,7 @@ def betting_log_value(
 
 
 def _stakes(values: Floats, alpha: float) -> Floats:
-    """Predictable plug-in stakes: each from the values before it (their eq. 24)."""
+    """Predictable plug-in stakes: each from the values before it."""
     number = np.arange(1, len(values) + 1)
     mean = (0.5 + np.cumsum(values)) / (number + 1)
     variance = (0.25 + np.cumsum((values - mean) ** 2)) / (number + 1)

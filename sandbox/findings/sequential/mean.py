@@ -7,7 +7,7 @@ Rules of this module:
 * A value in [0, 1] is sub-Gaussian with variance factor 1/4 (Hoeffding), whatever its
   law. The boundary is the normal mixture of Howard, Ramdas, McAuliffe and Sekhon,
   "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of
-  Statistics 49 (2021), Propositions 5 (two-sided) and 6 (one-sided).
+  Statistics 49 (2021), two-sided and one-sided.
 * Only the sum counts, so the order of the units does not matter, and the mean may move:
   what is judged is the average of the means so far. Where the plan fixes the order,
   `betting` is much tighter for values of little variance.

@@ -4,7 +4,7 @@ Rules of this module:
 
 * The mixtures are those of Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform,
   nonparametric, nonasymptotic confidence sequences", Annals of Statistics 49 (2021),
-  Proposition 7, for Bernoulli units, two-sided and one-sided.
+  Proposition 7, for Bernoulli units, and their one-sided form.
 * Against a proportion `t`, the two-sided mixture weighs all other proportions by a Beta
   law centred on `t`; the one-sided mixture only those on the side that is claimed. So
   the one-sided one is an e-value against every proportion on the other side at once.
