@@ -14,6 +14,7 @@ from sandbox.monitor import (
     poisson_maxsprt_threshold,
     unit_threshold,
 )
+from sandbox.monitor.maxsprt import poisson_signal_chance
 
 # Kulldorff et al., Sequential Analysis 30 (2011), Table 1 (one event suffices), and
 # Kulldorff and Silva, REVSTAT 15 (2017), Table 1 (more events asked for); alpha = 0.05.
@@ -167,3 +168,26 @@ def test_every_bad_argument_of_a_design_is_named() -> None:
         assert name in caught.value.diagnosis
     with pytest.raises(JudgementError):
         poisson_maxsprt_llr(events=-1, expected=1)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 0.01, 0.2])
+def test_longer_watches_and_fewer_events_ask_for_more(alpha: float) -> None:
+    """The threshold rises with the horizon and falls with the events asked for."""
+    longer = [
+        poisson_maxsprt_threshold(horizon=horizon, alpha=alpha)
+        for horizon in (0.3, 1, 7, 60)
+    ]
+    assert longer == sorted(longer) and longer[0] < longer[-1]
+    later = [
+        poisson_maxsprt_threshold(horizon=60, alpha=alpha, min_events=events)
+        for events in (1, 2, 5, 20, 60)
+    ]
+    assert later == sorted(later, reverse=True) and later[0] > later[-1]
+
+
+def test_a_signal_rarer_than_a_billionth_keeps_its_alpha() -> None:
+    """The chance at the threshold is the alpha asked for, to seven digits."""
+    for alpha in (1e-12, 1e-9, 1e-4):
+        threshold = poisson_maxsprt_threshold(horizon=20, alpha=alpha)
+        chance = poisson_signal_chance(threshold=threshold, horizon=20)
+        assert chance == pytest.approx(alpha, rel=1e-7)
