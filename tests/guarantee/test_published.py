@@ -1,6 +1,6 @@
 """Critical values, power and stopping times against published tables, to all digits.
 
-Table 1, 2: Kulldorff, Davis, Kolczak, Lewis, Lieu and Platt, "A Maximized Sequential
+Tables 1 to 3: Kulldorff, Davis, Kolczak, Lewis, Lieu and Platt, "A Maximized Sequential
 Probability Ratio Test for Drug and Vaccine Safety Surveillance", Sequential Analysis 30
 (2011). Values with a least number of events: Kulldorff and Silva, "Continuous
 post-market sequential safety surveillance with minimum events to signal", REVSTAT 15
@@ -12,6 +12,7 @@ import pytest
 from sandbox.findings.sequential import (
     poisson_maxsprt_threshold,
     poisson_signal_chance,
+    signal_stopping,
 )
 
 HORIZONS = [
@@ -93,3 +94,40 @@ def test_power_at_a_raised_rate(horizon: float) -> None:
         )
         digits = len(f"{power:.7f}".rstrip("0")) - 2
         assert found == pytest.approx(power, abs=0.6 * 10.0 ** -max(digits, 3))
+
+
+TIMES = {
+    1: (
+        [0.22, 0.25, 0.30, 0.35, 0.39, 0.37, 0.22],
+        [0.96, 0.95, 0.93, 0.88, 0.77, 0.54, 0.23],
+    ),
+    2: (
+        [0.40, 0.51, 0.63, 0.75, 0.79, 0.62, 0.24],
+        [1.92, 1.89, 1.82, 1.68, 1.32, 0.72, 0.24],
+    ),
+    5: (
+        [0.96, 1.38, 1.82, 2.09, 1.78, 0.83, 0.26],
+        [4.80, 4.68, 4.40, 3.70, 2.18, 0.83, 0.26],
+    ),
+}
+UNIT = 0.0001
+
+
+@pytest.mark.parametrize("horizon", TIMES)
+def test_times_until_a_signal_and_of_the_watch(horizon: float) -> None:
+    """Units with a rare event wait as long for a signal as Table 3 says of a process.
+
+    A unit is a ten-thousandth of an expected event, so the last digit may differ.
+    """
+    threshold = poisson_maxsprt_threshold(horizon=horizon, alpha=0.05)
+    until, watched = TIMES[horizon]
+    for relative, signal, length in zip([1, *RELATIVE], until, watched, strict=True):
+        found = signal_stopping(
+            threshold=threshold,
+            baseline_rate=UNIT,
+            units=round(horizon / UNIT),
+            rate=UNIT * relative,
+        )
+        mean = float(found.sizes @ found.high / found.high.sum()) * UNIT
+        assert mean == pytest.approx(signal, abs=0.015)
+        assert found.mean() * UNIT == pytest.approx(length, abs=0.015)
