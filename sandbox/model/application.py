@@ -27,6 +27,10 @@ class Defect(Record):
     file: str = ""
     line: int | None = None
     """Line in `file`, counted from 1; None when the place is not a line."""
+    column: int | None = None
+    """Column in the line, counted from 1 in characters; None where it is not known."""
+    offset: int | None = None
+    """Character in the text of `field` that is to blame, counted from 0, if one is."""
     field: str = ""
     """Dotted path of the field, for example `plan.goals.0.threshold`."""
     source: str = ""
@@ -35,6 +39,7 @@ class Defect(Record):
     def sentence(self) -> str:
         """Return the defect as one line: place, what is wrong, what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
+        place += f":{self.column}" if self.line and self.column else ""
         where = " ".join(part for part in (place, self.field) if part)
         law = f" ({self.source})" if self.source else ""
         return f"{where}: {self.what}{law}. {self.remedy}".removeprefix(": ")

@@ -1,4 +1,4 @@
-"""YAML text → record, with file and line for every problem at once.
+"""YAML text → record, with file, line and column for every problem at once.
 
 Rules of this module:
 
@@ -17,10 +17,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sandbox.errors import InputError
 from sandbox.model.application import Defect
+from sandbox.model.places import Place, Spot, place_of, spot_of
 from sandbox.model.record import Record
 from sandbox.model.sentences import word
 
@@ -57,8 +59,8 @@ class Reading(NamedTuple, Generic[R]):
     defects: tuple[Defect, ...]
     data: Any
     """Plain data of the document, as far as YAML could be read."""
-    lines: dict[str, int]
-    """Dotted path of every field → line, counted from 1."""
+    places: dict[str, Place]
+    """Dotted path of every field → where it stands."""
 
 
 def read_document(text: str, model: type[R], *, file: str, prefix: str = "") -> R:
@@ -82,73 +84,112 @@ def read_document(text: str, model: type[R], *, file: str, prefix: str = "") -> 
 
 def examine(text: str, model: type[R], *, file: str, prefix: str = "") -> Reading[R]:
     """Read a document as `read_document` does, but return the problems."""
-    notes = _Notes(file, prefix or "document")
+    notes = _Notes(text, file, prefix or "document")
     data = _plain_data(text, notes)
     if data is _NOTHING:
-        return Reading(None, tuple(notes.defects), None, notes.lines)
+        return Reading(None, tuple(notes.defects), None, notes.places)
     if data is None and notes.defects:
-        return Reading(None, tuple(notes.defects), None, notes.lines)
+        return Reading(None, tuple(notes.defects), None, notes.places)
     try:
         record = model.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            wording = word(detail, model)
-            notes.add(wording, _path(detail["loc"]))
+        for detail in refusals(error):
+            field = _path(detail["loc"])
+            notes.add(word(detail, model), field, at=notes.key_of(field, detail["loc"]))
     if notes.defects:
-        ordered = sorted(notes.defects, key=lambda item: item.line or 0)
-        return Reading(None, tuple(ordered), data, notes.lines)
-    return Reading(record, (), data, notes.lines)
+        return Reading(None, in_order(notes.defects), data, notes.places)
+    return Reading(record, (), data, notes.places)
+
+
+def refusals(error: ValidationError) -> list[ErrorDetails]:
+    """Return what a schema refuses, without what only follows from it.
+
+    Of a list whose items are refused, pydantic also says that it is too short.
+    """
+    return [
+        detail
+        for detail in error.errors(include_url=False)
+        if detail["type"] != "too_short"
+        or len(detail["input"]) < detail["ctx"]["min_length"]
+    ]
 
 
 def placed(
-    defects: Iterable[Defect], lines: dict[str, int], *, file: str = ""
+    defects: Iterable[Defect], places: dict[str, Place], *, file: str = ""
 ) -> tuple[Defect, ...]:
-    """Return the defects with file and line, found by their field, in line order."""
-    found = [
+    """Return the defects with file, line and column, found by their field, in order."""
+    return in_order(
         item.model_copy(
             update={
                 "file": item.file or file,
-                "line": item.line or line_of(item.field, lines),
+                **({} if item.line else _where(item, places)._asdict()),
             }
         )
         for item in defects
-    ]
-    return tuple(sorted(found, key=lambda item: item.line or 0))
+    )
 
 
-def line_of(field: str, lines: dict[str, int]) -> int:
-    """Return the line of a field, or of the nearest field around it."""
-    while field and field not in lines:
+def in_order(defects: Iterable[Defect]) -> tuple[Defect, ...]:
+    """Return defects by the place at which they stand."""
+    return tuple(
+        sorted(defects, key=lambda item: (item.line or 0, item.column or 0, item.code))
+    )
+
+
+def spot_of_field(field: str, places: dict[str, Place]) -> Spot:
+    """Return where a field stands, or the nearest field around it."""
+    while field and field not in places:
         field = field.rpartition(".")[0]
-    return lines.get(field, 1)
+    return places[field].spot if field in places else Spot(1, 1)
+
+
+def _where(defect: Defect, places: dict[str, Place]) -> Spot:
+    place = places.get(defect.field)
+    if place is not None and defect.offset is not None:
+        return place.at(defect.offset)
+    return spot_of_field(defect.field, places)
 
 
 _NOTHING = object()
 
 
 class _Notes:
-    """Collects the defects and the lines of one document."""
+    """Collects the defects and the places of one document."""
 
-    def __init__(self, file: str, prefix: str) -> None:
+    def __init__(self, text: str, file: str, prefix: str) -> None:
+        self.text = text
         self.file = file
         self.prefix = prefix
         self.defects: list[Defect] = []
-        self.lines: dict[str, int] = {}
+        self.places: dict[str, Place] = {}
 
     def add(
-        self, wording: tuple[str, str, str], field: str = "", *, line: int = 0
+        self, wording: tuple[str, str, str], field: str = "", *, at: Spot | None = None
     ) -> None:
         check, what, remedy = wording
+        line, column = at or self._spot(check, field)
         self.defects.append(
             Defect(
                 code=f"{self.prefix}/{check}",
                 what=what,
                 remedy=remedy,
                 file=self.file,
-                line=line or line_of(field, self.lines),
+                line=line,
+                column=column,
                 field=field,
             )
         )
+
+    def key_of(self, field: str, location: tuple[int | str, ...]) -> Spot | None:
+        """Return where the key stands, if it is the key that a schema refuses."""
+        is_key = location[-1:] == ("[key]",)
+        return self.places[field].key if is_key and field in self.places else None
+
+    def _spot(self, check: str, field: str) -> Spot:
+        """Return the key where it is the key that is wrong, else the value."""
+        if check == "unknown-key" and field in self.places:
+            return self.places[field].key
+        return spot_of_field(field, self.places)
 
 
 def _path(location: Iterable[int | str]) -> str:
@@ -158,20 +199,20 @@ def _path(location: Iterable[int | str]) -> str:
 def _plain_data(text: str, notes: _Notes) -> Any:
     if len(text) > _LONGEST:
         what = f"the document is longer than {_LONGEST} characters"
-        notes.add(("too-long", what, "Shorten it"), line=1)
+        notes.add(("too-long", what, "Shorten it"), at=Spot(1, 1))
         return _NOTHING
     try:
         return _compose(text, notes)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        spot = spot_of(error.problem_mark or error.context_mark)
         what = f"this is not YAML: {error.problem or error.context}"
         remedy = "Check indentation, colons, quotes and brackets near this line"
-        notes.add(("unreadable", what, remedy), line=line)
+        notes.add(("unreadable", what, remedy), at=spot)
     except yaml.reader.ReaderError as error:
-        line = text[: error.position].count("\n") + 1
+        before = text[: error.position]
+        spot = Spot(before.count("\n") + 1, len(before) - before.rfind("\n"))
         what = f"the character U+{int(error.character):04X} may not stand in YAML"
-        notes.add(("unreadable", what, "Remove it; save the file as UTF-8"), line=line)
+        notes.add(("unreadable", what, "Remove it; save the file as UTF-8"), at=spot)
     return _NOTHING
 
 
@@ -185,7 +226,7 @@ def _compose(text: str, notes: _Notes) -> Any:
             what = "the document is empty"
             notes.add(("empty", what, "Write the document, or name another file"))
             return _NOTHING
-        notes.lines[""] = _line(root)
+        notes.places[""] = place_of(text, root)
         return _value(root, loader, notes, "")
     finally:
         loader.dispose()
@@ -194,18 +235,18 @@ def _compose(text: str, notes: _Notes) -> Any:
 def _events_are_plain(text: str, notes: _Notes) -> bool:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = _line(event)
+        spot = spot_of(event.start_mark)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             what = "anchors and aliases (`&`, `*`) are not read here"
-            notes.add(("alias", what, "Write the value where it belongs"), line=line)
+            notes.add(("alias", what, "Write the value where it belongs"), at=spot)
             return False
         if depth > _DEEPEST:
             what = f"the document nests deeper than {_DEEPEST} levels"
-            notes.add(("too-deep", what, "Flatten it"), line=line)
+            notes.add(("too-deep", what, "Flatten it"), at=spot)
             return False
     return True
 
@@ -217,7 +258,7 @@ def _value(node: Node, loader: _Loader, notes: _Notes, path: str) -> Any:
         items = []
         for number, item in enumerate(node.value):
             place = _join(path, str(number))
-            notes.lines[place] = _line(item)
+            notes.places[place] = place_of(notes.text, item)
             items.append(_value(item, loader, notes, place))
         return items
     return _scalar(node, loader, notes, path)
@@ -228,26 +269,21 @@ def _mapping(
 ) -> dict[Any, Any]:
     data: dict[Any, Any] = {}
     for key_node, value_node in node.value:
-        line = _line(key_node)
+        spot = spot_of(key_node.start_mark)
         if not isinstance(key_node, ScalarNode):
             what = "a key must be a single word, not a list or a mapping"
-            notes.add(("bad-key", what, "Write `key: value`"), path, line=line)
+            notes.add(("bad-key", what, "Write `key: value`"), path, at=spot)
             continue
         key = key_node.value
         place = _join(path, key)
         if key in data:
             what = f"`{key}` stands twice here"
-            remedy = f"Keep one; the first is in line {notes.lines[place]}"
-            notes.add(("duplicate-key", what, remedy), place, line=line)
+            remedy = f"Keep one; the first is in line {notes.places[place].key.line}"
+            notes.add(("duplicate-key", what, remedy), place, at=spot)
             continue
-        notes.lines[place] = line
+        notes.places[place] = place_of(notes.text, value_node, key_node)
         data[key] = _value(value_node, loader, notes, place)
     return data
-
-
-def _line(marked: Node | yaml.Event) -> int:
-    mark = marked.start_mark
-    return mark.line + 1 if mark else 1
 
 
 def _join(path: str, part: str) -> str:
@@ -261,6 +297,6 @@ def _scalar(node: Node, loader: _Loader, notes: _Notes, path: str) -> Any:
         except ValueError:
             pass
     what = f"the tag `{node.tag}` is not read here"
-    line = _line(node)
-    notes.add(("tag", what, "Write the plain value"), path, line=line)
+    spot = spot_of(node.start_mark)
+    notes.add(("tag", what, "Write the plain value"), path, at=spot)
     return None

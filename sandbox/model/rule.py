@@ -23,6 +23,15 @@ Mechanism = Literal[
 ]
 """How a goal is pursued; the five mechanisms of METI's Governance Innovation ver. 2."""
 
+Unit = Literal[
+    "count", "ratio", "percent",
+    "ms", "s", "min", "h", "d",
+    "per_s", "per_min", "per_h", "per_d",
+    "m", "km", "m/s", "km/h", "kg", "W", "kW", "dB", "bytes",
+    "EUR", "GBP", "JPY", "USD",
+]  # fmt: skip
+"""What the number of a parameter counts or measures. Nothing is converted."""
+
 Action = Literal["warn", "pause", "stop"]
 
 
@@ -45,7 +54,7 @@ class ParameterValue(Record):
 class Parameter(Record):
     """A number in a rule: its unit, its direction, its values by entry into force."""
 
-    unit: Literal["s", "ms", "count", "ratio", "km/h", "per_min"]
+    unit: Unit
     looser: Literal["higher", "lower"]
     """Which direction loosens the rule."""
     values: dict[date, ParameterValue] = Field(min_length=1)

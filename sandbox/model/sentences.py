@@ -67,7 +67,7 @@ def word(error: ErrorDetails, model: type[BaseModel]) -> Wording:
     if kind == "missing":
         return _missing(name, field_at(model, location))
     if kind == "extra_forbidden":
-        return _unknown(name, _record_at(model, location[:-1]))
+        return _unknown(name, _at(model, location[:-1]))
     if kind == "string_pattern_mismatch":
         return _pattern(name, error)
     if kind == "value_error":
@@ -81,24 +81,39 @@ def word(error: ErrorDetails, model: type[BaseModel]) -> Wording:
 
 def field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
     """Return the `FieldInfo` a location ends in, or None where there is none."""
-    holder: Any = model
-    found: FieldInfo | None = None
+    holder: Any = _at(model, location[:-1])
+    return (
+        _named(holder, str(location[-1])) if location and _is_record(holder) else None
+    )
+
+
+def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:
+    """Return the type that a location leads to, or None where it leads nowhere."""
     for part in location:
-        if isinstance(holder, type) and issubclass(holder, BaseModel):
-            found = _named(holder, str(part))
-            holder = _held(found.annotation) if found else None
+        annotation = _inside(annotation)
+        if _is_record(annotation):
+            field = _named(annotation, str(part))
+            annotation = field.annotation if field else None
         else:
-            found = None
-    return found
+            inner = get_args(annotation)
+            is_mapping = get_origin(annotation) in (dict, Mapping)
+            annotation = inner[int(is_mapping)] if inner else None
+    return _inside(annotation)
 
 
-def _record_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
-    holder: Any = model
-    for part in location:
-        if isinstance(holder, type) and issubclass(holder, BaseModel):
-            field = _named(holder, str(part))
-            holder = _held(field.annotation) if field else None
-    return holder
+def _inside(annotation: Any) -> Any:
+    """Return what stands inside annotated and optional types."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _inside(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        inner = (item for item in get_args(annotation) if item is not type(None))
+        return _inside(next(inner, None))
+    return annotation
+
+
+def _is_record(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _named(record: type[BaseModel], name: str) -> FieldInfo | None:
@@ -106,19 +121,6 @@ def _named(record: type[BaseModel], name: str) -> FieldInfo | None:
         if name == (field.alias or key):
             return field
     return None
-
-
-def _held(annotation: Any) -> Any:
-    """Return the record class inside tuples, mappings and optional types."""
-    origin = get_origin(annotation)
-    if origin is None:
-        return annotation
-    inner = get_args(annotation)
-    if origin is Annotated:
-        return _held(inner[0])
-    if origin in (Union, types.UnionType):
-        return _held(next((item for item in inner if item is not type(None)), None))
-    return _held(inner[1] if origin in (dict, Mapping) else inner[0])
 
 
 def _last_name(location: tuple[int | str, ...]) -> str:
@@ -144,7 +146,7 @@ def _plain(text: str) -> str:
 def _unknown(name: str, record: Any) -> Wording:
     known = (
         [field.alias or key for key, field in record.model_fields.items()]
-        if isinstance(record, type) and issubclass(record, BaseModel)
+        if _is_record(record)
         else []
     )
     near = difflib.get_close_matches(name, known, n=1)

@@ -76,7 +76,7 @@ def read_application(
         found = check_application(
             application, regime=regime, rulebook=rulebook, file=file
         )
-    defects = placed((*schema, *found), reading.lines, file=file)
+    defects = placed((*schema, *found), reading.places, file=file)
     if defects or application is None:
         raise InputError(defects)
     return application

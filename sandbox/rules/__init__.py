@@ -2,6 +2,7 @@
 
 | module | question |
 |---|---|
+| `reading` | what is wrong with a rulebook as it is written? |
 | `rulebook` | is a rulebook sound, which values are in force on a day? |
 | `compose` | which exceptions does an approval put in force, for how long? |
 | `expression` | what do the rules say of one span? |
@@ -20,12 +21,12 @@ from sandbox.rules.expression import (
     values_on,
     with_values,
 )
+from sandbox.rules.reading import read_rulebook
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,
     expression_problem,
     parameters_in_force,
-    read_rulebook,
     reference,
     rule_named,
     text_in_force,

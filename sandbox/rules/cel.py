@@ -35,6 +35,15 @@ class Truth(NamedTuple):
     reason: str = ""
 
 
+class Flaw(NamedTuple):
+    """Why an expression cannot be used, and where."""
+
+    what: str
+    remedy: str
+    offset: int | None = None
+    """Character of the expression, from 0; None where it is the whole."""
+
+
 class Facts:
     """One span and the parameters in force, ready for many expressions."""
 
@@ -87,28 +96,50 @@ def is_pattern(text: str) -> bool:
     return truth.value is not None
 
 
+def problem_of(text: str) -> Flaw | None:
+    """Return why an expression does not compile, or None where it does."""
+    compiled = _attempt(text)
+    return compiled if isinstance(compiled, Flaw) else None
+
+
 def _compiled(text: str) -> Any:
+    compiled = _attempt(text)
+    if isinstance(compiled, Flaw):
+        raise RuleError(compiled.what)
+    return compiled
+
+
+def _attempt(text: str) -> Any:
+    """Return the program of an expression, or the `Flaw` it has."""
     try:
         program = _ENGINE.compile(text)
     except RuntimeError as error:
-        raise RuleError(_positions(str(error), text)) from error
+        return _located(str(error), text)
     if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
         kind = program.return_type().name()
-        raise RuleError(
-            f"`{text}` gives {kind}; write a comparison that gives true or false"
-        )
+        return Flaw(f"`{text}` gives {kind}", "Write a comparison: true or false")
     return program
 
 
-def _positions(message: str, text: str) -> str:
+def _located(message: str, text: str) -> Flaw:
+    remedy = "Correct the expression (CEL, cel.dev)"
     found = _PROBLEM.findall(message)
     if not found:
-        return f"`{text}` does not compile: {message.partition(' [')[0]}"
+        what = f"`{text}` does not compile: {message.partition(' [')[0]}"
+        return Flaw(what, remedy)
     places = [
-        f"line {line}, character {column}: {what.partition(' [')[0].strip()}"
+        f"line {line}, character {column}: {_short(what)}"
         for line, column, what in found
     ]
-    return f"`{text}` does not compile; {'; '.join(places)}"
+    line, column, _ = found[0]
+    before = text.split("\n")[: int(line) - 1]
+    offset = sum(len(item) + 1 for item in before) + int(column) - 1
+    return Flaw(f"`{text}` does not compile; {'; '.join(places)}", remedy, offset)
+
+
+def _short(what: str) -> str:
+    """Return the engine's words without the list of all that it could have read."""
+    return what.partition(" [")[0].partition(" expecting {")[0].strip()
 
 
 def _explained(message: str) -> str:

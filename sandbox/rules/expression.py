@@ -354,7 +354,9 @@ def _overlay(rulebook: Rulebook, waiver: Waiver) -> CompiledWaiver:
         )
     problem = expression_problem(waiver.under, set(rule.parameters))
     if problem:
-        raise RuleError(f"`under` of `{waiver.label}`: {problem[0]}. {problem[1]}")
+        raise RuleError(
+            f"`under` of `{waiver.label}`: {problem.what}. {problem.remedy}"
+        )
     return CompiledWaiver(waiver, Expression(waiver.under))
 
 

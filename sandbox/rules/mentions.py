@@ -29,27 +29,41 @@ _ROOTS = ("span", "params")
 class _Token(NamedTuple):
     kind: str
     text: str
+    at: int
 
 
 Path = tuple[str, ...]
 """A field as its steps, for example `("span", "attributes", "http.route")`."""
 
 
+class Mention(NamedTuple):
+    """A field that is read, and where."""
+
+    path: Path
+    at: int
+    """Offset in the expression, from 0, in characters."""
+
+
 def mentions(expression: str) -> tuple[Path, ...]:
     """Return every field mentioned, each once, in order of appearance."""
+    return tuple(dict.fromkeys(item.path for item in every_mention(expression)))
+
+
+def every_mention(expression: str) -> list[Mention]:
+    """Return every mention of a field, in order of appearance."""
     tokens = [
-        _Token(match.lastgroup or "", match.group())
+        _Token(match.lastgroup or "", match.group(), match.start())
         for match in _TOKEN.finditer(expression)
         if match.lastgroup != "comment"
     ]
     found = [
-        _path_from(tokens, number)
+        Mention(_path_from(tokens, number), token.at)
         for number, token in enumerate(tokens)
         if token.kind == "name"
         and token.text in _ROOTS
         and not (number and tokens[number - 1].text == ".")
     ]
-    return tuple(dict.fromkeys(path for path in found if len(path) > 1))
+    return [item for item in found if len(item.path) > 1]
 
 
 def dotted(path: Path) -> str:

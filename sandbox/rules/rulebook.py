@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from datetime import date
 from string import Formatter
 
-from sandbox.errors import InputError, RuleError
+from sandbox.errors import RuleError
 from sandbox.model.application import Defect
-from sandbox.model.document import examine, placed
 from sandbox.model.record import digest_of
 from sandbox.model.rule import Rule, Rulebook, RulebookRef
-from sandbox.rules.cel import Expression
+from sandbox.rules.cel import Flaw, problem_of
+from sandbox.rules.mentions import every_mention
 
 SPAN_FIELDS = (
     "name",
@@ -38,21 +38,6 @@ SPAN_FIELDS = (
     "end_unix_nano",
 )
 """What an expression may ask of a span."""
-
-
-def read_rulebook(text: str, *, file: str) -> Rulebook:
-    """Return a sound rulebook from its YAML document.
-
-    Raises:
-        InputError: It cannot be read or is not sound; carries every `Defect`.
-    """
-    reading = examine(text, Rulebook, file=file, prefix="rulebook")
-    if reading.record is None:
-        raise InputError(reading.defects)
-    defects = check_rulebook(reading.record, file=file)
-    if defects:
-        raise InputError(placed(defects, reading.lines, file=file))
-    return reading.record
 
 
 def check_rulebook(rulebook: Rulebook, *, file: str = "") -> tuple[Defect, ...]:
@@ -132,25 +117,25 @@ def reference(rulebook: Rulebook) -> RulebookRef:
     )
 
 
-def expression_problem(text: str, parameters: set[str]) -> tuple[str, str] | None:
-    """Return what is wrong with an expression and the remedy, or None.
+def expression_problem(text: str, parameters: set[str]) -> Flaw | None:
+    """Return what is wrong with an expression, the remedy and the place, or None.
 
     Args:
         text: CEL over `span` and `params`.
         parameters: Names that `params` has.
     """
-    try:
-        expression = Expression(text)
-    except RuleError as error:
-        return error.diagnosis, "Correct the expression (CEL, cel.dev)"
+    problem = problem_of(text)
+    if problem is not None:
+        return problem
     known = {"span": set(SPAN_FIELDS), "params": parameters}
-    for root, name, *_ in expression.mentions:
+    for mention in every_mention(text):
+        root, name, *_ = mention.path
         if name not in known[root]:
             near = difflib.get_close_matches(name, known[root], n=1)
             names = ", ".join(sorted(known[root])) or "none"
             meant = f"Did you mean `{root}.{near[0]}`?" if near else ""
-            remedy = meant or f"`{root}` has: {names}"
-            return f"`{text}` asks for `{root}.{name}`, which does not exist", remedy
+            what = f"`{text}` asks for `{root}.{name}`, which does not exist"
+            return Flaw(what, meant or f"`{root}` has: {names}", mention.at)
     return None
 
 
@@ -158,7 +143,10 @@ def _check_expressions(rule: Rule, field: str) -> Iterator[Defect]:
     for name in ("applies", "requires"):
         problem = expression_problem(getattr(rule, name), set(rule.parameters))
         if problem:
-            yield _defect("expression", *problem, f"{field}.{name}")
+            found = _defect(
+                "expression", problem.what, problem.remedy, f"{field}.{name}"
+            )
+            yield found.model_copy(update={"offset": problem.offset})
 
 
 def _check_parameters(rule: Rule, field: str, from_: date) -> Iterator[Defect]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import InputError
 from sandbox.model.application import Hypothesis, SystemNeeds, TrialPeriod
-from sandbox.model.document import examine, line_of, read_document
+from sandbox.model.document import examine, read_document, spot_of_field
+from sandbox.model.places import Place, Spot
 from sandbox.model.rule import Parameter
 
 GOAL = """\
@@ -92,7 +96,7 @@ def test_a_sentence_says_what_to_write():
         read_document(text, Hypothesis, file="a.yaml")
     sentences = raised.value.diagnosis
     assert (
-        "a.yaml:5 threshold: `threshold` must be a number between 0 and 1; "
+        "a.yaml:5:12 threshold: `threshold` must be a number between 0 and 1; "
         "found `high`. Write for example `threshold: 0.95`" in sentences
     )
     assert "Did you mean `alpha`?" in sentences
@@ -105,11 +109,51 @@ def test_a_number_is_not_taken_for_text():
         read_document(text, SystemNeeds, file="a.yaml")
 
 
-def test_the_line_of_an_unknown_field_is_that_of_its_nearest_holder():
+def test_an_unknown_field_stands_where_its_nearest_holder_does():
     """A defect about something missing is placed where it belongs."""
-    lines = {"": 1, "plan": 4, "plan.goals": 6}
-    assert line_of("plan.goals.0.threshold", lines) == 6
-    assert line_of("exit", lines) == 1
+    at = {"": Spot(1, 1), "plan": Spot(4, 1), "plan.goals": Spot(6, 3)}
+    places = {field: Place(spot, spot) for field, spot in at.items()}
+    assert spot_of_field("plan.goals.0.threshold", places) == (6, 3)
+    assert spot_of_field("exit", places) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "a && 'é' != b ? c",
+        "a &&\n  'é' != b\n\n  ? c",
+        """'a && ''é'' != b ? c'""",
+        """'a &&\n  ''é'' != b ? c'""",
+        "\"a && '\\u00e9' != b\\t? c\"",
+        "\"a && 'é' != \\\n   b ? c\"",
+        ">-\n    a && 'é'\n    != b\n    ? c",
+        "|+ # why\n    a && 'é'\n      != b\n    ? c\n\n",
+    ],
+)
+def test_a_character_of_a_value_is_found_where_it_is_written(written):
+    """Plain, quoted, escaped, folded, literal: a visible character keeps its place."""
+    text = f"length: {written}\nmust_start_within: PT1S\n"
+    place = examine(text, TrialPeriod, file="a.yaml").places["length"]
+    lines = text.split("\n")
+    for mark in ("a &", "!= ", "b", "?", "c"):
+        line, column = place.at(place.read.index(mark.strip()))
+        assert lines[line - 1][column - 1] == mark[0]
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=40))
+def test_every_visible_character_is_found_however_yaml_writes_it(value):
+    """What the writer of YAML makes of any text: each character is where it is."""
+    for style in ("'", '"', "|", ">", None):
+        text = yaml.dump({"length": value}, default_style=style, allow_unicode=True)
+        places = examine(text, TrialPeriod, file="a.yaml").places
+        place = places.get("length") or places.get('"length"')
+        if place is None or place.read != value:
+            continue
+        lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
+        for offset, character in enumerate(value):
+            line, column = place.at(offset)
+            found = lines[line - 1][column - 1 : column]
+            assert not character.strip() or found in (character, "\\")
 
 
 @given(st.text(max_size=200))

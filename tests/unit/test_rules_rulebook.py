@@ -6,6 +6,8 @@ from datetime import date
 from importlib.resources import files
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.errors import InputError, RuleError
 from sandbox.model.rule import Rulebook
@@ -107,3 +109,91 @@ def test_a_version_is_addressed_by_its_content():
     again = Rulebook.model_validate_json(BOOK.model_dump_json())
     assert reference(again) == reference(BOOK)
     assert reference(with_rule(severity="minor")).digest != reference(BOOK).digest
+
+
+BROKEN = """\
+rulebook: taxis
+version: 1
+title: Taxis
+owner: transport
+in_force_from: 2024-01-01
+rules:
+  - rule: taxi/time
+    text: "Within {max_s} seconds."
+    source: {instrument: Act, provision: "1", as_of: 2024-13-01}
+    goal: quick
+    mechanism: regulations
+    parameters:
+      max_s:
+        unit: parsec
+        values:
+          2025-01-01: {value: 2, reference: Act}
+    applies: span.kind == "server" &&
+    requires: span.duration_s <= params.max_s
+    severity: major
+    waivable: perhaps
+  - rule: taxi/time
+    text: "Within {max_t} seconds."
+    source: {instrument: Act, provision: "2", as_of: 2024-01-01}
+    goal: quick
+    mechanism: regulation
+    parameters:
+      max_s:
+        unit: s
+        looser: higher
+        values:
+          2025-01-01: {value: 2, reference: Act}
+    applies: span.durations > 0.0
+    requires: >-
+      span.kind == "server" &&
+      "a" < 2
+    severity: major
+    colour: red
+    waivable: true
+"""
+
+
+def test_ten_different_mistakes_in_one_file_are_ten_defects_each_at_its_place():
+    """Schema, dates, words and expressions: none hides another; nothing is loaded."""
+    with pytest.raises(InputError) as raised:
+        read_rulebook(BROKEN, file="r.yaml")
+    found = raised.value.defects
+    assert [
+        (item.code.partition("/")[2], item.line, item.column) for item in found
+    ] == [
+        ("wrong-value", 9, 54),
+        ("not-a-choice", 11, 16),
+        ("missing", 13, 7),
+        ("not-a-choice", 14, 15),
+        ("parameter-undated", 15, 9),
+        ("expression", 17, 38),
+        ("wrong-value", 20, 15),
+        ("rule-repeated", 21, 11),
+        ("text", 22, 11),
+        ("parameter-undated", 30, 9),
+        ("expression", 32, 14),
+        ("expression", 35, 11),
+        ("unknown-key", 37, 5),
+    ]
+    for item in found:
+        assert item.sentence().startswith(f"r.yaml:{item.line}:{item.column} rules.")
+        assert item.what and item.remedy
+
+
+def test_what_the_schema_refuses_does_not_make_the_rest_look_wrong():
+    """A rule whose parameters cannot be read is not also told that it lacks them."""
+    text = TEXT.replace("parameters:\n", "parameters: none\n    applied:\n", 1)
+    with pytest.raises(InputError) as raised:
+        read_rulebook(text, file="r.yaml")
+    assert {item.code for item in raised.value.defects} == {
+        "rulebook/wrong-value",
+        "rulebook/unknown-key",
+    }
+
+
+@given(st.lists(st.sampled_from(BROKEN.splitlines()), max_size=40))
+def test_no_rulebook_however_torn_breaks_the_reader(lines):
+    """Lines left out, doubled, in any order: the answer is defects with places."""
+    with pytest.raises(InputError) as raised:
+        read_rulebook("\n".join(lines), file="r.yaml")
+    assert all(item.line and item.column for item in raised.value.defects)
