@@ -49,6 +49,7 @@ TABLE: dict[str, Options] = {
     "update_case": Options("ledger", 20),
     "check_application": Options("ledger", 30),
     "file_manifests": Options("ledger", 20),
+    "find_conflicts": Options("ledger", 20),
     "prepare_trial": Options("ledger", 30),
     "close_trial": Options("ledger", 300, heartbeat=30),
     "draft_proposal": Options("ledger", 300, heartbeat=30),

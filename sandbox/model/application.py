@@ -61,6 +61,8 @@ class RequestedWaiver(Record):
     request: Literal["waiver", "modification"]
     set: dict[str, float] = Field(default_factory=dict)
     """New parameter values; for a modification only."""
+    under: str = "true"
+    """CEL over `span`, `params`: where it is asked for; everywhere by default."""
     compensates: tuple[Identifier, ...] = ()
     """Rules whose waiver this modification is the compensating measure for."""
     why: str

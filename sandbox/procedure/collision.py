@@ -34,11 +34,16 @@ def check_collisions(
 def compensating(
     waived: RequestedWaiver, collisions: Iterable[RequestedWaiver]
 ) -> tuple[str, ...]:
-    """Return the rules whose modification makes up for one waiver."""
+    """Return the rules whose modification makes up for one waiver.
+
+    It must hold wherever the waiver does: under the same words, or everywhere.
+    """
     return tuple(
         item.rule
         for item in collisions
-        if item.request == "modification" and waived.rule in item.compensates
+        if item.request == "modification"
+        and waived.rule in item.compensates
+        and item.under.split() in (waived.under.split(), ["true"])
     )
 
 
@@ -112,7 +117,7 @@ def _check_waiver(
             "waiver-without-compensation",
             f"nothing makes up for the waiver of `{asked.rule}`",
             "Add a modification that tightens another rule, with "
-            f"`compensates: [{asked.rule}]`",
+            f"`compensates: [{asked.rule}]`, everywhere or `under` the same words",
             field,
         )
 

@@ -5,13 +5,16 @@
 | `reading` | what is wrong with a rulebook as it is written? |
 | `rulebook` | is a rulebook sound, which values are in force on a day? |
 | `compose` | which exceptions does an approval put in force, for how long? |
+| `overlay` | does a temporary rule fit its rulebook? |
+| `conflict` | would two trials be under different exceptions? |
 | `expression` | what do the rules say of one span? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
 | `syntax`, `checked` | what is an expression made of, as the engine read it? |
 """
 
-from sandbox.rules.compose import compose, guardrail_of
+from sandbox.rules.compose import compose, foresee, guardrail_of
+from sandbox.rules.conflict import Conflict, find_conflicts
 from sandbox.rules.expression import (
     CompiledRule,
     CompiledRules,
@@ -21,7 +24,12 @@ from sandbox.rules.expression import (
     values_on,
     with_values,
 )
-from sandbox.rules.reading import read_rulebook
+from sandbox.rules.overlay import (
+    check_conditions_asked,
+    check_temporary_rule,
+    read_temporary_rule,
+)
+from sandbox.rules.reading import examine_rulebook, read_rulebook
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,
@@ -36,15 +44,22 @@ __all__ = [
     "SPAN_FIELDS",
     "CompiledRule",
     "CompiledRules",
+    "Conflict",
     "RuleOutcome",
+    "check_conditions_asked",
     "check_rulebook",
+    "check_temporary_rule",
     "compile_rules",
     "compose",
+    "examine_rulebook",
     "expression_problem",
+    "find_conflicts",
+    "foresee",
     "guardrail_of",
     "over",
     "parameters_in_force",
     "read_rulebook",
+    "read_temporary_rule",
     "reference",
     "rule_named",
     "text_in_force",

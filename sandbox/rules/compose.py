@@ -10,12 +10,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sandbox.errors import InputError
 from sandbox.model.application import Application, Defect, Harm
-from sandbox.model.decision import Decision
-from sandbox.model.record import Interval
+from sandbox.model.decision import Condition, Decision
+from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import (
     Guardrail,
     HarmLimit,
@@ -25,6 +25,7 @@ from sandbox.model.rule import (
     Waiver,
 )
 from sandbox.procedure import check_collisions, compensating
+from sandbox.rules.overlay import check_conditions_asked
 from sandbox.rules.rulebook import check_rulebook, reference
 
 
@@ -51,16 +52,37 @@ def compose(
     defects = tuple(_obstacles(application, decision, rulebook))
     if defects:
         raise InputError(defects)
+    asked = foresee(application, rulebook=rulebook, in_force=in_force)
+    return asked.model_copy(
+        update={
+            "scope": _scope(application, decision.conditions),
+            "conditions": decision.conditions,
+            "plan_digest": plan_digest,
+        }
+    )
+
+
+def foresee(
+    application: Application, *, rulebook: Rulebook, in_force: Interval
+) -> TemporaryRule:
+    """Return the temporary rule as it is asked for, before anyone has decided.
+
+    It puts nothing in force; it is compared with what is.
+
+    Args:
+        application: As filed.
+        rulebook: The version it excepts from.
+        in_force: From when to when it may be.
+    """
     return TemporaryRule(
         temporary_rule=f"trial/{application.application}",
         trial_id=application.application,
         of=reference(rulebook),
         in_force=in_force,
-        scope=_scope(application, decision),
+        scope=_scope(application, ()),
         overlays=_overlays(application),
-        conditions=decision.conditions,
         guardrails=tuple(guardrail_of(harm) for harm in application.plan.harms),
-        plan_digest=plan_digest,
+        plan_digest=digest_of(application.plan),
     )
 
 
@@ -91,6 +113,7 @@ def _obstacles(
         )
     yield from check_collisions(application, rulebook)
     yield from check_rulebook(rulebook)
+    yield from check_conditions_asked(application, rulebook)
     yield from _unwatched(application, rulebook)
 
 
@@ -116,9 +139,9 @@ def _unwatched(application: Application, rulebook: Rulebook) -> Iterator[Defect]
             )
 
 
-def _scope(application: Application, decision: Decision) -> Scope:
+def _scope(application: Application, conditions: Iterable[Condition]) -> Scope:
     caps = {"customers": float(application.participants.max)}
-    for condition in decision.conditions:
+    for condition in conditions:
         for name, value in condition.caps.items():
             caps[name] = min(value, caps.get(name, value))
     return Scope(
@@ -136,6 +159,7 @@ def _overlays(application: Application) -> tuple[Waiver, ...]:
             exception_to=item.rule,
             kind=item.request,
             set=item.set,
+            under=item.under,
             compensates=compensating(item, asked),
         )
         for item in asked

@@ -35,9 +35,9 @@ from sandbox.model.rule import (
 )
 from sandbox.rules.cel import Expression, Facts, Truth
 from sandbox.rules.mentions import Path, dotted
+from sandbox.rules.overlay import check_temporary_rule
 from sandbox.rules.rulebook import (
     check_rulebook,
-    expression_problem,
     parameters_in_force,
     reference,
     rule_named,
@@ -323,41 +323,13 @@ def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
 def _overlays(
     rulebook: Rulebook, temporary_rule: TemporaryRule
 ) -> dict[str, CompiledWaiver]:
-    expected, given = reference(rulebook), temporary_rule.of
-    if given != expected:
-        raise RuleError(
-            f"{temporary_rule.temporary_rule} was composed for {given.rulebook} "
-            f"v{given.version} ({given.digest}), not for {expected.rulebook} "
-            f"v{expected.version} ({expected.digest}); compose it again"
-        )
-    overlays: dict[str, CompiledWaiver] = {}
-    for waiver in temporary_rule.overlays:
-        if waiver.exception_to in overlays:
-            raise RuleError(
-                f"{temporary_rule.temporary_rule} has two exceptions to "
-                f"`{waiver.exception_to}`; keep one"
-            )
-        overlays[waiver.exception_to] = _overlay(rulebook, waiver)
-    return overlays
-
-
-def _overlay(rulebook: Rulebook, waiver: Waiver) -> CompiledWaiver:
-    rule = rule_named(rulebook, waiver.exception_to)
-    if not rule.waivable:
-        raise RuleError(
-            f"`{waiver.label}` is an exception to `{rule.rule}`, a red line; remove it"
-        )
-    unknown = sorted(set(waiver.set) - set(rule.parameters))
-    if unknown:
-        raise RuleError(
-            f"`{waiver.label}` sets {', '.join(unknown)}, which `{rule.rule}` has not"
-        )
-    problem = expression_problem(waiver.under, set(rule.parameters))
-    if problem:
-        raise RuleError(
-            f"`under` of `{waiver.label}`: {problem.what}. {problem.remedy}"
-        )
-    return CompiledWaiver(waiver, Expression(waiver.under))
+    defects = check_temporary_rule(temporary_rule, rulebook)
+    if defects:
+        raise RuleError("; ".join(item.sentence() for item in defects))
+    return {
+        waiver.exception_to: CompiledWaiver(waiver, Expression(waiver.under))
+        for waiver in temporary_rule.overlays
+    }
 
 
 def values_on(rule: Rule, at: date) -> dict[str, float]:

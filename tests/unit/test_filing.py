@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from temporalio.testing import ActivityEnvironment
 
 from sandbox.evidence.retention import regime_of
 from sandbox.model.application import Application
+from sandbox.model.decision import Decision
 from sandbox.model.party import Actor
-from sandbox.model.record import digest_of
+from sandbox.model.record import Interval, digest_of
 from sandbox.model.regime import Regime
 from sandbox.model.trial import RecorderEndpoint
+from sandbox.rules import foresee, read_rulebook
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.records import FakeLog, FakeRecords
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
-from workflows.activities.keeping import Bundles, Ledger
+from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.activities.ledger import LedgerActivities
 from workflows.activities.site import Site
-from workflows.messages import CheckApplication, SubmitApplication
+from workflows.messages import (
+    CheckApplication,
+    PrepareTrial,
+    Submission,
+    SubmitApplication,
+)
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "ride_dispatch"
 
@@ -32,31 +41,166 @@ def read(name: str) -> dict[str, Any]:
     return found
 
 
+class Office:
+    """Where applications are filed: a record on fakes, and its activities."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(
+            FakeLog(), FakeRecords(), FakeSegments(), ThrowawaySigner(), FixedClock()
+        )
+        site = Site(
+            recorder=RecorderEndpoint(host="198.51.100.7", http_port=1, grpc_port=2),
+            load_source="198.51.100.7/32",
+            probe_image="sha256:" + "a" * 64,
+        )
+        self.activities = LedgerActivities(self.ledger, site, Bundles(folder))
+        self.regime = Regime.model_validate(read("regime.yaml"))
+
+    def file(
+        self, trial_id: str, decision_id: str = "file/1", **changes: Any
+    ) -> Submission:
+        """File the application of the experiment for a trial, with changes."""
+        asked = {**read("application.yaml"), "application": trial_id, **changes}
+        asked["system"]["images"] = {"hotrod": "sha256:" + "a" * 64}
+        submission = SubmitApplication(
+            decision_id=decision_id,
+            application=Application.model_validate(asked),
+            manifests=[],
+            by=Actor(name="A", role="applicant"),
+        )
+        check = CheckApplication(
+            trial_id=trial_id, submission=submission, regime=self.regime
+        )
+        return ActivityEnvironment().run(self.activities.check_application, check)
+
+    def begin(self, trial_id: str) -> None:
+        """Put the temporary rule that a filed application asks for in force."""
+        now = self.ledger.clock.now()
+        rule = foresee(
+            self.ledger.application(trial_id),
+            rulebook=self.ledger.records.rulebook("passenger-transport"),
+            in_force=Interval(start=now, end=now + timedelta(minutes=2)),
+        )
+        self.ledger.records.put_document(trial_id, "temporary-rule", rule)
+        self.ledger.records.set_case(trial_id, "running", {})
+
+    def conflicts(self, trial_id: str) -> list[str]:
+        """Return the certain conflicts of a trial that would begin now."""
+        prepare = PrepareTrial(
+            trial_id=trial_id,
+            decision=DECISION.model_copy(update={"trial_id": trial_id}),
+            regime=self.regime,
+            at=self.ledger.clock.now(),
+        )
+        return ActivityEnvironment().run(self.activities.find_conflicts, prepare)
+
+
+DECISION = Decision(
+    decision_id="d",
+    trial_id="first",
+    outcome="approved",
+    reasons=("r",),
+    approver=Actor(name="A", role="approver"),
+    assessor=Actor(name="B", role="assessor"),
+    decided_at=FixedClock().now(),
+)
+
+
+@pytest.fixture(name="office")
+def _office(tmp_path: Path) -> Office:
+    office = Office(tmp_path)
+    text = (EXPERIMENT / "rulebook.yaml").read_text()
+    publish_rulebook(office.ledger, read_rulebook(text, file="rulebook.yaml"))
+    return office
+
+
 def test_the_regime_is_kept_with_the_trial_and_its_digest_in_the_log(
     tmp_path: Path,
 ) -> None:
     """So that years later the period and its law are those of the filing."""
-    regime = Regime.model_validate(read("regime.yaml"))
-    ledger = Ledger(
-        FakeLog(), FakeRecords(), FakeSegments(), ThrowawaySigner(), FixedClock()
+    office = Office(tmp_path)
+    office.file("ride-1")
+    assert office.regime.retention_period is not None
+    assert regime_of(office.ledger.records, "ride-1") == office.regime
+    (entry,) = office.ledger.log.entries("ride-1")
+    assert entry.entry.body["regime_digest"] == digest_of(office.regime)
+
+
+def asking_for(seconds: float) -> list[dict[str, Any]]:
+    """Return what the experiment asks of the rules, with another limit."""
+    waiver, modification = read("application.yaml")["collides_with"]
+    return [waiver, {**modification, "set": {"max_offer_s": seconds}}]
+
+
+def test_a_second_trial_under_another_exception_is_returned_with_both_labels(
+    office: Office,
+) -> None:
+    """The conflict is a defect, recorded; the same exceptions are none."""
+    assert office.file("first").admitted
+    office.begin("first")
+    assert office.file("same", "file/3").admitted
+    answer = office.file("second", "file/2", collides_with=asking_for(1.0))
+    (defect,) = answer.defects
+    assert (defect.code, defect.field) == ("application/conflict", "collides_with.1")
+    assert "of trial second conflicts with `modify-dispatch/offer-time`" in defect.what
+    assert "of trial first" in defect.what
+    (entry,) = office.ledger.log.entries("second")
+    assert "conflicts with" in str(entry.entry.body["defects"])
+
+
+def test_a_conflict_that_only_words_rule_out_is_recorded_for_those_who_decide(
+    office: Office,
+) -> None:
+    """Another area may be the same streets; the application is admitted with a note."""
+    office.file("first")
+    office.begin("first")
+    elsewhere = {**read("application.yaml")["participants"], "area": "the harbour"}
+    answer = office.file(
+        "second", "file/2", collides_with=asking_for(1.0), participants=elsewhere
     )
-    site = Site(
-        recorder=RecorderEndpoint(host="198.51.100.7", http_port=1, grpc_port=2),
-        load_source="198.51.100.7/32",
-        probe_image="sha256:" + "a" * 64,
-    )
-    activities = LedgerActivities(ledger, site, Bundles(tmp_path))
-    asked = read("application.yaml")
-    asked["system"]["images"] = {}
-    submission = SubmitApplication(
-        decision_id="file/1",
-        application=Application.model_validate(asked),
-        manifests=[],
-        by=Actor(name="A", role="applicant"),
-    )
-    check = CheckApplication(trial_id="ride-1", submission=submission, regime=regime)
-    ActivityEnvironment().run(activities.check_application, check)
-    assert regime.retention_period is not None
-    assert regime_of(ledger.records, "ride-1") == regime
-    (entry,) = ledger.log.entries("ride-1")
-    assert entry.entry.body["regime_digest"] == digest_of(regime)
+    assert answer.admitted
+    (words,) = answer.possible_conflicts
+    assert "may conflict" in words
+    (entry,) = office.ledger.log.entries("second")
+    assert entry.entry.body["possible_conflicts"] == [words]
+
+
+def test_filing_again_gives_what_was_recorded_whatever_has_begun_since(
+    office: Office,
+) -> None:
+    """An answer that got lost is asked for again; it does not change."""
+    office.file("first")
+    before = office.file("second", "file/2", collides_with=asking_for(1.0))
+    office.begin("first")
+    again = office.file("second", "file/2", collides_with=asking_for(1.0))
+    assert again == before
+    assert again.admitted
+
+
+def test_a_trial_is_compared_again_when_it_begins(office: Office) -> None:
+    """What began after the admission conflicts; what is over does not any more."""
+    office.file("first")
+    office.file("second", "file/2", collides_with=asking_for(1.0))
+    assert office.conflicts("second") == []
+    office.begin("first")
+    (words,) = office.conflicts("second")
+    assert "of trial second conflicts with" in words
+    office.ledger.records.set_case("first", "closed", {})
+    assert office.conflicts("second") == []
+
+
+def test_an_exception_is_asked_for_where_an_expression_says(office: Office) -> None:
+    """What does not compile is returned; what does becomes the overlay's `under`."""
+    waiver, modification = asking_for(1.5)
+    torn = office.file("first", collides_with=[{**waiver, "under": "1 +"}])
+    assert "application/expression" in {item.code for item in torn.defects}
+    under = 'span.attributes["zone"] == "a"'
+    apart = [{**waiver, "under": under}, {**modification, "under": "span.name == 'x'"}]
+    answer = office.file("first", "file/2", collides_with=apart)
+    codes = {item.code for item in answer.defects}
+    assert codes == {"application/waiver-without-compensation"}
+    asked = [{**waiver, "under": under}, {**modification, "under": under}]
+    assert office.file("first", "file/3", collides_with=asked).admitted
+    office.begin("first")
+    rule = office.ledger.temporary_rule("first")
+    assert [item.under for item in rule.overlays] == [under, under]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import JsonValue
 from temporalio import activity
 
 from sandbox.errors import EvidenceError, RecorderError, RecordsError
@@ -22,11 +23,16 @@ from sandbox.evidence.refusals import refusal_entries
 from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
 from sandbox.procedure import add_period, check_application
-from sandbox.rules import compose, reference
+from sandbox.rules import Conflict, check_conditions_asked, compose, reference
 from workflows.activities.boundary import activity_method
 from workflows.activities.closing import close
 from workflows.activities.damage import Unreadable, is_given_up, record_damage
 from workflows.activities.keeping import Bundles, Ledger
+from workflows.activities.overlap import (
+    as_defect,
+    conflicts_if_admitted,
+    conflicts_if_begun,
+)
 from workflows.activities.site import Site
 from workflows.messages import (
     CaseUpdate,
@@ -66,43 +72,15 @@ class LedgerActivities:
     @activity_method
     def check_application(self, check: CheckApplication) -> Submission:
         """Store an application and return every defect it has."""
-        submission, records = check.submission, self._ledger.records
-        application = submission.application
-        digest, regime_digest = _keep_filed(self._ledger, check)
-        try:
-            rulebook = records.rulebook(application.rulebook)
-        except RecordsError as error:
-            if error.retryable:
-                raise
-            defects: tuple[Defect, ...] = (_unknown_rulebook(application.rulebook),)
-        else:
-            defects = check_application(
-                application,
-                regime=check.regime,
-                rulebook=rulebook,
-                file=submission.file,
-            )
-        answer = Submission(
-            admitted=not defects, defects=defects, application_digest=digest
+        return _file(self._ledger, check)
+
+    @activity_method
+    def find_conflicts(self, prepare: PrepareTrial) -> list[str]:
+        """Return with which trials under way it would certainly conflict, in words."""
+        found = conflicts_if_begun(
+            self._ledger, prepare.trial_id, regime=prepare.regime, at=prepare.at
         )
-        body = {
-            "digest": digest,
-            "regime_digest": regime_digest,
-            "application": application.model_dump(
-                mode="json", by_alias=True, exclude=set(application.confidential)
-            ),
-            "defects": [item.model_dump(mode="json") for item in defects],
-            "by": submission.by.model_dump(mode="json"),
-        }
-        self._ledger.append(
-            EntryDraft(
-                kind="application",
-                entry_id=submission.decision_id,
-                trial_id=check.trial_id,
-                body=body,
-            )
-        )
-        return answer
+        return [item.sentence() for item in found if item.is_certain]
 
     @activity_method
     def file_manifests(self, keep: KeepManifests) -> EntryPlace:
@@ -146,6 +124,73 @@ class LedgerActivities:
     def close_trial(self, task: CloseTrial) -> Closing:
         """Judge the whole trial, write the exit report and the bundle."""
         return close(self._ledger, self._bundles, task)
+
+
+def _file(ledger: Ledger, check: CheckApplication) -> Submission:
+    """Check what was filed and record it; filed again, what was recorded holds."""
+    digest, regime_digest = _keep_filed(ledger, check)
+    known = ledger.log.entry(check.submission.decision_id)
+    if known is not None and known.entry.trial_id == check.trial_id:
+        if known.entry.body.get("digest") == digest:
+            return _answered(known.entry.body)
+    application = check.submission.application
+    defects, conflicts = _weigh(ledger, check)
+    draft = EntryDraft(
+        kind="application",
+        entry_id=check.submission.decision_id,
+        trial_id=check.trial_id,
+        body={
+            "digest": digest,
+            "regime_digest": regime_digest,
+            "application": application.model_dump(
+                mode="json", by_alias=True, exclude=set(application.confidential)
+            ),
+            "defects": [item.model_dump(mode="json") for item in defects],
+            "possible_conflicts": [
+                item.sentence() for item in conflicts if not item.is_certain
+            ],
+            "by": check.submission.by.model_dump(mode="json"),
+        },
+    )
+    ledger.append(draft)
+    return _answered(draft.body)
+
+
+def _answered(body: dict[str, JsonValue]) -> Submission:
+    """Return the answer that an entry of an application records."""
+    return Submission.model_validate(
+        {
+            "admitted": not body["defects"],
+            "defects": body["defects"],
+            "possible_conflicts": body.get("possible_conflicts", []),
+            "application_digest": body["digest"],
+        }
+    )
+
+
+def _weigh(
+    ledger: Ledger, check: CheckApplication
+) -> tuple[tuple[Defect, ...], tuple[Conflict, ...]]:
+    """Return every defect of what was filed, and every conflict with other trials."""
+    application, file = check.submission.application, check.submission.file
+    try:
+        rulebook = ledger.records.rulebook(application.rulebook)
+    except RecordsError as error:
+        if error.retryable:
+            raise
+        return (_unknown_rulebook(application.rulebook),), ()
+    conflicts = conflicts_if_admitted(
+        ledger, application, rulebook=rulebook, regime=check.regime
+    )
+    found = [
+        *check_application(
+            application, regime=check.regime, rulebook=rulebook, file=file
+        ),
+        *check_conditions_asked(application, rulebook),
+        *(as_defect(item, application) for item in conflicts if item.is_certain),
+    ]
+    placed = tuple(item.model_copy(update={"file": file}) for item in found)
+    return placed, conflicts
 
 
 def _keep_filed(ledger: Ledger, check: CheckApplication) -> tuple[str, str]:

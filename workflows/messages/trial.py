@@ -36,6 +36,8 @@ class Submission(Record):
     admitted: bool
     defects: tuple[Defect, ...] = ()
     application_digest: Digest | None = None
+    possible_conflicts: tuple[str, ...] = ()
+    """Where it may conflict with trials that are under way; for a person to decide."""
     refusal: Refusal | None = None
     """Why filing was not lawful at all, when it was not."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from sandbox.model.decision import Decision
     from sandbox.model.party import Actor, Role
     from sandbox.procedure import Act, roles_for
     from workflows.activities.ledger import LedgerActivities
@@ -79,31 +80,19 @@ class Acts:
 
     async def begin(self, begin: BeginTrial) -> Answer:
         """Lock the plan and start the environment, once every gate is met."""
-        decision, terms = self._state.decision, self._state.terms
-        missing = [
-            item.id
-            for item in (decision.conditions if decision else ())
-            if item.gate == "before-running" and not begin.gates.get(item.id)
-        ]
-        if missing:
-            why = f"not yet met before running: {', '.join(missing)}"
+        why = self._gates_missing(begin) or await self._conflicts(begin)
+        if why:
             return await self._journal.refuse(
                 begin.decision_id, "provision", begin.by, why
             )
         answer = await self._journal.attempt(
             "provision", begin.decision_id, by=begin.by, reason="begun by the applicant"
         )
-        if not answer.accepted or decision is None or terms is None:
+        decision = self._state.decision
+        if not answer.accepted or decision is None:
             return answer
         prepared = await perform(
-            LedgerActivities.prepare_trial,
-            PrepareTrial(
-                trial_id=self._state.trial_id,
-                decision=decision,
-                regime=self._state.regime,
-                gates=begin.gates,
-                at=workflow.now(),
-            ),
+            LedgerActivities.prepare_trial, self._preparation(begin, decision)
         )
         self._journal.change(
             plan_digest=prepared.plan_digest,
@@ -114,6 +103,34 @@ class Acts:
             EnvironmentInput(trial_id=self._state.trial_id, generation=1)
         )
         return answer
+
+    def _gates_missing(self, begin: BeginTrial) -> str:
+        decision = self._state.decision
+        missing = [
+            item.id
+            for item in (decision.conditions if decision else ())
+            if item.gate == "before-running" and not begin.gates.get(item.id)
+        ]
+        return f"not yet met before running: {', '.join(missing)}" if missing else ""
+
+    async def _conflicts(self, begin: BeginTrial) -> str:
+        """Return with which trials, begun since the admission, it would conflict."""
+        decision = self._state.decision
+        if decision is None or self._journal.stands != "approved":
+            return ""
+        found = await perform(
+            LedgerActivities.find_conflicts, self._preparation(begin, decision)
+        )
+        return "; ".join(found)
+
+    def _preparation(self, begin: BeginTrial, decision: Decision) -> PrepareTrial:
+        return PrepareTrial(
+            trial_id=self._state.trial_id,
+            decision=decision,
+            regime=self._state.regime,
+            gates=begin.gates,
+            at=workflow.now(),
+        )
 
     async def change_system(self, change: ChangeSystem) -> Answer:
         """File another version; roll it out now, or at the resumption."""
