@@ -128,6 +128,13 @@ class SqlRecords:
             )
         return Rulebook.model_validate_json(body)
 
+    def versions(self, rulebook: str) -> list[Rulebook]:
+        """Return every published version, oldest first; none where there is none."""
+        query = select(RULEBOOKS.c.body).filter_by(rulebook=rulebook)
+        with reading(self._engine) as connection:
+            bodies = connection.scalars(query.order_by(RULEBOOKS.c.version)).all()
+        return [Rulebook.model_validate_json(body) for body in bodies]
+
     def set_case(self, trial_id: str, state: str, summary: Mapping[str, Any]) -> None:
         """Update the projection that lists show; workflows stay the truth."""
         row = {

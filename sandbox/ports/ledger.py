@@ -161,6 +161,10 @@ class Records(Protocol):
         """Return a version; the newest when none is named."""
         ...
 
+    def versions(self, rulebook: str) -> list[Rulebook]:
+        """Return every published version, oldest first; none where there is none."""
+        ...
+
     def set_case(self, trial_id: str, state: str, summary: Mapping[str, Any]) -> None:
         """Update the projection that lists show; workflows stay the truth."""
         ...

@@ -4,6 +4,8 @@
 |---|---|
 | `reading` | what is wrong with a rulebook as it is written? |
 | `rulebook` | is a rulebook sound, which values are in force on a day? |
+| `history` | which version, values and words are in force at an instant? |
+| `difference` | what changed between two versions? |
 | `compose` | which exceptions does an approval put in force, for how long? |
 | `overlay` | does a temporary rule fit its rulebook? |
 | `conflict` | would two trials be under different exceptions? |
@@ -15,6 +17,7 @@
 
 from sandbox.rules.compose import compose, foresee, guardrail_of
 from sandbox.rules.conflict import Conflict, find_conflicts
+from sandbox.rules.difference import Difference, differences
 from sandbox.rules.expression import (
     CompiledRule,
     CompiledRules,
@@ -23,6 +26,12 @@ from sandbox.rules.expression import (
     over,
     values_on,
     with_values,
+)
+from sandbox.rules.history import (
+    RuleInForce,
+    rules_in_force,
+    values_in_force,
+    version_in_force,
 )
 from sandbox.rules.overlay import (
     check_conditions_asked,
@@ -45,12 +54,15 @@ __all__ = [
     "CompiledRule",
     "CompiledRules",
     "Conflict",
+    "Difference",
+    "RuleInForce",
     "RuleOutcome",
     "check_conditions_asked",
     "check_rulebook",
     "check_temporary_rule",
     "compile_rules",
     "compose",
+    "differences",
     "examine_rulebook",
     "expression_problem",
     "find_conflicts",
@@ -62,7 +74,10 @@ __all__ = [
     "read_temporary_rule",
     "reference",
     "rule_named",
+    "rules_in_force",
     "text_in_force",
+    "values_in_force",
     "values_on",
+    "version_in_force",
     "with_values",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from string import Formatter
 
@@ -102,8 +102,13 @@ def text_in_force(rule: Rule, on: date) -> str:
     Raises:
         RuleError: A parameter has no value in force on that day.
     """
+    return text_with(rule, parameters_in_force(rule, on))
+
+
+def text_with(rule: Rule, values: Mapping[str, float]) -> str:
+    """Return the words of a rule with these values; without one, its placeholder."""
     text = rule.text
-    for name, value in parameters_in_force(rule, on).items():
+    for name, value in values.items():
         text = text.replace("{" + name + "}", f"{value:g}")
     return text
 

@@ -213,6 +213,14 @@ class FakeRecords:
             raise _refused(f"rulebook {rulebook} version {wanted} was never published")
         return Rulebook.model_validate_json(self._rulebooks[rulebook, wanted])
 
+    def versions(self, rulebook: str) -> list[Rulebook]:
+        """Return every published version, oldest first; none where there is none."""
+        return [
+            Rulebook.model_validate_json(body)
+            for (name, _), body in sorted(self._rulebooks.items())
+            if name == rulebook
+        ]
+
     def set_case(self, trial_id: str, state: str, summary: Mapping[str, Any]) -> None:
         """Update the projection that lists show."""
         self._cases[trial_id] = {

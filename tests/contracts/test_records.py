@@ -142,6 +142,15 @@ def test_versions(records: Records) -> None:
     assert records.rulebook("passenger-transport", 2).version == 2
 
 
+def test_every_version_in_order(records: Records) -> None:
+    """All that were published, oldest first; of an unknown name none."""
+    for version in (2, 10, 1):
+        records.publish_rulebook(rulebook(version))
+    found = records.versions("passenger-transport")
+    assert [item.version for item in found] == [1, 2, 10]
+    assert records.versions("maritime") == []
+
+
 @pytest.mark.parametrize(
     ("name", "version"),
     [("passenger-transport", 2), ("other", None), ("passenger", None)],
