@@ -3,13 +3,15 @@
 | file | what it holds |
 |---|---|
 | `record` | the base, digests, instants, intervals, canonical JSON |
-| `document` | YAML text → record, every problem with its file and line |
+| `document` | YAML text → record, every problem with file, line and column |
+| `places` | where things stand in a document, down to a character |
 | `sentences` | what a schema says is wrong, in sentences that help |
 | `party` | applicants, authorities, actors and their roles |
 | `regime` | a jurisdiction's scheme as data |
 | `application` | what the innovator files, and its defects |
 | `decision` | opinions, conditions, the decision, refused attempts |
 | `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
+| `example` | examples kept beside a rulebook |
 | `trial` | the case's states, the environment, the isolation proof |
 | `observation` | spans, what a rule says of one, breaches |
 | `trace` | questions about recorded spans, and answers with places |

@@ -10,6 +10,9 @@
 | `overlay` | does a temporary rule fit its rulebook? |
 | `conflict` | would two trials be under different exceptions? |
 | `expression` | what do the rules say of one span? |
+| `explain` | why does a rule say what it says? |
+| `examples` | do the rules say of the examples what they must? |
+| `parts` | which parts is an expression joined of? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
 | `syntax`, `checked` | what is an expression made of, as the engine read it? |
@@ -18,12 +21,21 @@
 from sandbox.rules.compose import compose, foresee, guardrail_of
 from sandbox.rules.conflict import Conflict, find_conflicts
 from sandbox.rules.difference import Difference, differences
+from sandbox.rules.examples import (
+    ExampleResult,
+    ReadExamples,
+    instant_of,
+    read_examples,
+    run_examples,
+)
+from sandbox.rules.explain import Explained, Explanation, Step, explain
 from sandbox.rules.expression import (
     CompiledRule,
     CompiledRules,
     RuleOutcome,
     compile_rules,
     over,
+    span_facts,
     values_on,
     with_values,
 )
@@ -55,8 +67,13 @@ __all__ = [
     "CompiledRules",
     "Conflict",
     "Difference",
+    "ExampleResult",
+    "Explained",
+    "Explanation",
+    "ReadExamples",
     "RuleInForce",
     "RuleOutcome",
+    "Step",
     "check_conditions_asked",
     "check_rulebook",
     "check_temporary_rule",
@@ -64,17 +81,22 @@ __all__ = [
     "compose",
     "differences",
     "examine_rulebook",
+    "explain",
     "expression_problem",
     "find_conflicts",
     "foresee",
     "guardrail_of",
+    "instant_of",
     "over",
     "parameters_in_force",
+    "read_examples",
     "read_rulebook",
     "read_temporary_rule",
     "reference",
     "rule_named",
     "rules_in_force",
+    "run_examples",
+    "span_facts",
     "text_in_force",
     "values_in_force",
     "values_on",

@@ -196,7 +196,7 @@ class CompiledRules:
             result=result,
             overlay=label,
             rulebook_version=self._version,
-            values=_values_read(item.mentions, reading.facts),
+            values=values_read(item.mentions, reading.facts),
             reason=truth.reason,
         )
 
@@ -342,7 +342,8 @@ def values_on(rule: Rule, at: date) -> dict[str, float]:
         return {}
 
 
-def _values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
+def values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
+    """Return what is there of the fields that expressions mention, by dotted path."""
     found: dict[str, JsonValue] = {}
     for root, *steps in paths:
         value: object = facts.span if root == "span" else facts.params

@@ -26,7 +26,9 @@ _TOKEN = re.compile(
 _ROOTS = ("span", "params")
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """One token of an expression, and its offset."""
+
     kind: str
     text: str
     at: int
@@ -51,11 +53,7 @@ def mentions(expression: str) -> tuple[Path, ...]:
 
 def every_mention(expression: str) -> list[Mention]:
     """Return every mention of a field, in order of appearance."""
-    tokens = [
-        _Token(match.lastgroup or "", match.group(), match.start())
-        for match in _TOKEN.finditer(expression)
-        if match.lastgroup != "comment"
-    ]
+    tokens = tokens_of(expression)
     found = [
         Mention(_path_from(tokens, number), token.at)
         for number, token in enumerate(tokens)
@@ -66,12 +64,21 @@ def every_mention(expression: str) -> list[Mention]:
     return [item for item in found if len(item.path) > 1]
 
 
+def tokens_of(expression: str) -> list[Token]:
+    """Return the tokens of an expression, without its comments."""
+    return [
+        Token(match.lastgroup or "", match.group(), match.start())
+        for match in _TOKEN.finditer(expression)
+        if match.lastgroup != "comment"
+    ]
+
+
 def dotted(path: Path) -> str:
     """Return a path as people write it, for example `span.attributes.http.route`."""
     return ".".join(path)
 
 
-def _path_from(tokens: list[_Token], start: int) -> Path:
+def _path_from(tokens: list[Token], start: int) -> Path:
     path = [tokens[start].text]
     at = start + 1
     while True:

@@ -7,6 +7,7 @@
 | `enforce` | freezes environments, revokes credentials |
 | `observe`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |
+| `overlap` | do a trial's exceptions conflict with those of others? |
 | `keeping` | the ports the record is kept through |
 | `boundary` | turns our errors into Temporal's, once |
 """

@@ -14,6 +14,7 @@ from sandbox.rules import (
     rules_in_force,
 )
 from workflows.activities.keeping import publish_rulebook
+from workflows.cli.explaining import explain_span, run_all
 from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.rulebooks import (
     Asked,
@@ -141,3 +142,7 @@ def _say_overlay(asked: Asked) -> None:
     span = f"{rule.in_force.start.isoformat()} to {rule.in_force.end.isoformat()}"
     holds = "is" if rule.in_force.holds(asked.at) else "is not"
     say(f"{rule.temporary_rule} {holds} in force then; it is from {span}")
+
+
+app.command("explain")(explain_span)
+app.command("test")(run_all)

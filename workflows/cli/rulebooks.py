@@ -2,8 +2,9 @@
 
 Rules of this module:
 
-* An existing file is read as it is; anything else is a published version: NAME (the one
-  in force at the instant), NAME@NUMBER or NAME@sha256:DIGEST.
+* An existing file is read as it is, and so is what ends like one; anything else is a
+  published version: NAME (the one in force at the instant), NAME@NUMBER or
+  NAME@sha256:DIGEST.
 * A day without a time of day is its first instant, in UTC.
 """
 
@@ -86,7 +87,7 @@ def find_version(text: str, *, home: Path | None, at: datetime) -> Rulebook:
         RuleError: No version is in force at the instant.
     """
     path = Path(text)
-    if path.is_file():
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
         return read_rulebook(read_text(path), file=text)
     return published(_ledger(home).records, text, at=at)
 
