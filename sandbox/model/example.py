@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from sandbox.model.record import Identifier, Instant, Record
-from sandbox.model.rule import Answer, Waiver
+from sandbox.model.rule import About, Answer, Waiver
 
 
 class SpanFacts(Record):
@@ -32,19 +32,37 @@ class SpanFacts(Record):
 
 
 class Example(Record):
-    """One span and what the rules must say of it."""
+    """One span or object, and what the rules must say of it."""
 
     example: str
     """What it shows, in words."""
     note: str = ""
     at: Instant | None = None
     """When; by default the start of the span, or the rulebook's entry into force."""
-    span: SpanFacts
+    span: SpanFacts | None = None
+    object: dict[str, JsonValue] | None = None
+    """A Kubernetes object instead, as it would stand in YAML."""
     overlays: tuple[Waiver, ...] = ()
     """Exceptions in force meanwhile, as a temporary rule would have them."""
     expect: dict[Identifier, Answer] = Field(min_length=1)
     """Rule → what it must say: satisfied, violated, not_evaluable, waived or
     does_not_apply. A rule that is not named may say anything."""
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Example:
+        if (self.span is None) == (self.object is None):
+            raise ValueError("has not exactly one of `span` and `object`; give one")
+        return self
+
+    @property
+    def about(self) -> About:
+        """Which of the two it is."""
+        return "object" if self.span is None else "span"
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        """What the rules are asked about."""
+        return (self.object or {}) if self.span is None else self.span.given()
 
 
 class ExampleSet(Record):

@@ -22,6 +22,9 @@ Answer = RuleResult | Literal["waived", "does_not_apply"]
 """What is said of one span by one rule; a rule that is waived or does not apply says
 nothing."""
 
+About = Literal["span", "object"]
+"""What a rule is asked about: a recorded span, or a Kubernetes object at admission."""
+
 Mechanism = Literal[
     "regulation", "corporate-governance", "infrastructure", "market", "social-norm"
 ]
@@ -65,6 +68,17 @@ class Parameter(Record):
     """Entry into force → value."""
 
 
+class ObjectMatch(Record):
+    """Which requests to Kubernetes a rule about objects sees; `*` stands for all."""
+
+    api_groups: tuple[str, ...] = Field(min_length=1)
+    """The core group is the empty text."""
+    api_versions: tuple[str, ...] = ("*",)
+    resources: tuple[str, ...] = Field(min_length=1)
+    """Plural, in lower case, for example `deployments`."""
+    operations: tuple[Literal["CREATE", "UPDATE"], ...] = ("CREATE", "UPDATE")
+
+
 class Rule(Record):
     """One provision: words for people, expressions for machines."""
 
@@ -76,10 +90,13 @@ class Rule(Record):
     goal: Identifier
     mechanism: Mechanism
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+    about: About = "span"
+    objects: ObjectMatch | None = None
+    """Which objects; for a rule about objects only, which must have it."""
     applies: str
-    """CEL over `span`, `params`: does this span fall under the rule?"""
+    """CEL over `span` (or `object`) and `params`: does it fall under the rule?"""
     requires: str
-    """CEL over `span`, `params`: what must then hold."""
+    """CEL over the same: what must then hold."""
     severity: Literal["minor", "major", "critical"]
     waivable: bool
     """False: a red line no overlay may touch."""

@@ -30,7 +30,7 @@ def check_plan(application: Application, rulebook: Rulebook) -> Iterator[Defect]
     waived = {
         item.rule for item in application.collides_with if item.request == "waiver"
     }
-    rules = {item.rule for item in rulebook.rules}
+    rules = {item.rule for item in rulebook.rules if item.about == "span"}
     if not plan.goals:
         yield _defect(
             "hypothesis-missing",
@@ -48,7 +48,9 @@ def check_plan(application: Application, rulebook: Rulebook) -> Iterator[Defect]
     for field, name in _rules_named(plan):
         if name not in rules:
             code = f"application/{field.split('.')[1].rstrip('s')}-rule-unknown"
-            yield unknown_name(name, rules, code=code, field=field, noun="rule called")
+            yield unknown_name(
+                name, rules, code=code, field=field, noun="rule about spans called"
+            )
         elif name in waived:
             yield _on_waived(name, field)
     yield from _check_order(plan)

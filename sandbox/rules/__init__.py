@@ -10,6 +10,7 @@
 | `overlay` | does a temporary rule fit its rulebook? |
 | `conflict` | would two trials be under different exceptions? |
 | `expression` | what do the rules say of one span? |
+| `admission` | how does Kubernetes enforce a rule about its objects? |
 | `explain` | why does a rule say what it says? |
 | `examples` | do the rules say of the examples what they must? |
 | `parts` | which parts is an expression joined of? |
@@ -18,6 +19,7 @@
 | `syntax`, `checked` | what is an expression made of, as the engine read it? |
 """
 
+from sandbox.rules.admission import render_admission
 from sandbox.rules.compose import compose, foresee, guardrail_of
 from sandbox.rules.conflict import Conflict, find_conflicts
 from sandbox.rules.difference import Difference, differences
@@ -93,6 +95,7 @@ __all__ = [
     "read_rulebook",
     "read_temporary_rule",
     "reference",
+    "render_admission",
     "rule_named",
     "rules_in_force",
     "run_examples",

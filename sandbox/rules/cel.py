@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-* An expression sees two maps: `span` and `params`. It is compiled and type-checked
-  once, and must give true or false.
+* An expression sees two maps: `span` or `object`, and `params`. It is compiled and
+  type-checked once, and must give true or false.
 * The engine returns an error as a value whose text is truthy; the type is tested before
   the value is looked at, always. What is an error is neither true nor false.
 * A missing field is an error, which `&&` and `||` absorb only where the other side
@@ -19,11 +19,15 @@ from typing import Any, NamedTuple
 from cel_expr_python import cel
 
 from sandbox.errors import RuleError
+from sandbox.model.rule import About
 from sandbox.rules.mentions import Path, mentions
 from sandbox.rules.syntax import Node, read_tree
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-_ENGINE = cel.NewEnv(variables={"span": _MAP, "params": _MAP})
+_ENGINES = {
+    about: cel.NewEnv(variables={about: _MAP, "params": _MAP})
+    for about in ("span", "object")
+}
 _PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
 _MISSING = re.compile(r'Key not found in map : "(.*)"')
 
@@ -45,21 +49,32 @@ class Flaw(NamedTuple):
 
 
 class Facts:
-    """One span and the parameters in force, ready for many expressions."""
+    """One span or object and the parameters in force, ready for many expressions."""
 
-    __slots__ = ("activation", "params", "span")
+    __slots__ = ("about", "activation", "params", "seen")
 
-    def __init__(self, span: Mapping[str, Any], params: Mapping[str, float]) -> None:
-        self.span = span
+    def __init__(
+        self,
+        seen: Mapping[str, Any],
+        params: Mapping[str, float],
+        about: About = "span",
+    ) -> None:
+        self.about = about
+        self.seen = seen
         self.params = params
-        self.activation = _ENGINE.Activation({"span": span, "params": params})
+        self.activation = _ENGINES[about].Activation({about: seen, "params": params})
+
+    def with_params(self, params: Mapping[str, float]) -> Facts:
+        """Return the same with other parameters."""
+        return Facts(self.seen, params, self.about)
 
 
 class Expression:
     """A compiled expression.
 
     Args:
-        text: CEL over `span` and `params`.
+        text: CEL over `span` or `object`, and `params`.
+        about: Which of the two.
 
     Raises:
         RuleError: It does not compile or cannot give true or false; says where.
@@ -67,9 +82,9 @@ class Expression:
 
     __slots__ = ("_program", "mentions", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, about: About = "span") -> None:
         self.text = text
-        self._program = _compiled(text)
+        self._program = _compiled(text, about)
         self.mentions: tuple[Path, ...] = mentions(text)
 
     def tree(self) -> Node:
@@ -82,7 +97,7 @@ class Expression:
             result = self._program.eval(activation=facts.activation)
             kind, value = result.type(), result.value()
         except RuntimeError as error:
-            return Truth(None, f"the engine cannot read the span: {error}")
+            return Truth(None, f"the engine cannot read what is given: {error}")
         if kind == cel.Type.ERROR:
             return Truth(None, _explained(str(value)))
         if kind != cel.Type.BOOL:
@@ -96,23 +111,23 @@ def is_pattern(text: str) -> bool:
     return truth.value is not None
 
 
-def problem_of(text: str) -> Flaw | None:
+def problem_of(text: str, about: About = "span") -> Flaw | None:
     """Return why an expression does not compile, or None where it does."""
-    compiled = _attempt(text)
+    compiled = _attempt(text, about)
     return compiled if isinstance(compiled, Flaw) else None
 
 
-def _compiled(text: str) -> Any:
-    compiled = _attempt(text)
+def _compiled(text: str, about: About) -> Any:
+    compiled = _attempt(text, about)
     if isinstance(compiled, Flaw):
         raise RuleError(compiled.what)
     return compiled
 
 
-def _attempt(text: str) -> Any:
+def _attempt(text: str, about: About) -> Any:
     """Return the program of an expression, or the `Flaw` it has."""
     try:
-        program = _ENGINE.compile(text)
+        program = _ENGINES[about].compile(text)
     except RuntimeError as error:
         return _located(str(error), text)
     if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):

@@ -125,7 +125,7 @@ def _unwatched(application: Application, rulebook: Rulebook) -> Iterator[Defect]
             "Add a harm to the plan",
             "plan.harms",
         )
-    rules = {item.rule for item in rulebook.rules}
+    rules = {item.rule for item in rulebook.rules if item.about == "span"}
     waived = {
         item.rule for item in application.collides_with if item.request == "waiver"
     }
@@ -134,7 +134,7 @@ def _unwatched(application: Application, rulebook: Rulebook) -> Iterator[Defect]
             yield _defect(
                 "guardrail-without-rule",
                 f"`{harm.harm}` watches `{harm.of}`, which is not in force",
-                "Watch a rule of the rulebook that is not waived",
+                "Watch a rule about spans that is not waived",
                 f"plan.harms.{number}.of",
             )
 

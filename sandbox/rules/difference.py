@@ -18,7 +18,8 @@ from typing import Any, Literal
 from sandbox.model.record import Record
 from sandbox.model.rule import Parameter, Rule, Rulebook
 
-Effect = Literal["looser", "tighter", "unknown"]
+Effect = Literal["looser", "tighter", "none", "unknown"]
+"""none: another day or reference for the same value."""
 
 
 class Difference(Record):
@@ -92,9 +93,14 @@ def _of_parameter(
                 after=two,
                 effect=_effect(before, after, one, two),
             )
-        elif day in before.values and day in after.values:
-            references = before.values[day].reference, after.values[day].reference
-            yield from _field(rule, f"{field}.values.{day}.reference", *references)
+        elif before.values.get(day) != after.values.get(day):
+            yield Difference(
+                rule=rule,
+                field=f"{field}.values.{day}.reference",
+                before=_reference(before, day),
+                after=_reference(after, day),
+                effect="none",
+            )
 
 
 def _effect(
@@ -110,6 +116,10 @@ def _effect(
 def _on(parameter: Parameter, day: date) -> float | None:
     days = [item for item in parameter.values if item <= day]
     return parameter.values[max(days)].value if days else None
+
+
+def _reference(parameter: Parameter, day: date) -> str | None:
+    return parameter.values[day].reference if day in parameter.values else None
 
 
 def _values(parameter: Parameter) -> dict[str, float]:

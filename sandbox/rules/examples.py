@@ -102,10 +102,15 @@ def instant_of(facts: Mapping[str, JsonValue]) -> datetime | None:
 
 def _explained(rulebook: Rulebook, example: Example, rule: str) -> Explanation:
     first_day = datetime.combine(rulebook.in_force_from, time(), tzinfo=UTC)
-    at = example.at or instant_of(example.span.given()) or first_day
+    at = example.at or instant_of(example.facts) or first_day
     overlay = _overlay(rulebook, example, at) if example.overlays else None
     explained = explain(
-        rulebook, example.span.given(), at=at, temporary_rule=overlay, rule=rule
+        rulebook,
+        example.facts,
+        at=at,
+        temporary_rule=overlay,
+        rule=rule,
+        about=example.about,
     )
     return explained.rules[0]
 
@@ -137,16 +142,25 @@ def _check(examples: ExampleSet, rulebook: Rulebook) -> Iterator[Defect]:
 
 
 def _check_one(example: Example, field: str, rulebook: Rulebook) -> Iterator[Defect]:
-    for rule in example.expect:
+    for name in example.expect:
+        place = f"{field}.expect.{name}"
         try:
-            rule_named(rulebook, rule)
+            rule = rule_named(rulebook, name)
         except RuleError as error:
             what, _, remedy = error.diagnosis.partition("; ")
             yield Defect(
                 code="examples/unknown-rule",
                 what=what,
                 remedy=remedy[:1].upper() + remedy[1:],
-                field=f"{field}.expect.{rule}",
+                field=place,
+            )
+            continue
+        if rule.about != example.about:
+            yield Defect(
+                code="examples/other-kind",
+                what=f"`{name}` is about a {rule.about}, the example has none",
+                remedy=f"Give `{rule.about}`, or expect it elsewhere",
+                field=place,
             )
     for defect in check_overlays(example.overlays, rulebook):
         yield defect.model_copy(update={"field": f"{field}.{defect.field}"})

@@ -16,8 +16,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from sandbox.errors import RuleError
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import (
+    About,
     Answer,
     Rule,
     Rulebook,
@@ -86,30 +88,36 @@ class Explained(Record):
     rules: tuple[Explanation, ...]
 
 
-def explain(
+def explain(  # noqa: PLR0913 - of what, by what, and when
     rulebook: Rulebook,
     facts: Mapping[str, JsonValue],
     *,
     at: datetime,
     temporary_rule: TemporaryRule | None = None,
     rule: str = "",
+    about: About = "span",
 ) -> Explained:
-    """Return what the rules say of a span, and why.
+    """Return what the rules say of a span or an object, and why.
 
     Args:
         rulebook: The version to judge by.
-        facts: The span, with any of the fields of `rulebook.SPAN_FIELDS`.
-        at: When the span starts: its day decides about dated values, the instant about
-            the temporary rule.
+        facts: The span, with any of the fields of `rulebook.SPAN_FIELDS`; or the
+            object as it would stand in YAML.
+        at: When the span starts, or the object is sent: its day decides about dated
+            values, the instant about the temporary rule.
         temporary_rule: The overlay of a trial.
         rule: Only this one; all when empty.
+        about: What is given; rules about the other kind are left out.
 
     Raises:
         RuleError: There is no such rule, the rulebook is not sound, or the overlay does
             not fit it.
     """
     asked = [rule_named(rulebook, rule)] if rule else list(rulebook.rules)
-    compiled = compile_rules(rulebook, temporary_rule)
+    asked = [item for item in asked if item.about == about]
+    if rule and not asked:
+        raise RuleError(f"`{rule}` is not about a {about}; give what it is about")
+    compiled = compile_rules(rulebook, temporary_rule, about=about)
     answers = _answers(compiled, facts, at)
     standing = _exceptions(rulebook, at, temporary_rule)
     return Explained(
@@ -169,11 +177,11 @@ class _Setting(NamedTuple):
 
     def explanation(self, said: _Said | None) -> Explanation:
         """Return the path to what was said."""
-        applies = self._step(self.rule.applies)
         waiver = self.exception.waiver if self.exception else None
         under = self._step(waiver.under) if waiver else None
         holds = waiver is not None and under is not None and under.gives == "true"
         values = self._values(waiver if holds else None)
+        applies = self._step(self.rule.applies, values)
         answer: Answer = "does_not_apply" if applies.gives == "false" else "waived"
         requires = None
         if said is not None:
@@ -201,11 +209,12 @@ class _Setting(NamedTuple):
     ) -> Step:
         given = self._values() if values is None else values
         params = {item.name: item.value for item in given}
-        return _step(parts_of(expression), Facts(self.facts, params))
+        facts = Facts(self.facts, params, self.rule.about)
+        return _step(parts_of(expression), facts)
 
 
 def _step(part: Part, facts: Facts) -> Step:
-    expression = Expression(part.text)
+    expression = Expression(part.text, facts.about)
     truth = expression.evaluate(facts)
     return Step(
         text=" ".join(part.text.split()),

@@ -26,6 +26,7 @@ from sandbox.errors import RuleError
 from sandbox.model.observation import Span
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import (
+    About,
     Parameter,
     Rule,
     Rulebook,
@@ -90,9 +91,11 @@ class CompiledRules:
         *,
         version: int,
         overlay: TemporaryRule | None,
+        about: About = "span",
     ) -> None:
         self._rules = rules
         self._version = version
+        self._about = about
         self._overlay = overlay
         self._from, self._until = _nanoseconds(overlay.in_force if overlay else None)
         self._values: dict[date, list[dict[str, float]]] = {}
@@ -135,7 +138,9 @@ class CompiledRules:
     def only(self, names: Collection[str]) -> CompiledRules:
         """Return these rules alone; those of other names are left out."""
         rules = tuple(item for item in self._rules if item.rule.rule in names)
-        return CompiledRules(rules, version=self._version, overlay=self._overlay)
+        return CompiledRules(
+            rules, version=self._version, overlay=self._overlay, about=self._about
+        )
 
     def judge(self, span: Span, *, at: date) -> list[RuleOutcome]:
         """Return what every rule that applies says of a span, in rulebook order.
@@ -160,7 +165,9 @@ class CompiledRules:
         """
         within = self._from <= start_unix_nano < self._until
         outcomes = [
-            self._judge_one(item, _Reading(facts, values, within=within))
+            self._judge_one(
+                item, _Reading(Facts(facts, values, self._about), within=within)
+            )
             for item, values in zip(self._rules, self._on(at), strict=True)
         ]
         return [item for item in outcomes if item is not None]
@@ -206,14 +213,8 @@ class _Reading:
 
     __slots__ = ("_within", "facts", "is_waived")
 
-    def __init__(
-        self,
-        data: Mapping[str, JsonValue],
-        values: Mapping[str, float],
-        *,
-        within: bool,
-    ) -> None:
-        self.facts = Facts(data, values)
+    def __init__(self, facts: Facts, *, within: bool) -> None:
+        self.facts = facts
         self.is_waived = False
         self._within = within
 
@@ -227,18 +228,24 @@ class _Reading:
         self.is_waived = overlay.waiver.kind == "waiver"
         if held.value and not self.is_waived:
             values = {**self.facts.params, **overlay.waiver.set}
-            self.facts = Facts(self.facts.span, values)
+            self.facts = self.facts.with_params(values)
         return held, overlay.waiver.label
 
 
 def compile_rules(
-    rulebook: Rulebook, temporary_rule: TemporaryRule | None = None
+    rulebook: Rulebook,
+    temporary_rule: TemporaryRule | None = None,
+    *,
+    about: About = "span",
 ) -> CompiledRules:
-    """Return a rulebook and the overlay of one trial, ready to judge spans.
+    """Return a rulebook and the overlay of one trial, ready to judge.
+
+    Rules about the other kind are left out.
 
     Args:
         rulebook: The version in force.
         temporary_rule: The overlay of a trial; None judges by the rulebook alone.
+        about: What is judged: spans, or Kubernetes objects.
 
     Raises:
         RuleError: The rulebook is not sound, or the overlay does not fit it.
@@ -248,9 +255,14 @@ def compile_rules(
         raise RuleError("; ".join(item.sentence() for item in defects))
     overlays = _overlays(rulebook, temporary_rule) if temporary_rule else {}
     return CompiledRules(
-        tuple(_judged(rule, overlays.get(rule.rule)) for rule in rulebook.rules),
+        tuple(
+            _judged(rule, overlays.get(rule.rule))
+            for rule in rulebook.rules
+            if rule.about == about
+        ),
         version=rulebook.version,
         overlay=temporary_rule,
+        about=about,
     )
 
 
@@ -314,7 +326,8 @@ def span_facts(span: Span) -> dict[str, JsonValue]:
 
 
 def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
-    applies, requires = Expression(rule.applies), Expression(rule.requires)
+    applies = Expression(rule.applies, rule.about)
+    requires = Expression(rule.requires, rule.about)
     under = overlay.under.mentions if overlay else ()
     paths = dict.fromkeys((*applies.mentions, *under, *requires.mentions))
     return CompiledRule(rule, applies, requires, overlay, tuple(paths))
@@ -326,8 +339,11 @@ def _overlays(
     defects = check_temporary_rule(temporary_rule, rulebook)
     if defects:
         raise RuleError("; ".join(item.sentence() for item in defects))
+    about = {rule.rule: rule.about for rule in rulebook.rules}
     return {
-        waiver.exception_to: CompiledWaiver(waiver, Expression(waiver.under))
+        waiver.exception_to: CompiledWaiver(
+            waiver, Expression(waiver.under, about[waiver.exception_to])
+        )
         for waiver in temporary_rule.overlays
     }
 
@@ -346,7 +362,7 @@ def values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
     """Return what is there of the fields that expressions mention, by dotted path."""
     found: dict[str, JsonValue] = {}
     for root, *steps in paths:
-        value: object = facts.span if root == "span" else facts.params
+        value: object = facts.params if root == "params" else facts.seen
         for step in steps:
             value = value.get(step) if isinstance(value, Mapping) else None
         if value is not None:

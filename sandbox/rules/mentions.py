@@ -1,4 +1,4 @@
-"""Which fields of `span` and `params` an expression mentions.
+"""Which fields of `span`, `object` and `params` an expression mentions.
 
 Rules of this module:
 
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_ROOTS = ("span", "params")
+_ROOTS = ("span", "object", "params")
 
 
 class Token(NamedTuple):

@@ -131,7 +131,7 @@ def _check_kind(waiver: Waiver, field: str) -> Iterator[Defect]:
 
 
 def _check_under(under: str, rule: Rule, field: str) -> Iterator[Defect]:
-    flaw = expression_problem(under, set(rule.parameters))
+    flaw = expression_problem(under, set(rule.parameters), rule.about)
     if flaw:
         found = _defect("expression", flaw.what, flaw.remedy, field)
         yield found.model_copy(update={"offset": flaw.offset})

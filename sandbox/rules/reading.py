@@ -89,8 +89,9 @@ def _touches(field: str, refused: set[str]) -> bool:
     """Return whether a check speaks of what the schema refused, or of a part of it."""
     steps = field.split(".")
     around = {".".join(steps[:depth]) for depth in range(1, len(steps) + 1)}
-    # Without its parameters, nothing can be said of what a rule asks of them.
+    # Nothing can be said of a rule that hangs on what it is about, or its parameters.
     around.add(".".join([*steps[:2], "parameters"]))
+    around.add(".".join([*steps[:2], "about"]))
     return bool(around & refused)
 
 

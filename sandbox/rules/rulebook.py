@@ -19,7 +19,7 @@ from string import Formatter
 from sandbox.errors import RuleError
 from sandbox.model.application import Defect
 from sandbox.model.record import digest_of
-from sandbox.model.rule import Rule, Rulebook, RulebookRef
+from sandbox.model.rule import About, Rule, Rulebook, RulebookRef
 from sandbox.rules.cel import Flaw, problem_of
 from sandbox.rules.mentions import every_mention
 
@@ -54,6 +54,7 @@ def check_rulebook(rulebook: Rulebook, *, file: str = "") -> tuple[Defect, ...]:
         if rule.rule in names[:number]:
             what = f"two rules are called `{rule.rule}`"
             found.append(_defect("rule-repeated", what, "Rename one", f"{field}.rule"))
+        found += _check_objects(rule, field)
         found += _check_expressions(rule, field)
         found += _check_parameters(rule, field, rulebook.in_force_from)
         found += _check_text(rule, field)
@@ -122,20 +123,23 @@ def reference(rulebook: Rulebook) -> RulebookRef:
     )
 
 
-def expression_problem(text: str, parameters: set[str]) -> Flaw | None:
+def expression_problem(
+    text: str, parameters: set[str], about: About = "span"
+) -> Flaw | None:
     """Return what is wrong with an expression, the remedy and the place, or None.
 
     Args:
-        text: CEL over `span` and `params`.
+        text: CEL over `span` or `object`, and `params`.
         parameters: Names that `params` has.
+        about: Which of the two. Of an object, any field may be asked for.
     """
-    problem = problem_of(text)
+    problem = problem_of(text, about)
     if problem is not None:
         return problem
     known = {"span": set(SPAN_FIELDS), "params": parameters}
     for mention in every_mention(text):
         root, name, *_ = mention.path
-        if name not in known[root]:
+        if root in known and name not in known[root]:
             near = difflib.get_close_matches(name, known[root], n=1)
             names = ", ".join(sorted(known[root])) or "none"
             meant = f"Did you mean `{root}.{near[0]}`?" if near else ""
@@ -146,12 +150,26 @@ def expression_problem(text: str, parameters: set[str]) -> Flaw | None:
 
 def _check_expressions(rule: Rule, field: str) -> Iterator[Defect]:
     for name in ("applies", "requires"):
-        problem = expression_problem(getattr(rule, name), set(rule.parameters))
+        text, parameters = getattr(rule, name), set(rule.parameters)
+        problem = expression_problem(text, parameters, rule.about)
         if problem:
             found = _defect(
                 "expression", problem.what, problem.remedy, f"{field}.{name}"
             )
             yield found.model_copy(update={"offset": problem.offset})
+
+
+def _check_objects(rule: Rule, field: str) -> Iterator[Defect]:
+    if (rule.about == "object") == (rule.objects is not None):
+        return
+    if rule.objects is None:
+        what = f"`{rule.rule}` is about objects and does not say which"
+        remedy = "Add `objects` with `api_groups` and `resources`"
+        yield _defect("objects", what, remedy, f"{field}.about")
+    else:
+        what = f"`{rule.rule}` names objects and is about spans"
+        remedy = "Write `about: object`, or take `objects` out"
+        yield _defect("objects", what, remedy, f"{field}.objects")
 
 
 def _check_parameters(rule: Rule, field: str, from_: date) -> Iterator[Defect]:

@@ -9,8 +9,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sandbox.errors import InputError, RecordsError
+from sandbox.model.record import Interval
+from sandbox.model.rule import Scope, TemporaryRule
+from sandbox.model.trace import SpanAnswer
 from sandbox.rules import read_rulebook, reference
+from sandbox.testing.traces import TRACE, odd_trace
+from workflows.cli import explaining
 from workflows.cli.rule import app
+from workflows.cli.setup import read_settings
+from workflows.worker import open_ledger
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "ride_dispatch"
 FIRST = (EXPERIMENT / "rulebook.yaml").read_text()
@@ -231,3 +238,46 @@ def test_examples_that_do_not_fit_are_refused_before_any_is_run(tmp_path: Path) 
         sandbox_rule("test", tmp_path / "v1.yaml")
     with pytest.raises(InputError, match="cannot be read"):
         sandbox_rule("test", tmp_path / "gone.yaml")
+
+
+def test_the_recorded_spans_of_a_trace_are_explained_under_the_trials_rule(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each span as it was recorded, by the version and the overlay of the trial."""
+
+    class Scripted:
+        """Answers with the spans of a scripted trace."""
+
+        def trace(self, trial_id: str, trace_id: str) -> SpanAnswer:
+            """Return the spans."""
+            assert (trial_id, trace_id) == ("a", TRACE)
+            return SpanAnswer(
+                trial_id="a",
+                spans=tuple(odd_trace()),
+                more=False,
+                evidence=(),
+                unsealed=0,
+                engine="scripted 1.0",
+            )
+
+    monkeypatch.setattr(explaining, "open_spans", lambda *_: Scripted())
+    ledger, _ = open_ledger(read_settings(home))
+    book = ledger.records.rulebook(NAME, 1)
+    rule = TemporaryRule(
+        temporary_rule="trial/a",
+        trial_id="a",
+        of=reference(book),
+        in_force=Interval(start="2000-01-01T00:00:00Z", end="2100-01-01T00:00:00Z"),
+        scope=Scope(participants="c", area="a"),
+        overlays=(),
+        guardrails=(),
+        plan_digest="sha256:" + "a" * 64,
+    )
+    ledger.records.put_document("a", "temporary-rule", rule)
+    words = ("explain", NAME, "--trial", "a", "--trace", TRACE, "--home", home)
+    found = json.loads(sandbox_rule(*words, "-o", "json").stdout)
+    assert len(found) == len(odd_trace())
+    assert {item["temporary_rule"] for item in found} == {"trial/a"}
+    assert {item["version"] for item in found} == {1}
+    with pytest.raises(InputError, match="--trial NAME"):
+        sandbox_rule("explain", NAME, "--trace", TRACE, "--home", home)

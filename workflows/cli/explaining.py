@@ -26,6 +26,7 @@ from sandbox.errors import InputError
 from sandbox.model.application import Defect
 from sandbox.model.document import read_document
 from sandbox.model.example import SpanFacts
+from sandbox.model.rule import About
 from sandbox.rules import (
     ExampleResult,
     Explained,
@@ -34,6 +35,7 @@ from sandbox.rules import (
     explain,
     instant_of,
     read_examples,
+    render_admission,
     run_examples,
     span_facts,
 )
@@ -60,6 +62,9 @@ def explain_span(  # noqa: PLR0913 - one parameter per option
     span: Annotated[
         Path | None, typer.Option("--span", help="A span as JSON or YAML.")
     ] = None,
+    object_: Annotated[
+        Path | None, typer.Option("--object", help="A Kubernetes object as YAML.")
+    ] = None,
     trace: Annotated[
         str, typer.Option("--trace", help="The spans of this trace of the trial.")
     ] = "",
@@ -70,9 +75,12 @@ def explain_span(  # noqa: PLR0913 - one parameter per option
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
-    """Show why the rules say what they say of a span, down to the values read."""
+    """Show why the rules say what they say, down to the values read."""
     found: list[Explained] = []
-    for facts in _spans(span, trace, trial, home):
+    if sum((span is not None, object_ is not None, bool(trace))) != 1:
+        raise _usage("Give --span FILE, --object FILE, or --trace ID with --trial ID")
+    about: About = "span" if object_ is None else "object"
+    for facts in _facts(span, object_) or _recorded(trace, trial, home):
         starts = instant_of(facts)
         when = instant(at) if at or starts is None else starts
         asked = asked_for(
@@ -85,6 +93,7 @@ def explain_span(  # noqa: PLR0913 - one parameter per option
                 at=when,
                 temporary_rule=asked.temporary_rule,
                 rule=rule,
+                about=about,
             )
         )
     _emit(found, output)
@@ -137,14 +146,65 @@ class _Placed(NamedTuple):
         return {"file": str(self.file), **data, "as_expected": as_expected}
 
 
-def _spans(
-    span: Path | None, trace: str, trial: str, home: Path | None
-) -> Iterator[dict[str, JsonValue]]:
-    if (span is None) == (not trace) or (trace and not trial):
-        raise _usage("Give a span with --span FILE, or --trace ID with --trial ID")
+def render(  # noqa: PLR0913 - one parameter per option
+    rulebook: Version,
+    enforced_for: Annotated[
+        str, typer.Option("--for", help="The trial in whose namespaces it holds.")
+    ] = "",
+    trial: Trial = "",
+    at: At = "",
+    temporary_rule: Overlay = None,
+    home: Home = None,
+) -> None:
+    """Write the admission policies of the rules about Kubernetes objects, as YAML."""
+    when = instant(at)
+    asked = asked_for(rulebook, home=home, at=when, trial=trial, overlay=temporary_rule)
+    name = enforced_for or trial
+    if not name:
+        raise _usage("Name a trial with --trial NAME, or with --for NAME")
+    found = render_admission(
+        asked.rulebook, name, at=when, temporary_rule=asked.temporary_rule
+    )
+    if not found:
+        say(f"{named(asked.rulebook)} has no rule about objects in force then")
+    text = yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True)
+    sys.stdout.write(text if found else "")
+
+
+def _facts(span: Path | None, object_: Path | None) -> list[dict[str, JsonValue]]:
     if span is not None:
-        yield _read_span(span).given()
-        return
+        return [_read_span(span).given()]
+    return [] if object_ is None else [_read_object(object_)]
+
+
+def _read_object(file: Path) -> dict[str, JsonValue]:
+    text = read_text(file)
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _no_object(file, str(error)) from error
+    if not isinstance(found, dict):
+        raise _no_object(file, "it is not a mapping")
+    # Kubernetes reads a date as text.
+    data: dict[str, JsonValue] = json.loads(json.dumps(found, default=str))
+    return data
+
+
+def _no_object(file: Path, why: str) -> InputError:
+    defect = Defect(
+        code="object/unreadable",
+        what=f"this is not one Kubernetes object: {' '.join(why.split())}",
+        remedy="Give one object as YAML or JSON",
+        file=str(file),
+    )
+    return InputError([defect])
+
+
+def _recorded(
+    trace: str, trial: str, home: Path | None
+) -> Iterator[dict[str, JsonValue]]:
+    if not trial:
+        raise _usage("Name the trial with --trial NAME")
     settings = read_settings(home)
     ledger, _ = open_ledger(settings)
     answer = open_spans(settings, ledger, Engine.duckdb).trace(trial, trace)

@@ -14,7 +14,7 @@ from sandbox.rules import (
     rules_in_force,
 )
 from workflows.activities.keeping import publish_rulebook
-from workflows.cli.explaining import explain_span, run_all
+from workflows.cli.explaining import explain_span, render, run_all
 from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.rulebooks import (
     Asked,
@@ -144,5 +144,6 @@ def _say_overlay(asked: Asked) -> None:
     say(f"{rule.temporary_rule} {holds} in force then; it is from {span}")
 
 
+app.command("render")(render)
 app.command("explain")(explain_span)
 app.command("test")(run_all)
