@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, JsonValue, model_validator
 
 from sandbox.model.record import Identifier, Instant, Record
-from sandbox.model.rule import About, Answer, Waiver
+from sandbox.model.rule import About, RuleAnswer, Waiver
 
 
 class SpanFacts(Record):
@@ -44,7 +44,7 @@ class Example(Record):
     """A Kubernetes object instead, as it would stand in YAML."""
     overlays: tuple[Waiver, ...] = ()
     """Exceptions in force meanwhile, as a temporary rule would have them."""
-    expect: dict[Identifier, Answer] = Field(min_length=1)
+    expect: dict[Identifier, RuleAnswer] = Field(min_length=1)
     """Rule → what it must say: satisfied, violated, not_evaluable, waived or
     does_not_apply. A rule that is not named may say anything."""
 

@@ -18,7 +18,7 @@ from sandbox.model.record import Digest, Identifier, Interval, Record, TrialId
 RuleResult = Literal["satisfied", "violated", "not_evaluable"]
 """Three-valued: a missing attribute is not evaluable, never satisfied."""
 
-Answer = RuleResult | Literal["waived", "does_not_apply"]
+RuleAnswer = RuleResult | Literal["waived", "does_not_apply"]
 """What is said of one span by one rule; a rule that is waived or does not apply says
 nothing."""
 

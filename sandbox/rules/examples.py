@@ -21,7 +21,7 @@ from sandbox.model.application import Defect
 from sandbox.model.document import examine, placed
 from sandbox.model.example import Example, ExampleSet
 from sandbox.model.record import Interval, Record, digest_of
-from sandbox.model.rule import Answer, Rulebook, Scope, TemporaryRule
+from sandbox.model.rule import RuleAnswer, Rulebook, Scope, TemporaryRule
 from sandbox.rules.explain import Explanation, explain
 from sandbox.rules.overlay import check_overlays
 from sandbox.rules.rulebook import reference, rule_named
@@ -42,8 +42,8 @@ class ExampleResult(Record):
     example: str
     line: int
     rule: str
-    expected: Answer
-    found: Answer
+    expected: RuleAnswer
+    found: RuleAnswer
     reason: str
     """Why it is not evaluable, when it is not."""
     read: dict[str, JsonValue]

@@ -20,8 +20,8 @@ from sandbox.errors import RuleError
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import (
     About,
-    Answer,
     Rule,
+    RuleAnswer,
     Rulebook,
     RuleResult,
     RuleSource,
@@ -60,7 +60,7 @@ class Explanation(Record):
     """What one rule says of one span, and why."""
 
     rule: str
-    answer: Answer
+    answer: RuleAnswer
     reason: str = ""
     """Why it is not evaluable, when it is not."""
     text: str
@@ -182,7 +182,7 @@ class _Setting(NamedTuple):
         holds = waiver is not None and under is not None and under.gives == "true"
         values = self._values(waiver if holds else None)
         applies = self._step(self.rule.applies, values)
-        answer: Answer = "does_not_apply" if applies.gives == "false" else "waived"
+        answer: RuleAnswer = "does_not_apply" if applies.gives == "false" else "waived"
         requires = None
         if said is not None:
             answer = said.result

@@ -86,13 +86,16 @@ def examine_rulebook(text: str, *, file: str) -> RulebookReading:
 
 
 def _touches(field: str, refused: set[str]) -> bool:
-    """Return whether a check speaks of what the schema refused, or of a part of it."""
+    """Return whether a check speaks of what the schema refused, of a part of it, or of
+    what holds it.
+    """
     steps = field.split(".")
     around = {".".join(steps[:depth]) for depth in range(1, len(steps) + 1)}
     # Nothing can be said of a rule that hangs on what it is about, or its parameters.
     around.add(".".join([*steps[:2], "parameters"]))
     around.add(".".join([*steps[:2], "about"]))
-    return bool(around & refused)
+    holds = any(item.startswith(f"{field}.") for item in refused)
+    return holds or bool(around & refused)
 
 
 def _understood(data: Any) -> Rulebook | None:

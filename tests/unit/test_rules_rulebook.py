@@ -189,6 +189,10 @@ def test_what_the_schema_refuses_does_not_make_the_rest_look_wrong():
         "rulebook/wrong-value",
         "rulebook/unknown-key",
     }
+    later = "2024-13-01: {value: 1, reference: r}\n          2025-01-01: {value"
+    with pytest.raises(InputError) as raised:
+        read_rulebook(TEXT.replace("2024-01-01: {value", later), file="r.yaml")
+    assert {item.code for item in raised.value.defects} == {"rulebook/wrong-value"}
 
 
 @given(st.lists(st.sampled_from(BROKEN.splitlines()), max_size=40))
