@@ -11,7 +11,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -54,8 +54,21 @@ def check_application(
     return tuple(item.model_copy(update={"file": file}) for item in (*found, *required))
 
 
+Check = Callable[[Application, Rulebook], tuple[Defect, ...]]
+"""What else may be wrong with an application, asked of a later room."""
+
+
+def _nothing_else(_: Application, __: Rulebook) -> tuple[Defect, ...]:
+    return ()
+
+
 def read_application(
-    text: str, *, regime: Regime, rulebook: Rulebook, file: str
+    text: str,
+    *,
+    regime: Regime,
+    rulebook: Rulebook,
+    file: str,
+    also: Check = _nothing_else,
 ) -> Application:
     """Return a complete application from its document.
 
@@ -64,6 +77,7 @@ def read_application(
         regime: The scheme it is filed under.
         rulebook: The rules it may collide with.
         file: Name of the document.
+        also: A further check, reported together with everything else.
 
     Raises:
         InputError: It cannot be read or is not complete; carries every `Defect`.
@@ -73,8 +87,11 @@ def read_application(
     application = reading.record or _understood(reading.data, schema)
     found: tuple[Defect, ...] = ()
     if application is not None:
-        found = check_application(
-            application, regime=regime, rulebook=rulebook, file=file
+        found = (
+            *check_application(
+                application, regime=regime, rulebook=rulebook, file=file
+            ),
+            *also(application, rulebook),
         )
     defects = placed((*schema, *found), reading.places, file=file)
     if defects or application is None:

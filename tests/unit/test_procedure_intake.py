@@ -13,7 +13,7 @@ from sandbox.model.application import Application
 from sandbox.model.document import read_document
 from sandbox.model.regime import Regime
 from sandbox.procedure import check_application, read_application
-from sandbox.rules import read_rulebook
+from sandbox.rules import check_conditions_asked, read_rulebook
 
 PAPERS = files("experiments.ride_dispatch")
 DIGEST = "sha256:" + "a" * 64
@@ -50,6 +50,27 @@ def codes(data):
 def test_the_corrected_application_of_the_experiment_is_complete():
     """Filed as it stands, with the digest filled in, nothing is missing."""
     assert read(document()).application == "ride-dispatch"
+
+
+def test_the_condition_of_an_exception_is_checked_with_the_rest():
+    """An expression that does not compile is placed at its character."""
+    filed = (
+        text("application.yaml")
+        .replace("${image.hotrod}", DIGEST)
+        .replace("request: waiver", "request: waiver\n    under: 1 == 1 &&& y")
+    )
+    with pytest.raises(InputError) as raised:
+        read_application(
+            filed,
+            regime=REGIME,
+            rulebook=RULEBOOK,
+            file="a.yaml",
+            also=check_conditions_asked,
+        )
+    (torn,) = raised.value.defects
+    assert torn.code == "application/expression"
+    line = filed.splitlines()[torn.line - 1]
+    assert line[torn.column - 1 :] == "& y"
 
 
 def test_the_first_application_is_returned_with_all_its_defects():

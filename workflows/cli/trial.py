@@ -14,7 +14,7 @@ from sandbox.model.document import read_document
 from sandbox.model.regime import Regime
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.procedure import read_application
-from sandbox.rules import read_rulebook
+from sandbox.rules import check_conditions_asked, read_rulebook
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, Temporal, read_settings, read_text, run_async
 from workflows.cli.telling import write_report
@@ -72,7 +72,11 @@ def check(
     scheme = read_document(read_text(regime), Regime, file=str(regime))
     rules = read_rulebook(read_text(rulebook), file=str(rulebook))
     application = read_application(
-        read_text(file), regime=scheme, rulebook=rules, file=str(file)
+        read_text(file),
+        regime=scheme,
+        rulebook=rules,
+        file=str(file),
+        also=check_conditions_asked,
     )
     say(f"{file}: {application.application} is complete")
 
