@@ -165,6 +165,19 @@ def test_a_conflict_that_only_words_rule_out_is_recorded_for_those_who_decide(
     assert entry.entry.body["possible_conflicts"] == [words]
 
 
+def test_what_is_not_complete_is_not_yet_compared_with_other_trials(
+    office: Office,
+) -> None:
+    """A period without length is a defect; nobody asks whom it would overlap."""
+    office.file("first")
+    office.begin("first")
+    period = {"length": "PT0S", "must_start_within": "PT0S"}
+    answer = office.file(
+        "second", "file/2", collides_with=asking_for(1.0), period=period
+    )
+    assert {item.code for item in answer.defects} == {"application/no-time"}
+
+
 def test_filing_again_gives_what_was_recorded_whatever_has_begun_since(
     office: Office,
 ) -> None:

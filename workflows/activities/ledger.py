@@ -171,7 +171,9 @@ def _answered(body: dict[str, JsonValue]) -> Submission:
 def _weigh(
     ledger: Ledger, check: CheckApplication
 ) -> tuple[tuple[Defect, ...], tuple[Conflict, ...]]:
-    """Return every defect of what was filed, and every conflict with other trials."""
+    """Return every defect of what was filed; of what has none, every conflict with
+    other trials.
+    """
     application, file = check.submission.application, check.submission.file
     try:
         rulebook = ledger.records.rulebook(application.rulebook)
@@ -179,18 +181,17 @@ def _weigh(
         if error.retryable:
             raise
         return (_unknown_rulebook(application.rulebook),), ()
-    conflicts = conflicts_if_admitted(
-        ledger, application, rulebook=rulebook, regime=check.regime
-    )
+    conflicts: tuple[Conflict, ...] = ()
     found = [
-        *check_application(
-            application, regime=check.regime, rulebook=rulebook, file=file
-        ),
+        *check_application(application, regime=check.regime, rulebook=rulebook),
         *check_conditions_asked(application, rulebook),
-        *(as_defect(item, application) for item in conflicts if item.is_certain),
     ]
-    placed = tuple(item.model_copy(update={"file": file}) for item in found)
-    return placed, conflicts
+    if not found:
+        conflicts = conflicts_if_admitted(
+            ledger, application, rulebook=rulebook, regime=check.regime
+        )
+        found = [as_defect(item, application) for item in conflicts if item.is_certain]
+    return tuple(item.model_copy(update={"file": file}) for item in found), conflicts
 
 
 def _keep_filed(ledger: Ledger, check: CheckApplication) -> tuple[str, str]:
