@@ -8,11 +8,17 @@ Expressions are CEL, the Common Expression Language (https://cel.dev).
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from sandbox.model.decision import Condition
+from sandbox.model.pattern import Pattern
 from sandbox.model.record import Digest, Identifier, Interval, Record, TrialId
 
 RuleResult = Literal["satisfied", "violated", "not_evaluable"]
@@ -95,11 +101,29 @@ class Rule(Record):
     """Which objects; for a rule about objects only, which must have it."""
     applies: str
     """CEL over `span` (or `object`) and `params`: does it fall under the rule?"""
-    requires: str
-    """CEL over the same: what must then hold."""
+    requires: str = ""
+    """CEL over the same: what must then hold. Empty where there is a pattern."""
+    pattern: Pattern | None = None
+    """What must hold of the order of spans instead."""
     severity: Literal["minor", "major", "critical"]
     waivable: bool
     """False: a red line no overlay may touch."""
+
+    @model_validator(mode="after")
+    def _asks_for_one_thing(self) -> Rule:
+        if bool(self.requires) == (self.pattern is not None):
+            raise ValueError(
+                f"of {self.rule} needs `requires` or `pattern`; give exactly one"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A rulebook without patterns keeps the digest it always had.
+        data: dict[str, Any] = write(self)
+        absent = "pattern" if self.pattern is None else "requires"
+        data.pop(absent, None)
+        return data
 
 
 class Rulebook(Record):

@@ -14,6 +14,8 @@
 | `explain` | why does a rule say what it says? |
 | `examples` | do the rules say of the examples what they must? |
 | `parts` | which parts is an expression joined of? |
+| `tracks` | what do rules with patterns say of many spans together? |
+| `pattern` | what does a pattern say of one of them? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
 | `syntax`, `checked` | what is an expression made of, as the engine read it? |
@@ -53,6 +55,7 @@ from sandbox.rules.overlay import (
     read_temporary_rule,
 )
 from sandbox.rules.reading import examine_rulebook, read_rulebook
+from sandbox.rules.pattern import Known
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,
@@ -62,6 +65,7 @@ from sandbox.rules.rulebook import (
     rule_named,
     text_in_force,
 )
+from sandbox.rules.tracks import UnitOutcome, judge_tracks
 
 __all__ = [
     "SPAN_FIELDS",
@@ -77,6 +81,9 @@ __all__ = [
     "RuleOutcome",
     "Step",
     "check_conditions_asked",
+    "Known",
+    "RuleOutcome",
+    "UnitOutcome",
     "check_rulebook",
     "check_temporary_rule",
     "compile_rules",
@@ -89,6 +96,7 @@ __all__ = [
     "foresee",
     "guardrail_of",
     "instant_of",
+    "judge_tracks",
     "over",
     "parameters_in_force",
     "read_examples",

@@ -16,7 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ from sandbox.model.rule import (
 from sandbox.rules.cel import Expression, Facts, Truth
 from sandbox.rules.mentions import Path, dotted
 from sandbox.rules.overlay import check_temporary_rule
+from sandbox.rules.pattern import CompiledPattern, PatternTruth
 from sandbox.rules.rulebook import (
     check_rulebook,
     parameters_in_force,
@@ -46,6 +47,9 @@ from sandbox.rules.rulebook import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_VALUE = 256
+
+Ask = Callable[[Facts], PatternTruth | None]
+"""What says of a span, with the values in force, what a pattern holds of it."""
 
 
 class RuleOutcome(NamedTuple):
@@ -74,7 +78,9 @@ class CompiledRule(NamedTuple):
 
     rule: Rule
     applies: Expression
-    requires: Expression
+    requires: Expression | None
+    """None where there is a pattern."""
+    pattern: CompiledPattern | None
     overlay: CompiledWaiver | None
     mentions: tuple[Path, ...]
 
@@ -166,18 +172,45 @@ class CompiledRules:
         within = self._from <= start_unix_nano < self._until
         outcomes = [
             self._judge_one(
-                item, _Reading(Facts(facts, values, self._about), within=within)
+                item,
+                _Reading(Facts(facts, values, self._about), within=within),
+                item.requires,
             )
             for item, values in zip(self._rules, self._on(at), strict=True)
+            if item.requires is not None
         ]
         return [item for item in outcomes if item is not None]
+
+    @property
+    def patterns(self) -> tuple[CompiledRule, ...]:
+        """The rules whose results need more than one span; `judge` leaves them out."""
+        return tuple(item for item in self._rules if item.pattern is not None)
+
+    def judge_unit(
+        self, item: CompiledRule, facts: Mapping[str, JsonValue], ask: Ask
+    ) -> RuleOutcome | None:
+        """Return what a rule with a pattern says of one span; None if it says nothing.
+
+        Args:
+            item: One of `patterns`.
+            facts: What `span_facts` gives.
+            ask: Says what the pattern holds of the span with the values in force.
+        """
+        start = facts["start_unix_nano"]
+        assert isinstance(start, int)
+        day = (_EPOCH + timedelta(microseconds=start // 1000)).date()
+        values = self._on(day)[self._rules.index(item)]
+        within = self._from <= start < self._until
+        return self._judge_one(item, _Reading(facts, values, within=within), ask)
 
     def _on(self, at: date) -> list[dict[str, float]]:
         if at not in self._values:
             self._values[at] = [values_on(item.rule, at) for item in self._rules]
         return self._values[at]
 
-    def _judge_one(self, item: CompiledRule, reading: _Reading) -> RuleOutcome | None:
+    def _judge_one(
+        self, item: CompiledRule, reading: _Reading, ask: Expression | Ask
+    ) -> RuleOutcome | None:
         held, label = reading.exception(item.overlay)
         applies = item.applies.evaluate(reading.facts)
         if applies.value is False or (held.value and label and reading.is_waived):
@@ -188,12 +221,17 @@ class CompiledRules:
         if applies.value is None:
             reason = f"it is unknown whether the rule applies: {applies.reason}"
             return self._outcome(item, reading, Truth(None, reason), label)
-        return self._outcome(
-            item, reading, item.requires.evaluate(reading.facts), label
-        )
+        if isinstance(ask, Expression):
+            return self._outcome(item, reading, ask.evaluate(reading.facts), label)
+        said = ask(reading.facts)
+        return self._outcome(item, reading, said, label) if said else None
 
     def _outcome(
-        self, item: CompiledRule, reading: _Reading, truth: Truth, label: str
+        self,
+        item: CompiledRule,
+        reading: _Reading,
+        truth: Truth | PatternTruth,
+        label: str,
     ) -> RuleOutcome:
         result: RuleResult = "not_evaluable"
         if truth.value is not None:
@@ -203,7 +241,8 @@ class CompiledRules:
             result=result,
             overlay=label,
             rulebook_version=self._version,
-            values=values_read(item.mentions, reading.facts),
+            values=values_read(item.mentions, reading.facts)
+            | (truth.read if isinstance(truth, PatternTruth) else {}),
             reason=truth.reason,
         )
 
@@ -327,10 +366,13 @@ def span_facts(span: Span) -> dict[str, JsonValue]:
 
 def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
     applies = Expression(rule.applies, rule.about)
-    requires = Expression(rule.requires, rule.about)
+    requires = Expression(rule.requires, rule.about) if rule.requires else None
+    pattern = CompiledPattern(rule.pattern) if rule.pattern else None
     under = overlay.under.mentions if overlay else ()
-    paths = dict.fromkeys((*applies.mentions, *under, *requires.mentions))
-    return CompiledRule(rule, applies, requires, overlay, tuple(paths))
+    asked = requires or pattern
+    last = asked.mentions if asked else ()
+    paths = dict.fromkeys((*applies.mentions, *under, *last))
+    return CompiledRule(rule, applies, requires, pattern, overlay, tuple(paths))
 
 
 def _overlays(

@@ -56,6 +56,7 @@ def check_rulebook(rulebook: Rulebook, *, file: str = "") -> tuple[Defect, ...]:
             found.append(_defect("rule-repeated", what, "Rename one", f"{field}.rule"))
         found += _check_objects(rule, field)
         found += _check_expressions(rule, field)
+        found += _check_pattern(rule, field)
         found += _check_parameters(rule, field, rulebook.in_force_from)
         found += _check_text(rule, field)
     return tuple(item.model_copy(update={"file": file}) for item in found)
@@ -149,9 +150,13 @@ def expression_problem(
 
 
 def _check_expressions(rule: Rule, field: str) -> Iterator[Defect]:
-    for name in ("applies", "requires"):
-        text, parameters = getattr(rule, name), set(rule.parameters)
-        problem = expression_problem(text, parameters, rule.about)
+    texts = {"applies": rule.applies}
+    if rule.requires:
+        texts["requires"] = rule.requires
+    for name, text in rule.pattern.predicates().items() if rule.pattern else ():
+        texts[f"pattern.{name}"] = text
+    for name, text in texts.items():
+        problem = expression_problem(text, set(rule.parameters), rule.about)
         if problem:
             found = _defect(
                 "expression", problem.what, problem.remedy, f"{field}.{name}"
@@ -170,6 +175,26 @@ def _check_objects(rule: Rule, field: str) -> Iterator[Defect]:
         what = f"`{rule.rule}` names objects and is about spans"
         remedy = "Write `about: object`, or take `objects` out"
         yield _defect("objects", what, remedy, f"{field}.objects")
+
+
+_PATTERN_UNITS = {"within": "s", "per": "s", "at_most": "count"}
+
+
+def _check_pattern(rule: Rule, field: str) -> Iterator[Defect]:
+    """Find parameters that a pattern names and cannot use."""
+    for name, unit in _PATTERN_UNITS.items() if rule.pattern else ():
+        text = getattr(rule.pattern, name)
+        if not isinstance(text, str) or not text.startswith("params."):
+            continue
+        parameter = rule.parameters.get(text.removeprefix("params."))
+        known = ", ".join(rule.parameters) or "none"
+        place = f"{field}.pattern.{name}"
+        if parameter is None:
+            what = f"`{name}` is {text}, which is not a parameter"
+            yield _defect("pattern", what, f"Parameters of the rule: {known}", place)
+        elif parameter.unit != unit:
+            what = f"`{name}` is {text}, whose unit is {parameter.unit}"
+            yield _defect("pattern", what, f"Use a parameter in `{unit}`", place)
 
 
 def _check_parameters(rule: Rule, field: str, from_: date) -> Iterator[Defect]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sandbox.model.rule import Rulebook
 from sandbox.rules import CompiledRules, compile_rules
 
@@ -16,23 +19,36 @@ def one_rule(
         rule: Its name.
         applies: Where it applies.
     """
+    return _alone(rule, {"applies": applies, "requires": requires})
+
+
+def one_pattern(pattern: Mapping[str, Any], *, applies: str = "true") -> CompiledRules:
+    """Return a rulebook of the one rule `r` with a pattern, compiled.
+
+    Args:
+        pattern: As a document has it.
+        applies: Where the rule applies.
+    """
+    return _alone("r", {"applies": applies, "pattern": dict(pattern)})
+
+
+def _alone(rule: str, asks: Mapping[str, Any]) -> CompiledRules:
     only = {
         "rule": rule,
         "text": "…",
         "source": {"instrument": "I", "provision": "P", "as_of": "2024-01-01"},
         "goal": "g",
         "mechanism": "regulation",
-        "applies": applies,
-        "requires": requires,
         "severity": "major",
         "waivable": True,
+        **asks,
     }
     book = {
         "rulebook": "b",
         "version": 1,
         "title": "B",
         "owner": "o",
-        "in_force_from": "2024-01-01",
+        "in_force_from": "1970-01-01",
         "rules": [only],
     }
     return compile_rules(Rulebook.model_validate(book))
