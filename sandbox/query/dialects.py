@@ -32,6 +32,10 @@ class SqlDialect(Protocol):
         """Return NULL as a truth value."""
         ...
 
+    def no_text(self) -> str:
+        """Return NULL as a text."""
+        ...
+
     def column(self, name: str) -> str:
         """Return a column."""
         ...
@@ -145,6 +149,10 @@ class DuckSql:
         """Return NULL as a truth value."""
         return "CAST(NULL AS BOOLEAN)"
 
+    def no_text(self) -> str:
+        """Return NULL as a text."""
+        return "CAST(NULL AS VARCHAR)"
+
     def column(self, name: str) -> str:
         """Return a column."""
         return self._before + '"' + name.replace('"', '""') + '"'
@@ -245,6 +253,10 @@ class ClickHouseSql(ClickHouseDialect):
     def unknown(self) -> str:
         """Return NULL as a truth value."""
         return "CAST(NULL, 'Nullable(Bool)')"
+
+    def no_text(self) -> str:
+        """Return NULL as a text."""
+        return "CAST(NULL, 'Nullable(String)')"
 
     def column(self, name: str) -> str:
         """Return a column."""

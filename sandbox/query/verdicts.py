@@ -108,7 +108,7 @@ class _Writing:
             begins: An instant of the period, in nanoseconds since 1970.
             is_excepted: Whether the trial's exceptions are in force.
         """
-        params = values_on(self._rule.rule, _day(begins))
+        params = values_on(self._rule.rule, day_of(begins))
         overlay = self._rule.overlay
         if overlay is None or not is_excepted:
             return self._verdict(params)
@@ -117,16 +117,17 @@ class _Writing:
         if overlay.waiver.kind == "modification":
             excepted = self._verdict({**params, **overlay.waiver.set})
         unknown = self._if_applies(params, str(NOT_EVALUABLE))
-        return _by(held, excepted, self._verdict(params), unknown)
+        return by(held, excepted, self._verdict(params), unknown)
 
     def _verdict(self, params: dict[str, float]) -> str:
+        assert self._rule.requires is not None
         required = self._predicate(self._rule.requires, params)
-        found = _by(required, str(SATISFIED), str(VIOLATED), str(NOT_EVALUABLE))
+        found = by(required, str(SATISFIED), str(VIOLATED), str(NOT_EVALUABLE))
         return self._if_applies(params, found)
 
     def _if_applies(self, params: dict[str, float], verdict: str) -> str:
         applies = self._predicate(self._rule.applies, params)
-        return _by(applies, verdict, str(NOT_UNDER), str(NOT_EVALUABLE))
+        return by(applies, verdict, str(NOT_UNDER), str(NOT_EVALUABLE))
 
     def _predicate(self, expression: Expression, params: dict[str, float]) -> Predicate:
         found = predicate_sql(
@@ -136,7 +137,7 @@ class _Writing:
         return found
 
 
-def _by(predicate: Predicate, true: str, false: str, unknown: str) -> str:
+def by(predicate: Predicate, true: str, false: str, unknown: str) -> str:
     """Return one of three by a predicate's truth, and `UNSURE` where it has none."""
     truth = predicate.truth
     if predicate.unsure == TRUE:
@@ -155,7 +156,8 @@ def _cased(cases: Iterable[tuple[str, str]], last: str) -> str:
     return f"(CASE {whens} ELSE {last} END)" if whens else last
 
 
-def _day(unix_nano: int) -> date:
+def day_of(unix_nano: int) -> date:
+    """Return the day (UTC) of an instant in nanoseconds since 1970."""
     return (
         datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_nano // 1000)
     ).date()

@@ -48,8 +48,8 @@ from sandbox.rules.rulebook import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_VALUE = 256
 
-Ask = Callable[[Facts], PatternTruth | None]
-"""What says of a span, with the values in force, what a pattern holds of it."""
+Ask = Callable[[Facts], Truth | PatternTruth | None]
+"""Says what is required of a span, with the values in force; None if nothing is."""
 
 
 class RuleOutcome(NamedTuple):
@@ -174,7 +174,7 @@ class CompiledRules:
             self._judge_one(
                 item,
                 _Reading(Facts(facts, values, self._about), within=within),
-                item.requires,
+                item.requires.evaluate,
             )
             for item, values in zip(self._rules, self._on(at), strict=True)
             if item.requires is not None
@@ -201,7 +201,9 @@ class CompiledRules:
         day = (_EPOCH + timedelta(microseconds=start // 1000)).date()
         values = self._on(day)[self._rules.index(item)]
         within = self._from <= start < self._until
-        return self._judge_one(item, _Reading(facts, values, within=within), ask)
+        return self._judge_one(
+            item, _Reading(Facts(facts, values), within=within), ask
+        )
 
     def _on(self, at: date) -> list[dict[str, float]]:
         if at not in self._values:
@@ -209,11 +211,14 @@ class CompiledRules:
         return self._values[at]
 
     def _judge_one(
-        self, item: CompiledRule, reading: _Reading, ask: Expression | Ask
+        self, item: CompiledRule, reading: _Reading, ask: Ask
     ) -> RuleOutcome | None:
         held, label = reading.exception(item.overlay)
         applies = item.applies.evaluate(reading.facts)
         if applies.value is False or (held.value and label and reading.is_waived):
+            return None
+        said = ask(reading.facts)
+        if said is None:
             return None
         if held.value is None:
             reason = f"it is unknown whether `{label}` holds: {held.reason}"
@@ -221,10 +226,7 @@ class CompiledRules:
         if applies.value is None:
             reason = f"it is unknown whether the rule applies: {applies.reason}"
             return self._outcome(item, reading, Truth(None, reason), label)
-        if isinstance(ask, Expression):
-            return self._outcome(item, reading, ask.evaluate(reading.facts), label)
-        said = ask(reading.facts)
-        return self._outcome(item, reading, said, label) if said else None
+        return self._outcome(item, reading, said, label)
 
     def _outcome(
         self,

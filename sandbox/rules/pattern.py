@@ -98,6 +98,12 @@ class CompiledPattern:
         paths += [("params", name) for name in self.pattern.parameters()]
         return tuple(dict.fromkeys(paths))
 
+    @property
+    def ends(self) -> bool:
+        """Whether what may follow a unit ends with its track, as a trace does."""
+        pattern = self.pattern
+        return pattern.shape == "followed_by" and "trace" in pattern.same
+
     def within(self, values: Mapping[str, float]) -> int | None:
         """Return the time of `within` or `per` in nanoseconds; None without one."""
         text = self.pattern.within or self.pattern.per
@@ -129,8 +135,8 @@ class Track(NamedTuple):
     """When each starts, in nanoseconds since 1970; ascending."""
     truths: Callable[[str], Truths]
     """Predicate of the pattern, by the name of its field → what it says."""
-    ends: bool
-    """Whether it ends by itself when nothing more starts: a trace does."""
+    last: int | None
+    """When the last span of it starts; None where a track does not end by itself."""
 
 
 def judge_unit(
@@ -201,8 +207,8 @@ class _Reading:
         )
         if true is not None:
             return self._found(true)
-        if self._track.ends:
-            latest = min(latest, self._track.starts[-1] + self._known.settling)
+        if self._track.last is not None:
+            latest = min(latest, self._track.last + self._known.settling)
         return self._not_found(unknown, truths, (self._start, latest))
 
     def counted(self, most: int, within: int) -> PatternTruth:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from sandbox.model.pattern import Pattern
 from sandbox.rules.cel import Facts, Truth
-from sandbox.rules.expression import CompiledRules, CompiledRule, RuleOutcome
+from sandbox.rules.expression import CompiledRule, CompiledRules, RuleOutcome
 from sandbox.rules.pattern import (
     CompiledPattern,
     Known,
@@ -139,8 +139,8 @@ class _Track:
             return self._alone(facts)
         values = facts.params
         named = tuple(sorted(values.items()))
-        ends = "trace" in self._pattern.pattern.same
-        track = Track(self._starts, partial(self._of, named), ends)
+        last = self._starts[-1] if self._pattern.ends else None
+        track = Track(self._starts, partial(self._of, named), last)
         return judge_unit(self._pattern, track, place, values, known=known)
 
     def _alone(self, facts: Facts) -> PatternTruth | None:

@@ -196,7 +196,7 @@ def _is(span: PlainSpan, text: str | None) -> bool:
 def _key(pattern: Pattern, span: PlainSpan) -> tuple[Any, ...] | None:
     parts: list[Any] = []
     for name in pattern.same:
-        value = span.trace_id
+        value: Any = span.trace_id
         if name != "trace":
             value = span.attributes.get(name.partition(".")[2])
         if not isinstance(value, str | int | bool):

@@ -22,14 +22,21 @@ def one_rule(
     return _alone(rule, {"applies": applies, "requires": requires})
 
 
-def one_pattern(pattern: Mapping[str, Any], *, applies: str = "true") -> CompiledRules:
+def one_pattern(
+    pattern: Mapping[str, Any],
+    *,
+    applies: str = "true",
+    parameters: Mapping[str, Any] | None = None,
+) -> CompiledRules:
     """Return a rulebook of the one rule `r` with a pattern, compiled.
 
     Args:
         pattern: As a document has it.
         applies: Where the rule applies.
+        parameters: As a document has them.
     """
-    return _alone("r", {"applies": applies, "pattern": dict(pattern)})
+    asks = {"applies": applies, "pattern": dict(pattern)}
+    return _alone("r", {**asks, "parameters": dict(parameters or {})})
 
 
 def _alone(rule: str, asks: Mapping[str, Any]) -> CompiledRules:
