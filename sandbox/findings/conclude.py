@@ -15,7 +15,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sandbox.errors import EvidenceError
@@ -26,6 +26,7 @@ from sandbox.findings.missing import (
     damage_limits,
     missing_units,
 )
+from sandbox.findings.observed import ReadSegments, observe_trial
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.model.closing import TrialClosing
 from sandbox.model.damage import SegmentDamage, damaged_segments
@@ -34,14 +35,8 @@ from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import Rulebook, TemporaryRule
-from sandbox.model.segment import Completeness
-from sandbox.monitor import observe_frames
-from sandbox.procedure import add_period
-from sandbox.recorder import Expected, Frame, assess
+from sandbox.recorder import Frame
 from sandbox.rules import compile_rules, reference
-
-ReadSegments = Callable[[], Iterable[tuple[int, Sequence[Frame]]]]
-"""Reads (segment number, its frames) of everything recorded, from the beginning."""
 
 
 class TrialRecord(NamedTuple):
@@ -114,7 +109,7 @@ def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
 
     Args:
         record: From the log.
-        read: Reads the frames; called three times or more. Those of segments that are
+        read: Reads the frames; called four times or more. Those of segments that are
             not in the record are passed over.
 
     Raises:
@@ -127,8 +122,13 @@ def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
     def sealed() -> Iterator[tuple[int, Sequence[Frame]]]:
         return (item for item in read() if item[0] in record.numbers)
 
-    observations, producers = _observe(record, sealed)
-    completeness = _completeness(closing, sealed)
+    observed = observe_trial(
+        closing,
+        sealed,
+        rules=compile_rules(record.rulebook, rule),
+        is_damaged=bool(record.damaged),
+    )
+    observations, producers, completeness = observed
     evidence = TrialEvidence(
         trial_id=closing.trial_id,
         observations=observations,
@@ -208,47 +208,6 @@ def _gates(entries: Sequence[LogEntry]) -> dict[str, str]:
             if isinstance(gates, dict):
                 return {str(key): str(value) for key, value in gates.items()}
     return {}
-
-
-def _observe(
-    record: TrialRecord, read: ReadSegments
-) -> tuple[tuple[Observation, ...], dict[tuple[int, int], str]]:
-    """Return all observations, and who sent the frames in which they were made."""
-    rules = compile_rules(record.rulebook, record.temporary_rule)
-    observations: list[Observation] = []
-    producers: dict[tuple[int, int], str] = {}
-    for number, frames in read():
-        found = observe_frames(
-            frames, rules=rules, trial_id=record.closing.trial_id, segment=number
-        )
-        observations.extend(found)
-        places = {item.frame for item in found}
-        producers |= {
-            (number, frame.index): frame.producer
-            for frame in frames
-            if frame.index in places
-        }
-    return tuple(observations), producers
-
-
-def _completeness(closing: TrialClosing, read: ReadSegments) -> Completeness:
-    """Find what is known to be missing of everything recorded."""
-    settled = add_period(
-        closing.ended_at,
-        closing.plan.settling_time,
-        time_zone=closing.regime.time_zone,
-    )
-    expected = Expected(
-        since=closing.started_at,
-        until=closing.ended_at,
-        settling_s=(settled - closing.ended_at).total_seconds(),
-        pauses=closing.pauses,
-    )
-
-    def frames() -> Iterator[Sequence[Frame]]:
-        return (frames for _, frames in read())
-
-    return assess(closing.trial_id, frames, expected)
 
 
 def _integrity(record: TrialRecord) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Does something happening now breach a guardrail?
 
-`observe_frames` turns recorded frames into observations; a guardrail is armed by
+`observe_frames` turns recorded frames into observations, and `observe_tracks` does so
+for rules that ask for the order of spans, once a trial is over. A guardrail is armed by
 `start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
 sequential test behind it stands in `sandbox.monitor.maxsprt`, those with planned looks
 in `sandbox.monitor.grouped`, and the recursion under all of them in
@@ -22,14 +23,17 @@ from sandbox.monitor.recording import (
     off_since,
     outage,
 )
+from sandbox.monitor.tracks import Completed, observe_tracks
 
 __all__ = [
     "RECORDER_ON",
     "SEGMENTS_WHOLE",
+    "Completed",
     "GuardrailState",
     "advance",
     "false_signal_chance",
     "observe_frames",
+    "observe_tracks",
     "off_since",
     "outage",
     "poisson_maxsprt_llr",

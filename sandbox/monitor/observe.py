@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from sandbox.model.observation import Observation, Span
 from sandbox.recorder.frame import Frame
 from sandbox.recorder.spans import spans_in
-from sandbox.rules.expression import CompiledRules
+from sandbox.rules.expression import CompiledRules, RuleOutcome
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,21 +76,33 @@ def _order(span: Span) -> tuple[int, str, str]:
 def _observe(
     span: Span, rules: CompiledRules, place: tuple[str, int, int]
 ) -> Iterator[Observation]:
+    for outcome in rules.judge(span, at=span_start(span).date()):
+        yield observation_of(outcome, span, place)
+
+
+def observation_of(
+    outcome: RuleOutcome, span: Span, place: tuple[str, int, int]
+) -> Observation:
+    """Return what a rule says of a span as a record.
+
+    Args:
+        outcome: What it says.
+        span: Of which.
+        place: The trial, and the segment and the frame in which the span lies.
+    """
     trial_id, segment, frame = place
-    started_at = span_start(span)
-    for outcome in rules.judge(span, at=started_at.date()):
-        yield Observation(
-            trial_id=trial_id,
-            rule=outcome.rule,
-            result=outcome.result,
-            overlay=outcome.overlay,
-            rulebook_version=outcome.rulebook_version,
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-            started_at=started_at,
-            duration_s=span.duration_s,
-            values=outcome.values,
-            reason=outcome.reason,
-            segment=segment,
-            frame=frame,
-        )
+    return Observation(
+        trial_id=trial_id,
+        rule=outcome.rule,
+        result=outcome.result,
+        overlay=outcome.overlay,
+        rulebook_version=outcome.rulebook_version,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        started_at=span_start(span),
+        duration_s=span.duration_s,
+        values=outcome.values,
+        reason=outcome.reason,
+        segment=segment,
+        frame=frame,
+    )

@@ -108,8 +108,8 @@ class CompiledRules:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The rules, in rulebook order."""
-        return tuple(item.rule.rule for item in self._rules)
+        """The rules that are judged span by span, in rulebook order."""
+        return tuple(x.rule.rule for x in self._rules if x.requires is not None)
 
     @property
     def rules(self) -> tuple[CompiledRule, ...]:

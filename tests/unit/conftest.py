@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -53,9 +54,10 @@ class Case:
             FakeLog(), FakeRecords(), self.segments, self.signer, FixedClock(T0)
         )
         self.application = application()
+        self.rulebook = rulebook()
         self._locked = 0
         self.file()
-        publish_rulebook(self.ledger, rulebook())
+        publish_rulebook(self.ledger, self.rulebook)
         self.lock(self.application)
 
     @property
@@ -78,7 +80,7 @@ class Case:
         rule = TemporaryRule(
             temporary_rule=f"trial/t/{self._locked}",
             trial_id="t",
-            of=publish_rulebook(self.ledger, rulebook()),
+            of=publish_rulebook(self.ledger, self.rulebook),
             in_force=Interval(start=T0, end=T0 + timedelta(minutes=5)),
             scope=Scope(participants="c", area="a"),
             overlays=(),
@@ -89,6 +91,21 @@ class Case:
         self.ledger.records.put_document("t", "temporary-rule", rule)
         self.ledger.write("plan", f"plan/t/{self._locked}", "t", asked.plan)
         self.ledger.write("temporary-rule", rule.temporary_rule, "t", rule)
+
+    def add(self, **asks: Any) -> None:
+        """Put a second rule, `calls/order`, in force, and a goal on it in the plan."""
+        (timed,) = self.rulebook.rules
+        other = {"rule": "calls/order", "text": "In order.", "parameters": {}, **asks}
+        rule = Rule.model_validate({**timed.model_dump(), "requires": "", **other})
+        update = {"version": 2, "rules": (timed, rule)}
+        self.rulebook = self.rulebook.model_copy(update=update)
+        (goal,) = self.application.plan.goals
+        estimand = goal.estimand.model_copy(update={"of": "calls/order"})
+        goal = goal.model_copy(update={"goal": "in-order", "estimand": estimand})
+        goals = {"goals": (goal,), "order_of_analysis": ("in-order",)}
+        plan = self.application.plan.model_copy(update=goals)
+        self.application = self.application.model_copy(update={"plan": plan})
+        self.lock(self.application)
 
     def record(
         self,

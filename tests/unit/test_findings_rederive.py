@@ -27,6 +27,7 @@ from sandbox.model.observation import Breach, RecorderOutage
 from sandbox.model.party import Actor
 from sandbox.model.trial import Pause, Transition
 from sandbox.monitor import advance, start
+from sandbox.recorder.producer import INSTANCE
 from sandbox.rules import guardrail_of
 from sandbox.testing.records import FakeLog
 from workflows.activities.keeping import Bundles
@@ -146,6 +147,33 @@ def test_a_pause_for_an_incident_is_derived_again(case, incident) -> None:
     assert result.ok, result.steps[-1]
     unsaid = resigned(case, leaving_out(name))
     assert "no breach or incident in the log" in derived(case, unsaid).steps[-1].detail
+
+
+SPREAD = {
+    "of": "true",
+    "at_most": 50,
+    "per": "50ms",
+    "same": [f"attributes.{INSTANCE}"],
+}
+
+
+def test_a_rule_about_the_order_of_spans_is_derived_again(case) -> None:
+    """Its units are judged with all other spans, at the closing and from the bundle."""
+    case.add(pattern=SPREAD)
+    case.record(list(range(1, 201)))
+    (finding,) = case.close().findings
+    assert derived(case).ok
+    assert (finding.rule, finding.counts.satisfied) == ("calls/order", 200)
+
+
+def test_a_lost_span_may_have_broken_a_pattern(case) -> None:
+    """Where one is missing, units that it could have changed are not evaluable."""
+    case.add(pattern={**SPREAD, "at_most": 49})
+    case.record([*range(1, 100), *range(101, 202)])
+    (finding,) = case.close().findings
+    assert finding.counts.violated == 151
+    assert finding.counts.not_evaluable == 49
+    assert derived(case).ok
 
 
 def test_what_came_after_the_closing_is_not_judged(case) -> None:

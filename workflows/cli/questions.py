@@ -153,12 +153,14 @@ def _check_rule(ledger: Ledger, trial: str, rule: str) -> None:
     Raises:
         InputError: It has none of that name.
     """
-    names = ledger.rules(trial).names
-    if rule not in names:
+    rules = ledger.rules(trial)
+    together = [item.rule.rule for item in rules.patterns]
+    if rule not in rules.names:
+        kind = "about the order of spans" if rule in together else "no rule"
         defect = Defect(
             code="search/rule",
-            what=f"is {rule!r}, which is no rule of trial {trial}",
-            remedy=f"Name one of {', '.join(names)}",
+            what=f"is {rule!r}, which is {kind} of trial {trial}",
+            remedy=f"Name one of {', '.join(rules.names)}",
             field="--rule",
         )
         raise InputError([defect])
