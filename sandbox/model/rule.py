@@ -119,11 +119,11 @@ class Rule(Record):
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A rulebook without patterns keeps the digest it always had.
+        # A rule that does not use what came later keeps the digest it always had.
         data: dict[str, Any] = write(self)
-        absent = "pattern" if self.pattern is None else "requires"
-        data.pop(absent, None)
-        return data
+        absent = ["pattern" if self.pattern is None else "requires"]
+        absent += ["about", "objects"] if self.about == "span" else []
+        return {name: value for name, value in data.items() if name not in absent}
 
 
 class Rulebook(Record):

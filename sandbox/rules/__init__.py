@@ -54,8 +54,8 @@ from sandbox.rules.overlay import (
     check_temporary_rule,
     read_temporary_rule,
 )
-from sandbox.rules.reading import examine_rulebook, read_rulebook
 from sandbox.rules.pattern import Known
+from sandbox.rules.reading import examine_rulebook, read_rulebook
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,

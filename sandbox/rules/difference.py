@@ -127,7 +127,7 @@ def _values(parameter: Parameter) -> dict[str, float]:
 
 
 def _plain(rule: Rule, name: str) -> Any:
-    return rule.model_dump(mode="json", include={name})[name]
+    return rule.model_dump(mode="json", include={name}).get(name)
 
 
 def _field(rule: str, name: str, before: Any, after: Any) -> Iterator[Difference]:

@@ -56,6 +56,12 @@ class Step(Record):
     parts: tuple[Step, ...] = ()
 
 
+_TOGETHER = (
+    "the rule asks for the order of spans, and one span is given; `sandbox rule "
+    "backtest` asks it of all that were recorded"
+)
+
+
 class Explanation(Record):
     """What one rule says of one span, and why."""
 
@@ -140,6 +146,9 @@ class _Said(NamedTuple):
     reason: str
 
 
+_UNTOLD = _Said("not_evaluable", _TOGETHER)
+
+
 def _answers(
     compiled: CompiledRules, facts: Mapping[str, JsonValue], at: datetime
 ) -> dict[str, _Said]:
@@ -184,9 +193,14 @@ class _Setting(NamedTuple):
         applies = self._step(self.rule.applies, values)
         answer: RuleAnswer = "does_not_apply" if applies.gives == "false" else "waived"
         requires = None
+        is_waived = holds and waiver is not None and waiver.kind == "waiver"
+        if self.rule.pattern:
+            untold = applies.gives != "false" and not is_waived
+            said = _UNTOLD if untold else None
+        elif said is not None:
+            requires = self._step(self.rule.requires, values)
         if said is not None:
             answer = said.result
-            requires = self._step(self.rule.requires, values)
         return Explanation(
             rule=self.rule.rule,
             answer=answer,

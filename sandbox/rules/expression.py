@@ -201,9 +201,7 @@ class CompiledRules:
         day = (_EPOCH + timedelta(microseconds=start // 1000)).date()
         values = self._on(day)[self._rules.index(item)]
         within = self._from <= start < self._until
-        return self._judge_one(
-            item, _Reading(Facts(facts, values), within=within), ask
-        )
+        return self._judge_one(item, _Reading(Facts(facts, values), within=within), ask)
 
     def _on(self, at: date) -> list[dict[str, float]]:
         if at not in self._values:

@@ -181,7 +181,10 @@ _PATTERN_UNITS = {"within": "s", "per": "s", "at_most": "count"}
 
 
 def _check_pattern(rule: Rule, field: str) -> Iterator[Defect]:
-    """Find parameters that a pattern names and cannot use."""
+    """Find what a pattern cannot be about, and parameters that it cannot use."""
+    if rule.pattern and rule.about == "object":
+        what = f"`{rule.rule}` is about objects and asks for the order of spans"
+        yield _defect("pattern", what, "Write `requires` instead", f"{field}.pattern")
     for name, unit in _PATTERN_UNITS.items() if rule.pattern else ():
         text = getattr(rule.pattern, name)
         if not isinstance(text, str) or not text.startswith("params."):

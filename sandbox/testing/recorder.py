@@ -35,7 +35,7 @@ from sandbox.settings import Settings
 TRIAL = "ride-1"
 TOKEN = "a-good-token"
 PROTOBUF = "application/x-protobuf"
-_START_S = 30
+_START_S = 120
 _HEADERS = {"authorization": f"Bearer {TOKEN}", "content-type": PROTOBUF}
 _FAKE_TOKENS = f"""
 from sandbox.testing.records import FakeTokens
@@ -153,6 +153,7 @@ class RecorderProcess:
         while "recorder ready:" not in self.log.read_text():
             ended = self._running().poll() is not None
             if ended or time.monotonic() > deadline:
+                self.kill()
                 raise RecorderError(f"it did not start: {self.log.read_text()}")
             time.sleep(0.02)
 

@@ -38,6 +38,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.timeout(900)
 def test_every_result_agrees(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     """On 20,000 random tracks the plain reading, the product's own judging, DuckDB and
     chDB give the same results, each of them thousands of times.

@@ -221,3 +221,18 @@ def test_the_answer_is_that_of_the_engine_that_judges(applies, under, facts, wai
     assert (explained.answer == "does_not_apply") == (
         explained.applies.gives == "false"
     )
+
+
+def test_a_rule_about_the_order_of_spans_is_not_told_from_one():
+    """It is not evaluable, and is said what is to be asked instead."""
+    rulebook = book(applies='span.name == "call"')
+    pattern = {"at_most": 1, "of": "true", "per": "1m"}
+    rule = {**rulebook.rules[0].model_dump(mode="json"), "pattern": pattern}
+    rule.pop("requires")
+    rules = {"rules": [rule]}
+    ordered = Rulebook.model_validate({**rulebook.model_dump(mode="json"), **rules})
+    (told,) = explain(ordered, {"name": "call"}, at=NOW).rules
+    assert (told.answer, told.requires) == ("not_evaluable", None)
+    assert "asks for the order of spans" in told.reason
+    (told,) = explain(ordered, {"name": "other"}, at=NOW).rules
+    assert (told.answer, told.reason) == ("does_not_apply", "")
