@@ -1,7 +1,8 @@
 """Does something happening now breach a guardrail?
 
 `observe_frames` turns recorded frames into observations, and `observe_tracks` does so
-for rules that ask for the order of spans, once a trial is over. A guardrail is armed by
+for rules that ask for the order of spans, once a trial is over; `TrackWatch` does while
+it runs. A guardrail is armed by
 `start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
 sequential test behind it stands in `sandbox.monitor.maxsprt`, those with planned looks
 in `sandbox.monitor.grouped`, and the recursion under all of them in
@@ -24,12 +25,15 @@ from sandbox.monitor.recording import (
     outage,
 )
 from sandbox.monitor.tracks import Completed, observe_tracks
+from sandbox.monitor.watch import Told, TrackWatch
 
 __all__ = [
     "RECORDER_ON",
     "SEGMENTS_WHOLE",
     "Completed",
     "GuardrailState",
+    "Told",
+    "TrackWatch",
     "advance",
     "false_signal_chance",
     "observe_frames",
