@@ -2,10 +2,9 @@
 
 Rules of this module:
 
-* A unit is told once nothing that is still to come can change it, and again where a
-  span that came later than it may did change it.
-* A unit that is not evaluable is told when its time is over, not while it may still
-  become so.
+* A unit is told when its time is over, whatever its result: a guardrail that heard of
+  violations sooner than of what is in order would signal too often.
+* It is told again where a span that came later than it may did change its result.
 * Spans are forgotten when they can no longer matter. A track without an end of its own
   and without a time is kept for as long as the trial is watched.
 * What is told depends on the spans and the instants of `settle` alone: a worker that
@@ -14,6 +13,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,7 +27,6 @@ from sandbox.rules import (
     CompiledRule,
     CompiledRules,
     Known,
-    UnitOutcome,
     judge_tracks,
 )
 from sandbox.rules.expression import span_facts
@@ -179,13 +178,11 @@ class _Watched:
 
     def _tell(self, track: _Track, known: Known, trial_id: str) -> Iterator[Told]:
         facts = [item.facts for item in track.spans]
-        # What stays not evaluable when all has come is not evaluable now.
-        ever = known._replace(until=_NEVER)
-        last = {x.place: x.outcome.result for x in self._judged(facts, ever)}
+        ends = max(map(_start, track.spans)) + known.settling
         track.is_open = False
-        for place, outcome in self._judged(facts, known):
+        for place, outcome in judge_tracks(self._rules, facts, known=known):
             seen = track.spans[place]
-            if outcome.result == "not_evaluable" != last.get(place):
+            if self._over(_start(seen), ends) >= known.until:
                 track.is_open = True
                 continue
             name = seen.span.trace_id, seen.span.span_id
@@ -196,10 +193,12 @@ class _Watched:
             where = (trial_id, seen.segment, seen.frame)
             yield Told(observation_of(outcome, seen.span, where), before)
 
-    def _judged(
-        self, facts: Sequence[dict[str, Any]], known: Known
-    ) -> Iterator[UnitOutcome]:
-        return judge_tracks(self._rules, facts, known=known)
+    def _over(self, start: int, ends: int) -> float:
+        """Return when the time of a unit is over, of a track that may end by itself."""
+        if self._pattern.pattern.shape != "followed_by":
+            return start
+        over = math.inf if self._longest is None else start + self._longest
+        return min(over, ends) if self._pattern.ends else over
 
     def _is_over(self, track: _Track, known: Known) -> bool:
         """Return whether no span that may still come belongs to a track."""

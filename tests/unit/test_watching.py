@@ -11,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from sandbox.errors import RecorderError
 from sandbox.model.application import Harm
 from sandbox.model.finding import Counts
+from sandbox.recorder.producer import INSTANCE
 from sandbox.rules import guardrail_of
 from workflows.activities.observe import ObserveActivities
 from workflows.messages import BreachReport, MonitorState, WindowResult
@@ -197,3 +198,43 @@ def test_damage_that_sealing_finds_pauses_once(
     expected = [("environment/t", "freeze_now"), ("trial/t", "breach_reported")]
     assert messages == expected[:told]
     assert monitor._paused == (paused or bool(told))
+
+
+SPREAD = {"at_most": 20, "of": "true", "per": "1s", "same": [f"attributes.{INSTANCE}"]}
+
+
+def spread(case):
+    """Put a rule about the order of spans in force that 20 of 40 units break."""
+    case.add(pattern=SPREAD)
+    harm = HARM.model_copy(update={"of": "calls/order"})
+    case.lock(case.application, guardrail_of(harm))
+    case.record(list(range(1, 41)))
+    return case
+
+
+def test_a_rule_about_the_order_of_spans_is_watched(case) -> None:
+    """Its guardrail signals when the time of the units is over."""
+    activities = ObserveActivities(spread(case).ledger)
+    state = armed(case).model_copy(update={"window_s": 0.3})
+    early = ActivityEnvironment().run(activities.watch_window, state)
+    assert (early.breach, early.state.counts.get("calls/order")) == (None, None)
+    case.ledger.clock.set(T0 + timedelta(minutes=6))
+    later = ActivityEnvironment().run(activities.watch_window, early.state)
+    assert later.breach is not None
+    assert later.state.counts["calls/order"] == Counts(satisfied=20, violated=20)
+
+
+def test_another_worker_watches_on(case) -> None:
+    """It reads again what was recorded, and comes to the same state."""
+    first = ObserveActivities(spread(case).ledger)
+    state = armed(case).model_copy(update={"window_s": 0.3})
+    between = ActivityEnvironment().run(first.watch_window, state).state
+    case.receive(list(range(41, 61)), number=2)
+    case.ledger.clock.set(T0 + timedelta(minutes=6))
+    second = ObserveActivities(case.ledger)
+    results = [
+        ActivityEnvironment().run(worker.watch_window, between)
+        for worker in (first, second)
+    ]
+    assert results[0].state.data_digest == results[1].state.data_digest
+    assert results[0] == results[1]

@@ -5,7 +5,7 @@
 | `ledger`, `closing`, `revise` | records, log, signing key |
 | `provision` | creates and removes environments |
 | `enforce` | freezes environments, revokes credentials |
-| `observe`, `damage` | reads recorded segments; says which it cannot |
+| `observe`, `together`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |
 | `overlap` | do a trial's exceptions conflict with those of others? |
 | `keeping` | the ports the record is kept through |

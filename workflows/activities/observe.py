@@ -13,7 +13,9 @@ Rules of this module:
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import datetime
+from typing import NamedTuple
 
 from temporalio import activity
 
@@ -22,9 +24,12 @@ from sandbox.errors import RecorderError
 from sandbox.model.finding import Counts, Look
 from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import canonical_json, digest_of
+from sandbox.model.rule import RuleResult
 from sandbox.model.segment import RecorderHealth
 from sandbox.monitor import (
     GuardrailState,
+    Told,
+    TrackWatch,
     advance,
     observe_frames,
     off_since,
@@ -39,6 +44,7 @@ from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
 from workflows.activities.damage import Unreadable, record_damage
 from workflows.activities.keeping import Ledger
+from workflows.activities.together import Watches, nanoseconds
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
 _POLL_S = 0.1
@@ -46,11 +52,19 @@ _ASK_S = 1.0
 """How often the recorder is asked how it is; oftener where the plan is impatient."""
 
 
+class _Judges(NamedTuple):
+    """What judges spans alone, and what does together with others."""
+
+    rules: CompiledRules
+    watch: TrackWatch
+
+
 class ObserveActivities:
     """Watches the segments of running trials."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._watches = Watches(ledger.segments)
 
     @activity_method
     def start_watch(self, state: MonitorState) -> MonitorState:
@@ -72,11 +86,14 @@ class ObserveActivities:
         if details:
             state = MonitorState.model_validate(details[0])
         rules = self._ledger.rules(state.trial_id)
-        limit_s = self._recorder_limit_s(state.trial_id)
+        limit_s = self._settling_s(state.trial_id)
+        watch = self._watches.begin(state, rules, settling_s=limit_s)
         ends = time.monotonic() + state.window_s
         asks = time.monotonic()
         while time.monotonic() < ends and not activity.is_cancelled():
-            state, report, unread = self._try_to_read(state, rules)
+            state, report, unread = self._try_to_read(state, _Judges(rules, watch))
+            if report is None:
+                state, report = self._settle(state, watch)
             if report is None:
                 activity.heartbeat(state.model_dump(mode="json"))
             if report is None and time.monotonic() >= asks:
@@ -85,10 +102,12 @@ class ObserveActivities:
             if report is not None:
                 return WindowResult(state=self._look(state), breach=report)
             time.sleep(_POLL_S)
+        if not activity.is_cancelled():
+            self._watches.keep(state, watch)
         return WindowResult(state=self._look(state))
 
-    def _recorder_limit_s(self, trial_id: str) -> float:
-        """Return for how long the recorder may be off: the plan's settling time."""
+    def _settling_s(self, trial_id: str) -> float:
+        """Return the plan's settling time; so long may the recorder be off, too."""
         now = self._ledger.clock.now()
         settling = self._ledger.application(trial_id).plan.settling_time
         return (add_period(now, settling, time_zone="UTC") - now).total_seconds()
@@ -119,18 +138,29 @@ class ObserveActivities:
         )
 
     def _try_to_read(
-        self, state: MonitorState, rules: CompiledRules
+        self, state: MonitorState, judges: _Judges
     ) -> tuple[MonitorState, BreachReport | None, str]:
         """Read on; what cannot be read now is said, in words, and tried again."""
         try:
-            return (*self._read_on(state, rules), "")
+            return (*self._read_on(state, judges), "")
         except RecorderError as error:
             if not error.retryable:
                 raise
             return state, None, error.diagnosis
 
+    def _settle(
+        self, state: MonitorState, watch: TrackWatch
+    ) -> tuple[MonitorState, BreachReport | None]:
+        """Count the units of which can be said now how they stand to other spans."""
+        if not watch.is_needed:
+            return state, None
+        now = nanoseconds(self._ledger.clock.now())
+        state, breach = self._count(state, watch.settle(now))
+        state = state.model_copy(update={"settled_ns": now})
+        return state, self._record_breach(state, breach) if breach else None
+
     def _read_on(
-        self, state: MonitorState, rules: CompiledRules
+        self, state: MonitorState, judges: _Judges
     ) -> tuple[MonitorState, BreachReport | None]:
         trial_id, segments = state.trial_id, self._ledger.segments
         for file in segments.files(trial_id, since=state.cursor.segment):
@@ -145,9 +175,11 @@ class ObserveActivities:
                     return self._pause_for(state, file.number, error.diagnosis)
                 cursor, frames = Cursor(segment=file.number + 1), []
             observations = observe_frames(
-                frames, rules=rules, trial_id=trial_id, segment=file.number
+                frames, rules=judges.rules, trial_id=trial_id, segment=file.number
             )
-            state, breach = self._count(state, observations)
+            judges.watch.add(frames, segment=file.number)
+            told = [Told(item, None) for item in observations]
+            state, breach = self._count(state, told)
             state = state.model_copy(update={"cursor": cursor})
             if breach is not None:
                 return state, self._record_breach(state, breach)
@@ -164,14 +196,17 @@ class ObserveActivities:
         return state.model_copy(update={"damaged": damaged}), report
 
     def _count(
-        self, state: MonitorState, observations: list[Observation]
+        self, state: MonitorState, told: list[Told]
     ) -> tuple[MonitorState, Breach | None]:
         guardrails, counts = list(state.guardrails), dict(state.counts)
         breach: Breach | None = None
         now = self._ledger.clock.now()
-        for observation in observations:
-            before = counts.get(observation.rule, Counts())
-            counts[observation.rule] = _counted(before, observation)
+        for observation, before in told:
+            so_far = counts.get(observation.rule, Counts())
+            counts[observation.rule] = _counted(so_far, observation, before)
+            if before is not None:
+                # A guardrail counts a unit once; judging at the end has it right.
+                continue
             for index, guardrail in enumerate(guardrails):
                 guardrails[index], signal = advance(
                     guardrail, observation, trial_id=state.trial_id, at=now
@@ -180,7 +215,7 @@ class ObserveActivities:
         update = {
             "guardrails": tuple(guardrails),
             "counts": counts,
-            "data_digest": _chained(state.data_digest, observations),
+            "data_digest": _chained(state.data_digest, [x.observation for x in told]),
         }
         return state.model_copy(update=update), breach
 
@@ -222,9 +257,14 @@ def _new_frames(
     return Cursor(segment=file.number, offset=offset, frame=frame), frames
 
 
-def _counted(counts: Counts, observation: Observation) -> Counts:
-    field = observation.result
-    return counts.model_copy(update={field: getattr(counts, field) + 1})
+def _counted(
+    counts: Counts, observation: Observation, before: RuleResult | None
+) -> Counts:
+    results = Counter(counts.model_dump())
+    results[observation.result] += 1
+    if before is not None:
+        results[before] -= 1
+    return Counts(**results)
 
 
 def _chained(digest: str, observations: list[Observation]) -> str:

@@ -40,6 +40,8 @@ class MonitorState(Record):
     """Counted up at each resumption: the guardrails begin afresh."""
     recorder_off_since: Instant | None = None
     """Since when nothing can be recorded or read; None while it can."""
+    settled_ns: int = 0
+    """Up to which instant units that are judged with other spans have been told."""
     damaged: tuple[int, ...] = ()
     """Segments the trial was paused for: once it goes on, it does so without them."""
 

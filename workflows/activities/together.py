@@ -1,0 +1,83 @@
+"""Units that are judged with other spans, from one window of a monitor to the next.
+
+Rules of this module:
+
+* What is remembered of a trial is a cache: it is made again from the recorded frames
+  where it does not fit the state that a window begins with.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sandbox.errors import EvidenceError, RecorderError
+from sandbox.monitor import TrackWatch
+from sandbox.ports import Segments
+from sandbox.recorder import Frame, decode_frames
+from sandbox.rules import CompiledRules
+from workflows.messages import Cursor, MonitorState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Kept(NamedTuple):
+    cursor: Cursor
+    settled_ns: int
+    watch: TrackWatch
+
+
+class Watches:
+    """The watches over rules with patterns, of the trials this worker monitors."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        self._kept: dict[str, _Kept] = {}
+
+    def begin(
+        self, state: MonitorState, rules: CompiledRules, *, settling_s: float
+    ) -> TrackWatch:
+        """Return the watch as it is in a state.
+
+        Raises:
+            RecorderError: What was recorded cannot be read now.
+        """
+        kept = self._kept.pop(state.trial_id, None)
+        if kept and kept[:2] == (state.cursor, state.settled_ns):
+            return kept.watch
+        watch = TrackWatch(
+            rules,
+            trial_id=state.trial_id,
+            settling=timedelta(seconds=settling_s),
+        )
+        if watch.is_needed:
+            self._read_again(state, watch)
+        return watch
+
+    def keep(self, state: MonitorState, watch: TrackWatch) -> None:
+        """Keep a watch for the next window."""
+        kept = _Kept(state.cursor, state.settled_ns, watch)
+        self._kept[state.trial_id] = kept
+
+    def _read_again(self, state: MonitorState, watch: TrackWatch) -> None:
+        for file in self._segments.files(state.trial_id):
+            if file.number <= state.cursor.segment and file.state != "erased":
+                watch.add(self._frames(state, file.number), segment=file.number)
+        if state.settled_ns:
+            watch.settle(state.settled_ns)
+
+    def _frames(self, state: MonitorState, number: int) -> list[Frame]:
+        try:
+            data = self._segments.read(state.trial_id, number)
+            frames, _ = decode_frames(data)
+        except (RecorderError, EvidenceError) as error:
+            if error.retryable or number not in state.damaged:
+                raise
+            return []
+        is_last = number == state.cursor.segment
+        return frames[: state.cursor.frame] if is_last else frames
+
+
+def nanoseconds(instant: datetime) -> int:
+    """Return an instant in nanoseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
