@@ -10,6 +10,7 @@
 | `regime` | a jurisdiction's scheme as data |
 | `application` | what the innovator files, and its defects |
 | `decision` | opinions, conditions, the decision, refused attempts |
+| `pattern` | what a rule may ask of the order of spans |
 | `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
 | `example` | examples kept beside a rulebook |
 | `trial` | the case's states, the environment, the isolation proof |

@@ -15,6 +15,7 @@
 | `clickhouse` | the same, and the columns, as ClickHouse writes them |
 | `predicates` | an expression of a rule as SQL: true, false, NULL, or unsure |
 | `verdicts` | what a rule says of each span of a file, with dates and exceptions |
+| `patterns`, `windows` | what a rule about the order of spans says of each unit |
 | `fields` | the fields of a span, in the columns of a file |
 | `operators` | CEL's operators and functions on such values |
 | `typed` | a value that may be of several kinds |

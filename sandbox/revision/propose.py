@@ -82,7 +82,7 @@ def propose(
     reasons: list[str] = []
     by_rule = _by_rule(trials)
     for name, tried in by_rule.items():
-        doubts = [doubt for item in tried for doubt in _doubts(item)]
+        doubts = [doubt for item in tried for doubt in _doubts(rulebook, item)]
         reasons += doubts
         if not doubts:
             rule = rule_named(rulebook, name)
@@ -145,8 +145,14 @@ def _goals(item: _Tried) -> list[Finding]:
     ]
 
 
-def _doubts(item: _Tried) -> list[str]:
+def _doubts(rulebook: Rulebook, item: _Tried) -> list[str]:
     """Why an overlay was not shown to work; empty when it was."""
+    ordered = _about_order(rulebook, item.waiver)
+    if ordered:
+        return [
+            f"No change of {item.waiver.exception_to}: {ordered} asks for the order of"
+            " spans, and cannot become a condition on one span. A person must draft it."
+        ]
     planned = [finding for finding in _goals(item) if not finding.exploratory]
     if not planned:
         return [
@@ -160,6 +166,14 @@ def _doubts(item: _Tried) -> list[str]:
         for finding in planned
         if finding.verdict != "met"
     ]
+
+
+def _about_order(rulebook: Rulebook, waiver: Waiver) -> str:
+    """Return a rule that would become a condition on one span, and cannot."""
+    rules = list(waiver.compensates) if waiver.kind == "waiver" else []
+    if waiver.kind == "modification" and waiver.under.strip() != "true":
+        rules = [waiver.exception_to]
+    return next((name for name in rules if rule_named(rulebook, name).pattern), "")
 
 
 def _support_reasons(item: _Tried) -> Iterator[str]:

@@ -19,6 +19,8 @@
 | `trial` | a small recorded trial, on any ports |
 | `custody` | a trial whose evidence may be erased |
 | `insider` | a bundle changed by who holds the log's key |
+| `patterns` | what rules about the order of spans mean, told slowly and plainly |
+| `random_tracks` | random spans for them |
 | `rules` | a rulebook of one rule |
 | `traces` | recorded spans to look at, and a trace with every oddity |
 """

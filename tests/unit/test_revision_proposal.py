@@ -8,6 +8,7 @@ import pytest
 from sandbox.errors import RuleError
 from sandbox.model.finding import Counts, Finding
 from sandbox.model.observation import Observation, Span
+from sandbox.model.pattern import Pattern
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
     Parameter,
@@ -380,3 +381,22 @@ def test_the_redline_marks_words_and_escapes_what_it_shows() -> None:
     table = redline_markdown(rows).splitlines()
     assert table[2].count(" | ") == 3
     assert "\\|" in table[2]
+
+
+def test_order_cannot_become_a_condition_on_one_span() -> None:
+    """Where a rule about order compensated, a person is asked to draft the change."""
+    ordered = SCREEN.model_copy(
+        update={"requires": "", "pattern": Pattern(never='span.name == "x"')}
+    )
+    book = BOOK.model_copy(update={"rules": (CHECK, ordered)})
+    trial = grounds()
+    rule_over = trial.temporary_rule.model_copy(update={"of": reference(book)})
+    proposed = propose(
+        book,
+        [trial._replace(temporary_rule=rule_over)],
+        proposal="P-1",
+        in_force_from=LATER,
+        at=T0,
+    )
+    assert proposed.amendments == ()
+    assert "dispense/screen asks for the order of spans" in proposed.reasons[0]
