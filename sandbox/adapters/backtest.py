@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow.parquet as pq
 
-from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
+from sandbox.errors import EvidenceError
 from sandbox.model.backtest import (
     Backtest,
     BacktestAnswer,
@@ -67,6 +68,14 @@ class SpanPlace(NamedTuple):
     span_id: str
 
 
+class CurrentFiles(Protocol):
+    """Gives the derived files of a trial: `DerivedFiles`."""
+
+    def current(self, trial_id: str) -> Derived:
+        """Return what may be searched now, made first where it is missing."""
+        ...
+
+
 class CountingEngine(Protocol):
     """An engine that counts and finds spans by what SQL gives of them."""
 
@@ -97,37 +106,61 @@ class SqlBacktests:
         engine: What counts.
     """
 
-    def __init__(self, files: DerivedFiles, engine: CountingEngine) -> None:
+    def __init__(self, files: CurrentFiles, engine: CountingEngine) -> None:
         self._files = files
         self._engine = engine
 
     def backtest(self, asked: Backtest) -> BacktestAnswer:
         """Return what the rules say of every recorded span of the trials."""
-        counts: list[BacktestCount] = []
-        violations: list[ViolatingSpan] = []
-        evidence: list[BacktestEvidence] = []
-        statements: list[str] = []
-        digests = {}
-        for trial_id in asked.trials:
-            rules = asked_rules(asked, trial_id)
-            digests[trial_id] = rules.digest
-            derived = self._files.current(trial_id)
-            evidence.append(_evidence(trial_id, derived))
-            for rule in rules.rules:
-                asking = _Asking(self._engine, rules, rule, derived)
-                counts.append(asking.count(trial_id, asked.violations))
-                violations += asking.violating(trial_id, asked.violations)
-                statements += asking.statements
+        said = [self._trial(asked, trial_id) for trial_id in asked.trials]
+        evidence = [item.evidence for item in said]
+        statements = (sql for item in said for sql in item.statements)
         return BacktestAnswer(
-            counts=tuple(counts),
-            violations=tuple(violations),
+            counts=tuple(count for item in said for count in item.counts),
+            violations=tuple(span for item in said for span in item.violations),
             rulebook_digest=digest_of(asked.rulebook),
-            rules_digests=digests,
+            rules_digests={item.evidence.trial_id: item.rules_digest for item in said},
             evidence=tuple(evidence),
             data_digest=digest_of([item.model_dump(mode="json") for item in evidence]),
             statements=tuple(dict.fromkeys(statements)),
             engine=self._engine.name,
         )
+
+    def _trial(self, asked: Backtest, trial_id: str) -> _OfTrial:
+        rules = asked_rules(asked, trial_id)
+        derived = self._files.current(trial_id)
+        try:
+            return self._of(derived, rules, trial_id, asked.violations)
+        except (EvidenceError, OSError):
+            # Another process may have replaced files meanwhile: asked again, once.
+            now = self._files.current(trial_id)
+            if [file.path for file in now.files] == [f.path for f in derived.files]:
+                raise
+            return self._of(now, rules, trial_id, asked.violations)
+
+    def _of(
+        self, derived: Derived, rules: CompiledRules, trial_id: str, most: int
+    ) -> _OfTrial:
+        counts: list[BacktestCount] = []
+        violations: list[ViolatingSpan] = []
+        statements: list[str] = []
+        for rule in rules.rules:
+            asking = _Asking(self._engine, rules, rule, derived)
+            counts.append(asking.count(trial_id, most))
+            violations += asking.violating(trial_id, most)
+            statements += asking.statements
+        evidence = _evidence(trial_id, derived)
+        return _OfTrial(evidence, rules.digest, counts, violations, statements)
+
+
+class _OfTrial(NamedTuple):
+    """What is said of one trial."""
+
+    evidence: BacktestEvidence
+    rules_digest: str
+    counts: list[BacktestCount]
+    violations: list[ViolatingSpan]
+    statements: list[str]
 
 
 class _Asking:
@@ -164,6 +197,7 @@ class _Asking:
     def count(self, trial_id: str, most: int) -> BacktestCount:
         """Return the figures of the rule."""
         found = self._engine.count(self._cases) if self._cases else Counter()
+        _check_whole(found.total(), self._cases)
         unsure = found.pop(UNSURE, 0)
         singly = self._judge(unsure, most)
         found.update(singly)
@@ -201,15 +235,24 @@ class _Asking:
     def _judged(self, unsure: int) -> Iterator[tuple[SpanPlace, int]]:
         for file in self._apart:
             yield from _judge_file(file, self._rules, lambda _: True)
-        if unsure:
-            places = {
-                item[:3] for item in self._engine.find(self._cases, UNSURE, unsure)
-            }
-            segments = {place[0] for place in places}
-            for file, _ in self._cases:
-                first, last = file.range
-                if any(first <= number <= last for number in segments):
-                    yield from _judge_file(file, self._rules, places.__contains__)
+        for case in self._cases if unsure else ():
+            spans = case.file.origin.spans
+            found = self._engine.find([case], UNSURE, spans)
+            if found:
+                places = {item[:3] for item in found}
+                yield from _judge_file(case.file, self._rules, places.__contains__)
+
+
+def _check_whole(counted: int, cases: Sequence[Case]) -> None:
+    """Refuse figures that do not speak of every span: a file may be gone, which
+    ClickHouse takes for an empty one.
+    """
+    spans = sum(case.file.origin.spans for case in cases)
+    if counted != spans:
+        raise EvidenceError(
+            f"{counted} of {spans} spans were counted; remove the folder of derived "
+            "files, they are made again"
+        )
 
 
 def _says_nothing(verdict: VerdictSql) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.adapters.backtest import Case, SpanPlace
-from sandbox.adapters.spans_chdb import engine_name
+from sandbox.adapters.spans_chdb import check_path, engine_name
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.query.clickhouse import source_of
 from sandbox.query.dialects import ClickHouseSql
 
@@ -39,7 +40,7 @@ class ChdbCounting:
     def count(self, cases: Sequence[Case]) -> Counter[int]:
         """Return how often each number is given, in all files."""
         parts = [
-            f"SELECT toUInt8({sql}) AS given FROM {source_of(file.path, file.origin)}"
+            f"SELECT toUInt8({sql}) AS given FROM {_source(file)}"
             for file, sql in cases
         ]
         rows = self._rows(
@@ -51,7 +52,7 @@ class ChdbCounting:
         """Return the first spans for which a number is given, in order of place."""
         parts = [
             "SELECT segment, frame, number, lower(hex(trace_id)), lower(hex(span_id)) "
-            f"FROM {source_of(file.path, file.origin)} WHERE {sql} = {given}"
+            f"FROM {_source(file)} WHERE {sql} = {given}"
             for file, sql in cases
         ]
         rows = self._rows(
@@ -77,3 +78,8 @@ class ChdbCounting:
                 )
         data = self._process.run(statement, "JSONCompactEachRow")
         return [json.loads(line) for line in data.splitlines()]
+
+
+def _source(file: DerivedFile) -> str:
+    check_path(file.path)
+    return source_of(file.path, file.origin)

@@ -117,7 +117,7 @@ class ChdbSpans:
         for _ in range(2):
             derived = self._files.current(trial_id)
             for file in derived.files:
-                _check_path(file.path)
+                check_path(file.path)
             try:
                 answer = run(derived)
             except EvidenceError:
@@ -217,7 +217,12 @@ def _parts(files: Sequence[DerivedFile], question: SpanQuestion) -> Iterator[str
             )
 
 
-def _check_path(path: Path) -> None:
+def check_path(path: Path) -> None:
+    """Refuse a path that the engine takes for a pattern.
+
+    Raises:
+        EvidenceError: It has a sign of one in it.
+    """
     if _GLOBS & set(str(path)):
         raise EvidenceError(
             f"chDB takes {path} for a pattern of names; choose a SANDBOX_HOME without "

@@ -17,7 +17,7 @@
 | `verdicts` | what a rule says of each span of a file, with dates and exceptions |
 | `patterns`, `windows` | what a rule about the order of spans says of each unit |
 | `fields` | the fields of a span, in the columns of a file |
-| `operators` | CEL's operators and functions on such values |
+| `operators`, `conversions` | CEL's operators and functions on such values |
 | `typed` | a value that may be of several kinds |
 | `dialects` | the words of each engine |
 | `flat_proto` | OTLP's messages as one `.proto`, for a reader that is not ours |

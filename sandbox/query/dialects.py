@@ -106,8 +106,20 @@ class SqlDialect(Protocol):
         """Return a whole number in decimal digits."""
         ...
 
+    def to_whole(self, text: str) -> str:
+        """Return the whole number that a text of at most 18 digits writes."""
+        ...
+
     def concatenated(self, one: str, other: str) -> str:
         """Return two texts as one."""
+        ...
+
+    def extracted(self, text: str, pattern: str) -> str:
+        """Return what the group of a pattern matches first; empty for nothing."""
+        ...
+
+    def days(self, text: str) -> str:
+        """Return the days from 1970 to a date between 1900 and 2199, YYYY-MM-DD."""
         ...
 
     def length(self, text: str) -> str:
@@ -222,9 +234,21 @@ class DuckSql:
         """Return a whole number in decimal digits."""
         return f"CAST({number} AS VARCHAR)"
 
+    def to_whole(self, text: str) -> str:
+        """Return the whole number that a text of at most 18 digits writes."""
+        return f"TRY_CAST({text} AS BIGINT)"
+
     def concatenated(self, one: str, other: str) -> str:
         """Return two texts as one."""
         return f"({one} || {other})"
+
+    def extracted(self, text: str, pattern: str) -> str:
+        """Return what the group of a pattern matches first; empty for nothing."""
+        return f"regexp_extract({text}, {self.value(pattern)}, 1)"
+
+    def days(self, text: str) -> str:
+        """Return the days from 1970 to a date between 1900 and 2199, YYYY-MM-DD."""
+        return f"date_diff('day', DATE '1970-01-01', TRY_CAST({text} AS DATE))"
 
     def length(self, text: str) -> str:
         """Return the number of code points of a text."""
@@ -336,9 +360,21 @@ class ClickHouseSql(ClickHouseDialect):
         """Return a whole number in decimal digits."""
         return f"toString({number})"
 
+    def to_whole(self, text: str) -> str:
+        """Return the whole number that a text of at most 18 digits writes."""
+        return f"toInt64OrNull({text})"
+
     def concatenated(self, one: str, other: str) -> str:
         """Return two texts as one."""
         return f"concat({one}, {other})"
+
+    def extracted(self, text: str, pattern: str) -> str:
+        """Return what the group of a pattern matches first; empty for nothing."""
+        return f"extract({text}, {self.value(pattern)})"
+
+    def days(self, text: str) -> str:
+        """Return the days from 1970 to a date between 1900 and 2199, YYYY-MM-DD."""
+        return f"toInt64(toInt32(toDate32OrNull({text})))"
 
     def length(self, text: str) -> str:
         """Return the number of code points of a text."""

@@ -5,7 +5,7 @@ Rules of this module:
 * What a file cannot have, by what it says of itself, costs nothing in its SQL.
 * Rules see text up to its first NUL, numbers that JSON cannot write as their names, and
   bytes, lists and maps as JSON: a span in which such a value is asked for is left to
-  the engine that judges span by span.
+  the engine that judges span by span. Names with NUL in them rules do not see.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Fields:
             for kind in KINDS
             if self._origin.may_have(of.name, kind, key)
         ]
-        return boolean(either(there))._replace(unsure=self._cut(of.name))
+        return boolean(either(there))
 
     def keys(self, of: MapValue) -> list[str] | None:
         """Return every key that a map may have; None where that is not known."""
@@ -101,7 +101,7 @@ class Fields:
             known = self._origin.keys[map_name(of.name, kind)]
             if known is None:
                 return None
-            found.update(known)
+            found.update(key for key in known if "\0" not in key)
         return sorted(found)
 
     def size(self, of: MapValue) -> Typed:
@@ -117,7 +117,7 @@ class Fields:
             for place in self._origin.own
             if place.scope == scope and self._origin.may_have(*place)
         ]
-        return Typed({"int": f"({' + '.join([*maps, *own])})"}, self._cut(scope))
+        return Typed({"int": f"({' + '.join([*maps, *own])})"}, self._hidden(scope))
 
     def _field(self, key: str) -> Typed:
         if key in _TEXT:
@@ -136,7 +136,7 @@ class Fields:
 
     def _attribute(self, scope: Scope, key: str) -> Typed:
         kinds: dict[ValueKind, str] = {}
-        unsure = set(self._cut(scope))
+        unsure: set[str] = set()
         for kind in _PLAIN:
             if self._origin.may_have(scope, kind, key):
                 kinds[kind] = self._at(Place(scope, kind, key))
@@ -158,10 +158,8 @@ class Fields:
             return f"({self._sql.column(place.column)} IS NOT NULL)"
         return self._sql.has(map_name(place.scope, place.kind), place.key)
 
-    def _cut(self, scope: Scope) -> frozenset[str]:
-        """Return when keys of a span are not what they seem, since rules see them up
-        to their first NUL.
-        """
+    def _hidden(self, scope: Scope) -> frozenset[str]:
+        """Return when a span may have attributes that rules do not see."""
         unsure: set[str] = set()
         for kind in KINDS:
             name = map_name(scope, kind)

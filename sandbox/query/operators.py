@@ -102,7 +102,7 @@ def _compared(sign: str, one: str, other: str, dialect: SqlDialect | None) -> st
     if dialect is None:
         return plain
     nan = f"{dialect.is_nan(one)} OR {dialect.is_nan(other)}"
-    return f"(CASE WHEN {nan} THEN FALSE ELSE {plain} END)"
+    return f"(CASE WHEN ({nan}) AND {plain} IS NOT NULL THEN FALSE ELSE {plain} END)"
 
 
 def _equality(given: Operands) -> Typed:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sandbox.query.conversions import CONVERSIONS, with_times
 from sandbox.query.dialects import SqlDialect
 from sandbox.query.fields import Fields, MapValue, literal
 from sandbox.query.operators import OPERATORS, Operands, is_in
@@ -92,7 +93,7 @@ def predicate_sql(
         dialect: How the engine writes it, and of which table columns are asked.
     """
     compiling = _Compiling(Fields(origin, params, dialect), dialect)
-    value = compiling.typed(expression.tree(), {})
+    value = compiling.typed(expression.tree, {})
     outside = tuple(dict.fromkeys(compiling.outside))
     truth = value.truth or dialect.unknown()
     unsure = either(sorted(value.unsure))
@@ -179,15 +180,16 @@ class _Compiling:
             return self._value(node.arguments[0], bound)
         if node.function == "size":
             return self._size(node, bound)
-        operator = OPERATORS.get(node.function)
+        operator = OPERATORS.get(node.function) or CONVERSIONS.get(node.function)
         if operator is None:
             name = node.function.strip("_")
             return self._leave_out(node.place, f"`{name}` is not put into SQL")
         operands = [self.typed(item, bound) for item in node.arguments]
-        found = operator(Operands(self._sql, node.function, operands))
+        given = Operands(self._sql, node.function, operands)
+        found = operator(given)
         if isinstance(found, str):
             return self._leave_out(node.place, found)
-        return found.but(operands)
+        return with_times(given, found).but(operands)
 
     def _index(self, node: Call, bound: _Bound) -> _Value:
         of = self._value(node.arguments[0], bound)
@@ -251,7 +253,7 @@ class _Compiling:
             self.typed(node.each, {**bound, node.variable: literal("", self._sql)})
             return ERROR._replace(unsure=_UNSURE)
         parts: list[str] = []
-        used: list[Typed] = [self._fields.has(over, "")]
+        used: list[Typed] = []
         for key in keys:
             name = literal(key, self._sql)
             each = self.typed(node.each, {**bound, node.variable: name})

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
+from sandbox.errors import RuleError
 from sandbox.model.backtest import Backtest
 from sandbox.query.conditions import nanoseconds
 from sandbox.query.dialects import SqlDialect
@@ -50,7 +51,10 @@ def asked_rules(asked: Backtest, trial_id: str) -> CompiledRules:
         RuleError: They are not sound, or one that is named does not exist.
     """
     for name in asked.rules:
-        rule_named(asked.rulebook, name)
+        if rule_named(asked.rulebook, name).about != "span":
+            raise RuleError(
+                f"`{name}` is not about spans; leave it out of the backtest"
+            )
     rules = compile_rules(asked.rulebook, asked.overlays.get(trial_id))
     return rules.only(asked.rules) if asked.rules else rules
 

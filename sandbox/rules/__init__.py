@@ -18,6 +18,7 @@
 | `pattern` | what does a pattern say of one of them? |
 | `cel` | what does one expression say? |
 | `mentions` | which fields does an expression read? |
+| `reads` | which facts can an expression read? |
 | `syntax`, `checked` | what is an expression made of, as the engine read it? |
 """
 
@@ -38,10 +39,8 @@ from sandbox.rules.expression import (
     CompiledRules,
     RuleOutcome,
     compile_rules,
-    over,
     span_facts,
     values_on,
-    with_values,
 )
 from sandbox.rules.history import (
     RuleInForce,
@@ -60,10 +59,12 @@ from sandbox.rules.rulebook import (
     SPAN_FIELDS,
     check_rulebook,
     expression_problem,
+    over,
     parameters_in_force,
     reference,
     rule_named,
     text_in_force,
+    with_values,
 )
 from sandbox.rules.tracks import UnitOutcome, judge_tracks
 

@@ -21,7 +21,8 @@ from cel_expr_python import cel
 from sandbox.errors import RuleError
 from sandbox.model.rule import About
 from sandbox.rules.mentions import Path, mentions
-from sandbox.rules.syntax import Node, read_tree
+from sandbox.rules.reads import ALL, Reads
+from sandbox.rules.syntax import read_tree
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 _ENGINES = {
@@ -39,6 +40,9 @@ class Truth(NamedTuple):
     reason: str = ""
 
 
+_HOLDS, _FAILS = Truth(True), Truth(False)
+
+
 class Flaw(NamedTuple):
     """Why an expression cannot be used, and where."""
 
@@ -49,24 +53,35 @@ class Flaw(NamedTuple):
 
 
 class Facts:
-    """One span or object and the parameters in force, ready for many expressions."""
+    """One span or object and the parameters in force, ready for many expressions.
 
-    __slots__ = ("about", "activation", "params", "seen")
+    Args:
+        seen: What was seen.
+        params: Values in force.
+        about: What it is.
+        reads: What the expressions that will be asked can read of a span.
+    """
+
+    __slots__ = ("about", "activation", "params", "reads", "seen")
 
     def __init__(
         self,
         seen: Mapping[str, Any],
         params: Mapping[str, float],
         about: About = "span",
+        *,
+        reads: Reads = ALL,
     ) -> None:
         self.about = about
         self.seen = seen
         self.params = params
-        self.activation = _ENGINES[about].Activation({about: seen, "params": params})
+        self.reads = reads
+        given = reads.chosen(seen) if about == "span" else seen
+        self.activation = _ENGINES[about].Activation({about: given, "params": params})
 
     def with_params(self, params: Mapping[str, float]) -> Facts:
         """Return the same with other parameters."""
-        return Facts(self.seen, params, self.about)
+        return Facts(self.seen, params, self.about, reads=self.reads)
 
 
 class Expression:
@@ -80,29 +95,65 @@ class Expression:
         RuleError: It does not compile or cannot give true or false; says where.
     """
 
-    __slots__ = ("_program", "mentions", "text")
+    __slots__ = ("_program", "mentions", "text", "tree")
 
     def __init__(self, text: str, about: About = "span") -> None:
         self.text = text
         self._program = _compiled(text, about)
+        self.tree = read_tree(self._program.serialize())
         self.mentions: tuple[Path, ...] = mentions(text)
-
-    def tree(self) -> Node:
-        """Return what the expression is made of."""
-        return read_tree(self._program.serialize())
 
     def evaluate(self, facts: Facts) -> Truth:
         """Return what the expression says of one span."""
         try:
             result = self._program.eval(activation=facts.activation)
-            kind, value = result.type(), result.value()
+            value = result.value()
         except RuntimeError as error:
             return Truth(None, f"the engine cannot read what is given: {error}")
+        # An error is text: nothing but a truth value is one of the two.
+        if value is True or value is False:
+            return _HOLDS if value else _FAILS
+        kind = result.type()
         if kind == cel.Type.ERROR:
             return Truth(None, _explained(str(value)))
-        if kind != cel.Type.BOOL:
-            return Truth(None, f"it gives {kind.name()}, neither true nor false")
-        return Truth(bool(value))
+        return Truth(None, f"it gives {kind.name()}, neither true nor false")
+
+
+class Verdict:
+    """Whether a rule applies and what it requires, asked of the engine at once.
+
+    Args:
+        applies: Does it fall under the rule?
+        requires: What must then hold.
+        about: What both are about.
+    """
+
+    __slots__ = ("_program",)
+
+    def __init__(
+        self, applies: Expression, requires: Expression, about: About = "span"
+    ) -> None:
+        # A line break ends a comment in which an expression may end.
+        required = f"(({requires.text}\n) ? 1 : 2)"
+        try:
+            self._program = _ENGINES[about].compile(
+                f"({applies.text}\n) ? {required} : 0"
+            )
+        except RuntimeError:
+            # Together they are nested too deeply, or too long.
+            self._program = None
+
+    def evaluate(self, facts: Facts) -> int | None:
+        """Return 0 where the rule does not apply, 1 where what it requires holds, 2
+        where it does not, and None where each has to be asked by itself to know.
+        """
+        if self._program is None:
+            return None
+        try:
+            value = self._program.eval(activation=facts.activation).value()
+        except RuntimeError:
+            return None
+        return value if type(value) is int else None
 
 
 def is_pattern(text: str) -> bool:

@@ -27,26 +27,26 @@ from sandbox.model.observation import Span
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import (
     About,
-    Parameter,
     Rule,
     Rulebook,
     RuleResult,
     TemporaryRule,
     Waiver,
 )
-from sandbox.rules.cel import Expression, Facts, Truth
+from sandbox.rules.cel import Expression, Facts, Truth, Verdict
 from sandbox.rules.mentions import Path, dotted
 from sandbox.rules.overlay import check_temporary_rule
 from sandbox.rules.pattern import CompiledPattern, PatternTruth
+from sandbox.rules.reads import Reads, joined, reads_of
 from sandbox.rules.rulebook import (
     check_rulebook,
     parameters_in_force,
-    reference,
-    rule_named,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_VALUE = 256
+_VERDICTS = (None, Truth(True), Truth(False))
+"""What `Verdict` says; None where the rule does not apply."""
 
 Ask = Callable[[Facts], Truth | PatternTruth | None]
 """Says what is required of a span, with the values in force; None if nothing is."""
@@ -60,10 +60,19 @@ class RuleOutcome(NamedTuple):
     overlay: str
     """Label of the exception that held; empty where the rule itself did."""
     rulebook_version: int
-    values: dict[str, JsonValue]
-    """What was read, for example `span.duration_s` and `params.max_offer_s`."""
     reason: str
     """Why it is not evaluable, when it is not."""
+    mentions: tuple[Path, ...]
+    """The fields the rule and its exception ask for."""
+    facts: Facts
+    """What they were asked of."""
+    found: dict[str, JsonValue] = {}
+    """What a pattern found among other spans."""
+
+    @property
+    def values(self) -> dict[str, JsonValue]:
+        """What was read, for example `span.duration_s` and `params.max_offer_s`."""
+        return values_read(self.mentions, self.facts) | self.found
 
 
 class CompiledWaiver(NamedTuple):
@@ -80,9 +89,12 @@ class CompiledRule(NamedTuple):
     applies: Expression
     requires: Expression | None
     """None where there is a pattern."""
+    verdict: Verdict | None
+    """Both at once; None where there is a pattern."""
     pattern: CompiledPattern | None
     overlay: CompiledWaiver | None
     mentions: tuple[Path, ...]
+    reads: Reads
 
 
 class CompiledRules:
@@ -105,6 +117,7 @@ class CompiledRules:
         self._overlay = overlay
         self._from, self._until = _nanoseconds(overlay.in_force if overlay else None)
         self._values: dict[date, list[dict[str, float]]] = {}
+        self._reads = joined(item.reads for item in rules)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -170,15 +183,17 @@ class CompiledRules:
             at: The day whose parameter values are in force.
         """
         within = self._from <= start_unix_nano < self._until
-        outcomes = [
-            self._judge_one(
-                item,
-                _Reading(Facts(facts, values, self._about), within=within),
-                item.requires.evaluate,
-            )
-            for item, values in zip(self._rules, self._on(at), strict=True)
-            if item.requires is not None
-        ]
+        made: dict[int, Facts] = {}
+        outcomes = []
+        for item, values in zip(self._rules, self._on(at), strict=True):
+            if item.pattern is not None:
+                continue
+            given = made.get(id(values))
+            if given is None:
+                given = made[id(values)] = Facts(
+                    facts, values, self._about, reads=self._reads
+                )
+            outcomes.append(self._judge(item, given, within=within))
         return [item for item in outcomes if item is not None]
 
     @property
@@ -201,12 +216,33 @@ class CompiledRules:
         day = (_EPOCH + timedelta(microseconds=start // 1000)).date()
         values = self._on(day)[self._rules.index(item)]
         within = self._from <= start < self._until
-        return self._judge_one(item, _Reading(Facts(facts, values), within=within), ask)
+        given = Facts(facts, values, reads=item.reads)
+        return self._judge_one(item, _Reading(given, within=within), ask)
 
     def _on(self, at: date) -> list[dict[str, float]]:
+        """Return the values of each rule; equal ones are one object, so that their
+        rules share one reading of the facts.
+        """
         if at not in self._values:
-            self._values[at] = [values_on(item.rule, at) for item in self._rules]
+            found: list[dict[str, float]] = []
+            for item in self._rules:
+                values = values_on(item.rule, at)
+                found.append(next((one for one in found if one == values), values))
+            self._values[at] = found
         return self._values[at]
+
+    def _judge(
+        self, item: CompiledRule, facts: Facts, *, within: bool
+    ) -> RuleOutcome | None:
+        assert item.verdict is not None and item.requires is not None
+        if item.overlay is None or not within:
+            verdict = item.verdict.evaluate(facts)
+            if verdict is not None:
+                truth = _VERDICTS[verdict]
+                return self._outcome(item, facts, truth, "") if truth else None
+        # The reason is asked for step by step.
+        reading = _Reading(facts, within=within)
+        return self._judge_one(item, reading, item.requires.evaluate)
 
     def _judge_one(
         self, item: CompiledRule, reading: _Reading, ask: Ask
@@ -220,16 +256,16 @@ class CompiledRules:
             return None
         if held.value is None:
             reason = f"it is unknown whether `{label}` holds: {held.reason}"
-            return self._outcome(item, reading, Truth(None, reason), "")
+            return self._outcome(item, reading.facts, Truth(None, reason), "")
         if applies.value is None:
             reason = f"it is unknown whether the rule applies: {applies.reason}"
-            return self._outcome(item, reading, Truth(None, reason), label)
-        return self._outcome(item, reading, said, label)
+            return self._outcome(item, reading.facts, Truth(None, reason), label)
+        return self._outcome(item, reading.facts, said, label)
 
     def _outcome(
         self,
         item: CompiledRule,
-        reading: _Reading,
+        facts: Facts,
         truth: Truth | PatternTruth,
         label: str,
     ) -> RuleOutcome:
@@ -241,9 +277,10 @@ class CompiledRules:
             result=result,
             overlay=label,
             rulebook_version=self._version,
-            values=values_read(item.mentions, reading.facts)
-            | (truth.read if isinstance(truth, PatternTruth) else {}),
             reason=truth.reason,
+            mentions=item.mentions,
+            facts=facts,
+            found=truth.read if isinstance(truth, PatternTruth) else {},
         )
 
 
@@ -305,47 +342,6 @@ def compile_rules(
     )
 
 
-def over(rulebook: Rulebook, temporary_rule: TemporaryRule) -> TemporaryRule:
-    """Return a temporary rule as it would be over another version of its rulebook.
-
-    Only for asking what would have been; what is in force is composed.
-    """
-    return temporary_rule.model_copy(update={"of": reference(rulebook)})
-
-
-def with_values(rulebook: Rulebook, rule: str, values: Mapping[str, float]) -> Rulebook:
-    """Return a rulebook in which parameters of a rule always had other values.
-
-    Args:
-        rulebook: As it is.
-        rule: Whose parameters.
-        values: The candidate values, by parameter.
-
-    Raises:
-        RuleError: There is no such rule, or it has no such parameter.
-    """
-    found = rule_named(rulebook, rule)
-    unknown = sorted(set(values) - set(found.parameters))
-    if unknown:
-        known = ", ".join(found.parameters) or "none"
-        raise RuleError(f"`{rule}` has no `{unknown[0]}`; its parameters: {known}")
-    parameters = {
-        name: _always(item, values[name]) if name in values else item
-        for name, item in found.parameters.items()
-    }
-    changed = found.model_copy(update={"parameters": parameters})
-    rules = tuple(changed if item is found else item for item in rulebook.rules)
-    return rulebook.model_copy(update={"rules": rules})
-
-
-def _always(parameter: Parameter, value: float) -> Parameter:
-    values = {
-        day: item.model_copy(update={"value": value})
-        for day, item in parameter.values.items()
-    }
-    return parameter.model_copy(update={"values": values})
-
-
 def span_facts(span: Span) -> dict[str, JsonValue]:
     """Return a span as expressions see it: the fields of `rulebook.SPAN_FIELDS`."""
     return {
@@ -369,10 +365,20 @@ def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
     requires = Expression(rule.requires, rule.about) if rule.requires else None
     pattern = CompiledPattern(rule.pattern) if rule.pattern else None
     under = overlay.under.mentions if overlay else ()
-    asked = requires or pattern
-    last = asked.mentions if asked else ()
-    paths = dict.fromkeys((*applies.mentions, *under, *last))
-    return CompiledRule(rule, applies, requires, pattern, overlay, tuple(paths))
+    last = requires or pattern
+    mentions = (*applies.mentions, *under, *(last.mentions if last else ()))
+    asked = [applies, *([requires] if requires else []), *([overlay.under] if overlay else [])]
+    asked += pattern.predicates.values() if pattern else []
+    return CompiledRule(
+        rule,
+        applies,
+        requires,
+        Verdict(applies, requires, rule.about) if requires else None,
+        pattern,
+        overlay,
+        mentions=tuple(dict.fromkeys(mentions)),
+        reads=joined(reads_of(item.tree) for item in asked),
+    )
 
 
 def _overlays(
@@ -406,7 +412,9 @@ def values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
     for root, *steps in paths:
         value: object = facts.params if root == "params" else facts.seen
         for step in steps:
-            value = value.get(step) if isinstance(value, Mapping) else None
+            # Facts are dicts nearly always, and the other test is slow.
+            is_map = type(value) is dict or isinstance(value, Mapping)
+            value = value.get(step) if is_map else None  # type: ignore[attr-defined]
         if value is not None:
             found[dotted((root, *steps))] = _kept(value)
     return found
@@ -416,6 +424,8 @@ def _kept(value: object) -> JsonValue:
     """Return what an observation keeps of a value: of a map its keys, of text and
     lists the beginning; the whole stands in the evidence.
     """
+    if isinstance(value, str):
+        return value[:_LONGEST_VALUE]
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):

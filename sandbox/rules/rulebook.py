@@ -19,7 +19,14 @@ from string import Formatter
 from sandbox.errors import RuleError
 from sandbox.model.application import Defect
 from sandbox.model.record import digest_of
-from sandbox.model.rule import About, Rule, Rulebook, RulebookRef
+from sandbox.model.rule import (
+    About,
+    Parameter,
+    Rule,
+    Rulebook,
+    RulebookRef,
+    TemporaryRule,
+)
 from sandbox.rules.cel import Flaw, problem_of
 from sandbox.rules.mentions import every_mention
 
@@ -122,6 +129,39 @@ def reference(rulebook: Rulebook) -> RulebookRef:
         version=rulebook.version,
         digest=digest_of(rulebook),
     )
+
+
+def over(rulebook: Rulebook, temporary_rule: TemporaryRule) -> TemporaryRule:
+    """Return a temporary rule as it would be over another version of its rulebook.
+
+    Only for asking what would have been; what is in force is composed.
+    """
+    return temporary_rule.model_copy(update={"of": reference(rulebook)})
+
+
+def with_values(rulebook: Rulebook, rule: str, values: Mapping[str, float]) -> Rulebook:
+    """Return a rulebook in which parameters of a rule always had other values.
+
+    Args:
+        rulebook: As it is.
+        rule: Whose parameters.
+        values: The candidate values, by parameter.
+
+    Raises:
+        RuleError: There is no such rule, or it has no such parameter.
+    """
+    found = rule_named(rulebook, rule)
+    unknown = sorted(set(values) - set(found.parameters))
+    if unknown:
+        known = ", ".join(found.parameters) or "none"
+        raise RuleError(f"`{rule}` has no `{unknown[0]}`; its parameters: {known}")
+    parameters = {
+        name: _always(item, values[name]) if name in values else item
+        for name, item in found.parameters.items()
+    }
+    changed = found.model_copy(update={"parameters": parameters})
+    rules = tuple(changed if item is found else item for item in rulebook.rules)
+    return rulebook.model_copy(update={"rules": rules})
 
 
 def expression_problem(
@@ -238,3 +278,11 @@ def _check_text(rule: Rule, field: str) -> Iterator[Defect]:
 
 def _defect(check: str, what: str, remedy: str, field: str) -> Defect:
     return Defect(code=f"rulebook/{check}", what=what, remedy=remedy, field=field)
+
+
+def _always(parameter: Parameter, value: float) -> Parameter:
+    values = {
+        day: item.model_copy(update={"value": value})
+        for day, item in parameter.values.items()
+    }
+    return parameter.model_copy(update={"values": values})

@@ -11,7 +11,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from sandbox.rules.checked import read_checked
@@ -101,14 +100,8 @@ def read_tree(serialized: bytes) -> Node:
     return _Reading(checked.source_info).node(checked.expr)
 
 
-def nodes_in(tree: Node) -> Iterator[Node]:
-    """Yield a node and everything below it."""
-    yield tree
-    for child in _children(tree):
-        yield from nodes_in(child)
-
-
-def _children(node: Node) -> tuple[Node, ...]:
+def nodes_below(node: Node) -> tuple[Node, ...]:
+    """Return the nodes that a node is directly made of."""
     if isinstance(node, Select):
         return (node.operand,)
     if isinstance(node, Call):

@@ -166,7 +166,10 @@ class _Track:
     def _all(self, named: _Values) -> list[Facts]:
         if named not in self._facts:
             values = dict(named)
-            self._facts[named] = [Facts(span, values) for span in self._spans]
+            reads = self._item.reads
+            self._facts[named] = [
+                Facts(span, values, reads=reads) for span in self._spans
+            ]
         return self._facts[named]
 
     def _said(self, name: str, facts: Facts) -> Truth:

@@ -32,7 +32,8 @@ from sandbox.testing.random_rules import random_expressions, random_request
 
 RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 PARAMS = {"limit": 2.0, "big": 1e300}
-_REQUESTS, _SPANS, _RULES = 10, 50, 50
+_MANY = 20_000
+"""Pairs from which they are asked in large batches."""
 
 NO_RULES = CompiledRules((), version=1, overlay=None)
 
@@ -95,10 +96,11 @@ def differences(
         asking: Each engine with its words.
     """
     found = [Tally(Counter(), 0, 0, ()) for _ in asking]
+    spans, count = (50, 50) if pairs >= _MANY else (10, 25)
     while min(tally.pairs for tally in found) < pairs:
-        requests = [random_request(chance, _SPANS) for _ in range(_REQUESTS)]
+        requests = [random_request(chance, spans) for _ in range(10)]
         derived = derive_requests(requests, write)
-        rules = list(random_expressions(chance, _RULES))
+        rules = list(random_expressions(chance, count))
         right = _judged(rules, derived.spans)
         for number, (dialect, ask) in enumerate(asking):
             tally = _compared(rules, derived, right, (dialect, ask))
@@ -116,7 +118,7 @@ def derive_requests(
         write: Writes the file.
         rules: What spans are judged by.
     """
-    frames = [_frame(number, payload) for number, payload in enumerate(requests)]
+    frames = _frames(requests)
     table = derive(frames, rules=rules, segment=1)
     arranged = arrange([table], rules=rules.names, always=promoted(rules.mentions))
     origin = origin_of(
@@ -126,12 +128,20 @@ def derive_requests(
         rules=rules.names,
     )
     path = write(arranged.table, origin)
-    spans = {
+    return DerivedSpans(path, origin, spans_of(requests))
+
+
+def spans_of(requests: Sequence[bytes]) -> dict[tuple[int, int], Span]:
+    """Return the spans of requests, by frame and number in the frame."""
+    return {
         (frame.index, number): span
-        for frame in frames
+        for frame in _frames(requests)
         for number, span in enumerate(spans_in(frame))
     }
-    return DerivedSpans(path, origin, spans)
+
+
+def _frames(requests: Sequence[bytes]) -> list[Frame]:
+    return [_frame(number, payload) for number, payload in enumerate(requests)]
 
 
 def _frame(number: int, payload: bytes) -> Frame:

@@ -21,7 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from sandbox.errors import RuleError
 from sandbox.rules.cel import Expression
 
-KEYS = ("a", "b", "c", "http.route", "zone", 'it\'s "quoted"\\', "地名")
+KEYS = ("a", "A", "b", "c", "http.route", "zone", 'it\'s "quoted"\\', "地名")
 """Names of attributes; some look like what SQL would trip over."""
 _MAX, _MIN = 2**63 - 1, -(2**63)
 _INTS = (0, 1, -1, 2, 3, 7, 10, 2**53, 2**53 + 1, -(2**53) - 1, _MAX, _MAX - 1, _MIN)
@@ -36,6 +36,8 @@ _TEXTS = (
     *("NaN", "1", "12", "-3", "+4", " 5", "007", "1.5", "1e3", "true", "false", "'"),
     *("9223372036854775807", "9223372036854775808", "zone-13", "null", '"'),
     *("2026-01-01T00:00:00Z", "2025-12-31T23:59:59.999999999+09:00", "0"),
+    *("1900-01-01T00:00:00+14:00", "2199-12-31T23:59:59.123456789-14:59"),
+    *("2024-02-29T12:00:00Z", "1999-12-31T23:59:59.000000001-00:30"),
     *("2026-01-01T00:00:00", "2024-02-30T00:00:00Z", "1969-12-31T23:59:59.5Z"),
 )
 _HIDDEN = ("a\0", "\0", "a\0b")
@@ -125,7 +127,8 @@ def _fill(span: Any, chance: random.Random) -> None:
     )
     if chance.random() < 0.01:
         span.end_time_unix_nano = chance.choice((0, 2**63, 2**64 - 1))
-    for key in chance.sample(KEYS, chance.randint(0, len(KEYS))):
+    names = (*KEYS, "a\0b") if chance.random() < 0.02 else KEYS
+    for key in chance.sample(names, chance.randint(0, len(names))):
         span.attributes.add(key=key, value=_attribute(chance))
 
 
@@ -241,7 +244,9 @@ class _Expressions:
         self._variables.append(variable)
         each = self.boolean(depth)
         self._variables.pop()
-        return f"{over}.{self._of(('exists', 'all'))}({variable}, {each})"
+        kind = self._of(("exists", "all") * 6 + ("exists_one", "filter", "map"))
+        loop = f"{over}.{kind}({variable}, {each})"
+        return f"(size({loop}) == 1)" if kind in ("filter", "map") else loop
 
     def anything(self, depth: int) -> str:
         return self._pick(
@@ -250,6 +255,8 @@ class _Expressions:
         )
 
     def _access(self) -> str:
+        if self._chance.random() < 0.01:
+            return f'{{"k": span.name}}[{self._of(("span.kind", _quoted("k")))}]'
         if self._variables and self._chance.random() < 0.4:
             name = self._of(self._variables)
             return self._of((name, f"span.attributes[{name}]"))

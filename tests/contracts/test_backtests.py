@@ -19,8 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
-from sandbox.adapters.spans_files import DerivedFiles
-from sandbox.errors import RuleError
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.errors import EvidenceError, RuleError
 from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.record import Interval
 from sandbox.model.rule import Rulebook, Scope, TemporaryRule, Waiver
@@ -63,13 +63,14 @@ class Subject:
         self.backtests = self._opened(engine, home)
 
     def _opened(self, engine: str, home: Path) -> Backtests:
-        if engine == "fake":
-            return self.fake
-        files = DerivedFiles(
+        self.files = DerivedFiles(
             self.segments, lambda _: NO_RULES, root=home / "derived", keys=self._keys
         )
         duck = DuckCounting(memory_mib=256, threads=1)
-        return SqlBacktests(files, self._chdb if engine == "chdb" else duck)
+        self.counting = self._chdb if engine == "chdb" else duck
+        if engine == "fake":
+            return self.fake
+        return SqlBacktests(self.files, self.counting)
 
     def close(self) -> None:
         """End the process of the engine that has one."""
@@ -232,10 +233,42 @@ def test_candidate_values(subject: Subject) -> None:
 
 
 def test_unknown_rule(subject: Subject) -> None:
-    """A rule that the rulebook does not have is refused by name."""
-    book = _book(_rule("r", "true", "true"))
+    """A rule that the rulebook does not have, or that is not about spans, is refused
+    by name.
+    """
+    about = {"about": "object"}
+    book = _book(_rule("r", "true", "true"), _rule("o", "true", "true") | about)
+    with pytest.raises(RuleError, match="`o` is not about spans"):
+        subject.backtests.backtest(Backtest(rulebook=book, trials=TRIALS, rules=("o",)))
     with pytest.raises(RuleError, match="has no rule `s`"):
         subject.backtests.backtest(Backtest(rulebook=book, trials=TRIALS, rules=("s",)))
+
+
+class _Gone:
+    """Names derived files that are no longer there."""
+
+    def __init__(self, files: DerivedFiles) -> None:
+        self._files = files
+
+    def current(self, trial_id: str) -> Derived:
+        derived = self._files.current(trial_id)
+        gone = [
+            file._replace(path=file.path.with_name("000009-000009-00000000.parquet"))
+            for file in derived.files
+        ]
+        return derived._replace(files=tuple(gone))
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_missing_file(engine: str, tmp_path: Path) -> None:
+    """A derived file that is gone is an error, never a smaller figure."""
+    subject = Subject(engine, tmp_path)
+    subject.record(random_request(random.Random(3), 4))
+    gone = SqlBacktests(_Gone(subject.files), subject.counting)
+    book = _book(_rule("r", 'span.name == ""', "true"))
+    with pytest.raises(EvidenceError):
+        gone.backtest(Backtest(rulebook=book, trials=TRIALS[:1]))
+    subject.close()
 
 
 def test_nothing_recorded(subject: Subject) -> None:

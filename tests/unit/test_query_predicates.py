@@ -127,12 +127,89 @@ def test_no_number(tmp_path: Path, text: str) -> None:
     assert answers(text, derived(tmp_path, {"a": 1})) == [None]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("int(span.attributes.a) == 7", [True, True, "unsure", None, None]),
+        ("double(span.attributes.a) == 7.0", [True, "unsure", "unsure", False, None]),
+        ('string(span.attributes.a) == "7"', [True, False, False, "unsure", None]),
+        (
+            'timestamp(span.attributes.a) > timestamp("1970-01-01T00:00:06.9Z")',
+            [True, "unsure", "unsure", None, None],
+        ),
+        (
+            'timestamp(span.attributes.a) + duration("1m0.5s") == '
+            'timestamp("1970-01-01T09:01:07.5+09:00")',
+            [True, "unsure", "unsure", None, None],
+        ),
+        (
+            "timestamp(span.start_unix_nano + span.attributes.a) "
+            '- timestamp(0) == duration("7s")',
+            [True, None, None, None, None],
+        ),
+    ],
+)
+def test_conversions(tmp_path: Path, text: str, expected: list[Any]) -> None:
+    """What is converted exactly is converted in SQL; the rest is left to the per-span
+    engine.
+    """
+    spans = derived(tmp_path, {"a": 7}, {"a": "007"}, {"a": " 7"}, {"a": 2.0**63}, {})
+    assert answers(text, spans) == expected
+
+
+def test_instants(tmp_path: Path) -> None:
+    """Text in the usual form of RFC 3339 is read in SQL, with its zone and to the
+    nanosecond; any other is left to the per-span engine.
+    """
+    same = ("2026-03-31T21:00:00.500000001Z", "2026-04-01T06:00:00.500000001+09:00")
+    other = ("2026-03-31T21:00:00.5Z", "2026-03-31T21:00:00-00:01")
+    unusual = (
+        "2026-03-31t21:00:00z",
+        "2026-02-30T00:00:00Z",
+        "2024-02-29T00:00:00Z",
+        "",
+    )
+    texts = [{"a": text} for text in (*same, *other, *unusual)]
+    text = f'timestamp(span.attributes.a) == timestamp("{same[0]}")'
+    expected = [True, True, False, False, *["unsure"] * 4]
+    assert answers(text, derived(tmp_path, *texts)) == expected
+
+
+def test_times_beyond(tmp_path: Path) -> None:
+    """Instants that leave 64 bits of nanoseconds are left to the per-span engine."""
+    spans = derived(tmp_path, {"a": 253402300799})
+    assert answers("timestamp(span.attributes.a) > timestamp(0)", spans) == ["unsure"]
+    [part] = compiled(
+        'dyn(timestamp("0001-01-01T00:00:00Z")) == 1', spans.origin
+    ).outside
+    assert part.reason == "the instant is not plain RFC 3339 between 1678 and 2261"
+
+
+def test_not_a_number(tmp_path: Path) -> None:
+    """NaN is unequal to everything, and neither before nor after it; beside what is
+    missing it is not evaluable.
+    """
+    spans = derived(tmp_path, {"a": 0.0})
+    nan = "span.attributes.a / span.attributes.a"
+    for text, expected in (
+        (f"{nan} == {nan}", False),
+        (f"{nan} != 1.0", True),
+        (f"{nan} > 1.0 || {nan} <= 1.0", False),
+        (f"{nan} != (span.attributes.b ? 1.0 : 2.0)", None),
+    ):
+        assert answers(text, spans) == [expected]
+
+
 def test_nul(tmp_path: Path) -> None:
-    """Text with NUL, of which rules see the beginning, is left to their engine."""
+    """Text with NUL, of which rules see the beginning, is left to their engine; an
+    attribute whose name has NUL in it does not exist to rules.
+    """
     spans = derived(tmp_path, {"a": "x\0y"}, {"a": "x"})
     assert answers('span.attributes.a == "x"', spans) == ["unsure", True]
-    hidden = derived(tmp_path, {"a\0": 1}, {})
-    assert answers("has(span.attributes.a)", hidden) == ["unsure", "unsure"]
+    hidden = derived(tmp_path, {"a\0": 1}, {"a": 1})
+    assert answers("has(span.attributes.a)", hidden) == [False, True]
+    assert answers("span.attributes.exists(k, true)", hidden) == [False, True]
+    assert answers("size(span.attributes) == 1", hidden) == ["unsure", "unsure"]
 
 
 def test_outside(tmp_path: Path) -> None:

@@ -308,3 +308,10 @@ def test_a_rule_and_its_negation_are_never_both_in_order(text, attributes):
     assert pair in ({"satisfied", "violated"}, {"not_evaluable"})
     assert bool(first.reason) == (first.result == "not_evaluable")
     assert canonical_json(first.values)
+
+
+def test_deep_rule():
+    """A rule whose two expressions are as deep as the engine takes is judged."""
+    deep = "(" * 32 + "span.duration_s < 2.0" + ")" * 32
+    assert result(deep, deep) == "satisfied"
+    assert result("true // always", "false // never") == "violated"

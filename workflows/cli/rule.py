@@ -14,6 +14,7 @@ from sandbox.rules import (
     rules_in_force,
 )
 from workflows.activities.keeping import publish_rulebook
+from workflows.cli.backtest import backtest
 from workflows.cli.explaining import explain_span, render, run_all
 from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.rulebooks import (
@@ -31,6 +32,7 @@ from workflows.cli.setup import Home, read_settings, read_text
 from workflows.worker import open_ledger
 
 app = typer.Typer(no_args_is_help=True)
+app.command("backtest")(backtest)
 
 
 @app.command("check")

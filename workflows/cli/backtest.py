@@ -1,0 +1,140 @@
+"""`sandbox rule backtest`: a rulebook asked of what was recorded under another.
+
+Rules of this module:
+
+* Exceptions are those of each trial, as they would be over the rulebook that is asked;
+  those for rules it does not have are left out, and that is said.
+* In JSON and YAML the answer carries everything its figures follow from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.adapters.backtest import SqlBacktests
+from sandbox.adapters.backtest_chdb import ChdbCounting
+from sandbox.adapters.backtest_duckdb import DuckCounting
+from sandbox.adapters.spans_files import DerivedFiles
+from sandbox.errors import InputError
+from sandbox.evidence.log import key_history
+from sandbox.model.application import Defect
+from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.rule import Rulebook, TemporaryRule
+from sandbox.ports import Backtests
+from sandbox.rules import over, read_rulebook, with_values
+from sandbox.settings import Settings
+from workflows.activities.keeping import Ledger
+from workflows.cli.engines import Engine, EngineOption
+from workflows.cli.output import Format, Output, emit, emit_one, say
+from workflows.cli.setup import Home, read_settings, read_text
+from workflows.worker import open_ledger
+
+
+def backtest(  # noqa: PLR0913 - one parameter per option of the command
+    file: Annotated[Path, typer.Argument(help="A rulebook as YAML.")],
+    trials: Annotated[list[str], typer.Argument(help="Names of trials.")],
+    rule: Annotated[str, typer.Option(help="Only this rule.")] = "",
+    value: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NUMBER: another value of a parameter of --rule."),
+    ] = None,
+    exceptions: Annotated[
+        bool, typer.Option(help="Leave the exceptions of the trials in force.")
+    ] = True,
+    violations: Annotated[
+        int, typer.Option(help="Name so many violating spans.", min=0, max=100_000)
+    ] = 0,
+    engine: EngineOption = Engine.duckdb,
+    home: Home = None,
+    output: Output = Format.table,
+) -> None:
+    """Ask a rulebook of everything that was recorded in trials."""
+    rulebook = read_rulebook(read_text(file), file=str(file))
+    if value:
+        rulebook = with_values(rulebook, rule, dict(map(_named_value, value)))
+    settings = read_settings(home)
+    ledger, _ = open_ledger(settings)
+    overlays = _overlays(ledger, rulebook, trials) if exceptions else {}
+    asked = Backtest(
+        rulebook=rulebook,
+        trials=tuple(trials),
+        overlays=overlays,
+        rules=(rule,) if rule else (),
+        violations=violations,
+    )
+    _tell(open_backtests(settings, ledger, engine).backtest(asked), output)
+
+
+def open_backtests(settings: Settings, ledger: Ledger, engine: Engine) -> Backtests:
+    """Open an engine for backtests over an installation.
+
+    Raises:
+        InputError: Both engines are asked at once, which a backtest does not do.
+    """
+    if engine is Engine.both:
+        defect = Defect(
+            code="backtest/engine",
+            what="is `both`; a backtest is asked of one engine",
+            remedy="Ask --engine duckdb and --engine chdb one after the other",
+            field="--engine",
+        )
+        raise InputError([defect])
+    history = key_history(ledger.log, ledger.signer)
+    files = DerivedFiles(
+        ledger.segments,
+        ledger.rules,
+        root=settings.derived_dir,
+        keys=[key.public_key for key in history.keys],
+    )
+    memory, threads = settings.query_memory_mib, settings.query_threads
+    if engine is Engine.chdb:
+        return SqlBacktests(files, ChdbCounting(memory_mib=memory, threads=threads))
+    return SqlBacktests(files, DuckCounting(memory_mib=memory, threads=threads))
+
+
+def _named_value(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError as error:
+        defect = Defect(
+            code="backtest/value",
+            what=f"{text!r} is no value of a parameter",
+            remedy="Write NAME=NUMBER, such as max_offer_s=2.5",
+            field="--value",
+        )
+        raise InputError([defect]) from error
+
+
+def _overlays(
+    ledger: Ledger, rulebook: Rulebook, trials: list[str]
+) -> dict[str, TemporaryRule]:
+    names = {item.rule for item in rulebook.rules}
+    found: dict[str, TemporaryRule] = {}
+    for trial_id in trials:
+        temporary = ledger.temporary_rule(trial_id)
+        kept = [item for item in temporary.overlays if item.exception_to in names]
+        for item in temporary.overlays:
+            if item not in kept:
+                say(f"{trial_id}: `{item.label}` is left out, its rule is not asked")
+        changed = temporary.model_copy(update={"overlays": tuple(kept)})
+        found[trial_id] = over(rulebook, changed)
+    return found
+
+
+def _tell(answer: BacktestAnswer, output: Format) -> None:
+    if output in (Format.json, Format.yaml):
+        emit_one(answer.model_dump(mode="json"), output, name="data_digest")
+        return
+    rows = [item.model_dump(exclude={"reasons"}) for item in answer.counts]
+    emit(rows, output, name="rule")
+    for count in answer.counts:
+        for reason in count.reasons:
+            say(f"{count.rule}, judged span by span: {reason}")
+    for item in answer.violations:
+        place = f"segment {item.segment}, frame {item.frame}, span {item.number}"
+        say(f"{item.trial_id}: {item.rule} is violated by {item.span_id}, {place}")
+    say(f"data {answer.data_digest}, rulebook {answer.rulebook_digest}")
