@@ -24,7 +24,7 @@ from sandbox.query.columns import Kind, Place, Scope, map_name
 from sandbox.query.maps import put_back
 from sandbox.query.traces import TraceIndex, index_traces, pack, unpack
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of what a derivation gives."""
 _KEY = b"regulatory-sandbox"
 _TRACES = b"regulatory-sandbox.traces"

@@ -193,8 +193,10 @@ class CompiledRules:
                 given = made[id(values)] = Facts(
                     facts, values, self._about, reads=self._reads
                 )
-            outcomes.append(self._judge(item, given, within=within))
-        return [item for item in outcomes if item is not None]
+            outcome = self._judge(item, given, within=within)
+            if outcome is not None:
+                outcomes.append(outcome)
+        return outcomes
 
     @property
     def patterns(self) -> tuple[CompiledRule, ...]:
