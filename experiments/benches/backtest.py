@@ -58,7 +58,7 @@ from sandbox.query import (
 from sandbox.query.arrange import Arranged
 from sandbox.query.columns import KINDS, PLAIN, SCOPES, map_name
 from sandbox.rules import RuleOutcome, compile_rules
-from sandbox.rules.expression import span_facts
+from sandbox.rules.facts import span_facts
 
 TRIAL = "bench-1"
 FILE_SPANS = 400_000

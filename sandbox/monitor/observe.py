@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from sandbox.model.observation import Observation, Span
 from sandbox.recorder.frame import Frame
 from sandbox.recorder.spans import spans_in
-from sandbox.rules.expression import CompiledRules, RuleOutcome
+from sandbox.rules import CompiledRules, RuleOutcome
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from sandbox.model.segment import Gap, GapReason
 from sandbox.monitor.observe import observation_of, span_start, start_of
 from sandbox.recorder import Frame, spans_in
 from sandbox.rules import CompiledRules, Known, judge_tracks
-from sandbox.rules.expression import span_facts
+from sandbox.rules.facts import span_facts
 
 _EPOCH = start_of(0)
 _TICK = timedelta(microseconds=1)

@@ -29,7 +29,7 @@ from sandbox.rules import (
     Known,
     judge_tracks,
 )
-from sandbox.rules.expression import span_facts
+from sandbox.rules.facts import span_facts
 from sandbox.rules.pattern import nanoseconds
 from sandbox.rules.tracks import Key, key_of
 

@@ -10,6 +10,7 @@
 | `overlay` | does a temporary rule fit its rulebook? |
 | `conflict` | would two trials be under different exceptions? |
 | `expression` | what do the rules say of one span? |
+| `compiled`, `facts` | one rule, a span, and what it says of it |
 | `admission` | how does Kubernetes enforce a rule about its objects? |
 | `explain` | why does a rule say what it says? |
 | `examples` | do the rules say of the examples what they must? |
@@ -23,6 +24,7 @@
 """
 
 from sandbox.rules.admission import render_admission
+from sandbox.rules.compiled import CompiledRule, RuleOutcome
 from sandbox.rules.compose import compose, foresee, guardrail_of
 from sandbox.rules.conflict import Conflict, find_conflicts
 from sandbox.rules.difference import Difference, differences
@@ -35,13 +37,11 @@ from sandbox.rules.examples import (
 )
 from sandbox.rules.explain import Explained, Explanation, Step, explain
 from sandbox.rules.expression import (
-    CompiledRule,
     CompiledRules,
-    RuleOutcome,
     compile_rules,
-    span_facts,
     values_on,
 )
+from sandbox.rules.facts import span_facts
 from sandbox.rules.history import (
     RuleInForce,
     rules_in_force,

@@ -29,7 +29,8 @@ from sandbox.model.rule import (
     Waiver,
 )
 from sandbox.rules.cel import Expression, Facts
-from sandbox.rules.expression import CompiledRules, compile_rules, values_read
+from sandbox.rules.expression import CompiledRules, compile_rules
+from sandbox.rules.facts import values_read
 from sandbox.rules.history import (
     ValueInForce,
     rules_in_force,

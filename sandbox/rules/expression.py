@@ -15,10 +15,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -31,70 +29,28 @@ from sandbox.model.rule import (
     Rulebook,
     RuleResult,
     TemporaryRule,
-    Waiver,
 )
-from sandbox.rules.cel import Expression, Facts, Truth, Verdict
-from sandbox.rules.mentions import Path, dotted
+from sandbox.rules.cel import Expression, Facts, Truth
+from sandbox.rules.compiled import (
+    Ask,
+    CompiledRule,
+    CompiledWaiver,
+    RuleOutcome,
+    compiled_rule,
+)
+from sandbox.rules.facts import span_facts
+from sandbox.rules.mentions import Path
 from sandbox.rules.overlay import check_temporary_rule
-from sandbox.rules.pattern import CompiledPattern, PatternTruth
-from sandbox.rules.reads import Reads, joined, reads_of
+from sandbox.rules.pattern import PatternTruth
+from sandbox.rules.reads import joined
 from sandbox.rules.rulebook import (
     check_rulebook,
     parameters_in_force,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_VALUE = 256
 _VERDICTS = (None, Truth(True), Truth(False))
 """What `Verdict` says; None where the rule does not apply."""
-
-Ask = Callable[[Facts], Truth | PatternTruth | None]
-"""Says what is required of a span, with the values in force; None if nothing is."""
-
-
-class RuleOutcome(NamedTuple):
-    """What one rule says of one span."""
-
-    rule: str
-    result: RuleResult
-    overlay: str
-    """Label of the exception that held; empty where the rule itself did."""
-    rulebook_version: int
-    reason: str
-    """Why it is not evaluable, when it is not."""
-    mentions: tuple[Path, ...]
-    """The fields the rule and its exception ask for."""
-    facts: Facts
-    """What they were asked of."""
-    found: dict[str, JsonValue] = {}
-    """What a pattern found among other spans."""
-
-    @property
-    def values(self) -> dict[str, JsonValue]:
-        """What was read, for example `span.duration_s` and `params.max_offer_s`."""
-        return values_read(self.mentions, self.facts) | self.found
-
-
-class CompiledWaiver(NamedTuple):
-    """An exception with its expression."""
-
-    waiver: Waiver
-    under: Expression
-
-
-class CompiledRule(NamedTuple):
-    """A rule with its expressions, and what they mention."""
-
-    rule: Rule
-    applies: Expression
-    requires: Expression | None
-    """None where there is a pattern."""
-    verdict: Verdict | None
-    """Both at once; None where there is a pattern."""
-    pattern: CompiledPattern | None
-    overlay: CompiledWaiver | None
-    mentions: tuple[Path, ...]
-    reads: Reads
 
 
 class CompiledRules:
@@ -334,52 +290,13 @@ def compile_rules(
     overlays = _overlays(rulebook, temporary_rule) if temporary_rule else {}
     return CompiledRules(
         tuple(
-            _judged(rule, overlays.get(rule.rule))
+            compiled_rule(rule, overlays.get(rule.rule))
             for rule in rulebook.rules
             if rule.about == about
         ),
         version=rulebook.version,
         overlay=temporary_rule,
         about=about,
-    )
-
-
-def span_facts(span: Span) -> dict[str, JsonValue]:
-    """Return a span as expressions see it: the fields of `rulebook.SPAN_FIELDS`."""
-    return {
-        "name": span.name,
-        "kind": span.span_kind,
-        "service": span.service,
-        "status": span.status,
-        "duration_s": span.duration_s,
-        "attributes": span.attributes,
-        "resource": span.resource,
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "parent_span_id": span.parent_span_id,
-        "start_unix_nano": span.start_unix_nano,
-        "end_unix_nano": span.end_unix_nano,
-    }
-
-
-def _judged(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
-    applies = Expression(rule.applies, rule.about)
-    requires = Expression(rule.requires, rule.about) if rule.requires else None
-    pattern = CompiledPattern(rule.pattern) if rule.pattern else None
-    under = overlay.under.mentions if overlay else ()
-    last = requires or pattern
-    mentions = (*applies.mentions, *under, *(last.mentions if last else ()))
-    asked = [applies, *([requires] if requires else []), *([overlay.under] if overlay else [])]
-    asked += pattern.predicates.values() if pattern else []
-    return CompiledRule(
-        rule,
-        applies,
-        requires,
-        Verdict(applies, requires, rule.about) if requires else None,
-        pattern,
-        overlay,
-        mentions=tuple(dict.fromkeys(mentions)),
-        reads=joined(reads_of(item.tree) for item in asked),
     )
 
 
@@ -406,37 +323,6 @@ def values_on(rule: Rule, at: date) -> dict[str, float]:
         return parameters_in_force(rule, at)
     except RuleError:
         return {}
-
-
-def values_read(paths: tuple[Path, ...], facts: Facts) -> dict[str, JsonValue]:
-    """Return what is there of the fields that expressions mention, by dotted path."""
-    found: dict[str, JsonValue] = {}
-    for root, *steps in paths:
-        value: object = facts.params if root == "params" else facts.seen
-        for step in steps:
-            # Facts are dicts nearly always, and the other test is slow.
-            is_map = type(value) is dict or isinstance(value, Mapping)
-            value = value.get(step) if is_map else None  # type: ignore[attr-defined]
-        if value is not None:
-            found[dotted((root, *steps))] = _kept(value)
-    return found
-
-
-def _kept(value: object) -> JsonValue:
-    """Return what an observation keeps of a value: of a map its keys, of text and
-    lists the beginning; the whole stands in the evidence.
-    """
-    if isinstance(value, str):
-        return value[:_LONGEST_VALUE]
-    if isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return sorted(value)
-    if isinstance(value, list):
-        return [_kept(item) for item in value[:_LONGEST_VALUE]]
-    return str(value)[:_LONGEST_VALUE]
 
 
 def _nanoseconds(interval: Interval | None) -> tuple[int, int]:

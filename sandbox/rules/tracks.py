@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from sandbox.model.pattern import Pattern
 from sandbox.rules.cel import Facts, Truth
-from sandbox.rules.expression import CompiledRule, CompiledRules, RuleOutcome
+from sandbox.rules.compiled import CompiledRule, RuleOutcome
+from sandbox.rules.expression import CompiledRules
 from sandbox.rules.pattern import (
     CompiledPattern,
     Known,

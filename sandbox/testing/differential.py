@@ -27,7 +27,7 @@ from sandbox.recorder import Frame
 from sandbox.recorder.spans import spans_in
 from sandbox.rules import CompiledRules
 from sandbox.rules.cel import Expression, Facts, Truth
-from sandbox.rules.expression import span_facts
+from sandbox.rules.facts import span_facts
 from sandbox.testing.random_rules import random_expressions, random_request
 
 RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)

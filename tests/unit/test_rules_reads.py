@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.rules.cel import Expression, Facts
-from sandbox.rules.expression import span_facts
+from sandbox.rules.facts import span_facts
 from sandbox.rules.reads import ALL, Reads, joined, reads_of
 from sandbox.testing.differential import PARAMS, spans_of
 from sandbox.testing.random_rules import random_expressions, random_request
