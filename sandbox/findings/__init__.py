@@ -1,12 +1,12 @@
 """What does the evidence say about the goals, and how surely?
 
-`check_plan` and `feasibility` say before the trial what it can show; `plan_digest`
-locks the plan; `judge_evidence` (or `judge`, for a trial without pauses) gives findings
-and looks; `exit_report` sums up. `missing_units` and `completeness_limits` bring in
-what is known to be missing of the evidence. `conclude` does all of this from a trial's
-log entries and frames; `sandbox.findings.rederive` does it again from a bundle. The
-statistics stand in `sandbox.findings.sequential`, e-values of several trials and goals
-in `sandbox.findings.evalues`.
+`check_plan`, `feasibility` and `outlook` say before the trial what it can show;
+`plan_digest` locks the plan; `judge_evidence` (or `judge`, for a trial without pauses)
+gives findings and looks; `exit_report` sums up. `missing_units` and
+`completeness_limits` bring in what is known to be missing of the evidence. `conclude`
+does all of this from a trial's log entries and frames; `sandbox.findings.rederive` does
+it again from a bundle. The statistics stand in `sandbox.findings.sequential`, e-values
+of several trials and goals in `sandbox.findings.evalues`.
 """
 
 from sandbox.findings.conclude import (
@@ -16,10 +16,11 @@ from sandbox.findings.conclude import (
     trial_record,
 )
 from sandbox.findings.evidence import TrialEvidence
+from sandbox.findings.feasibility import Feasibility, Outlook, feasibility, outlook
 from sandbox.findings.goal import look_at_goal
 from sandbox.findings.judge import Judgement, judge, judge_evidence
 from sandbox.findings.missing import completeness_limits, missing_units
-from sandbox.findings.plan import Feasibility, check_plan, feasibility, plan_digest
+from sandbox.findings.plan import check_plan, plan_digest
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.findings.tally import units_of
 
@@ -27,6 +28,7 @@ __all__ = [
     "Conclusion",
     "Feasibility",
     "Judgement",
+    "Outlook",
     "TrialCourse",
     "TrialEvidence",
     "TrialRecord",
@@ -39,6 +41,7 @@ __all__ = [
     "judge_evidence",
     "look_at_goal",
     "missing_units",
+    "outlook",
     "plan_digest",
     "trial_record",
     "units_of",

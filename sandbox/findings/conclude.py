@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sandbox.errors import EvidenceError
+from sandbox.findings.designs import values_read
 from sandbox.findings.evidence import TrialEvidence
 from sandbox.findings.judge import Judgement, judge_evidence
 from sandbox.findings.missing import (
@@ -125,7 +126,7 @@ def conclude(record: TrialRecord, read: ReadSegments) -> Conclusion:
     observed = observe_trial(
         closing,
         sealed,
-        rules=compile_rules(record.rulebook, rule),
+        rules=compile_rules(record.rulebook, rule, also=values_read(closing.plan)),
         is_damaged=bool(record.damaged),
     )
     observations, producers, completeness = observed

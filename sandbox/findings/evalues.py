@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from scipy import special
 
@@ -103,7 +103,9 @@ def e_bh(log_values: Mapping[str, float], *, alpha: float) -> tuple[str, ...]:
     return tuple(order[: max(enough, default=0)])
 
 
-def two_arm_log_value(blocks: Sequence[ArmCounts]) -> float:
+def two_arm_log_value(
+    blocks: Sequence[ArmCounts], *, claim: Literal["differ", "a", "b"] = "differ"
+) -> float:
     """Return the log e-value against "both arms have the same chance of the event".
 
     Each block is bet on with the chances learned from the blocks before it (Turner, Ly
@@ -112,8 +114,14 @@ def two_arm_log_value(blocks: Sequence[ArmCounts]) -> float:
     against the likelihood under their mean weighted by the units of the block. The
     order and the sizes of the blocks must not depend on what is observed in them.
 
+    Where one arm is claimed to have the larger chance, nothing is bet while the blocks
+    before speak for the other. The value is then evidence against "no larger" too: it
+    is a product over units whose mean falls when a chance of the claimed arm falls or
+    one of the other rises, so nowhere in that null is it above 1.
+
     Args:
         blocks: In the order in which they were complete.
+        claim: `differ`, or the arm that is claimed to have the larger chance.
 
     Returns:
         0 before the first block.
@@ -125,14 +133,16 @@ def two_arm_log_value(blocks: Sequence[ArmCounts]) -> float:
     total, seen = 0.0, ArmCounts(0, 0, 0, 0)
     for number, block in enumerate(blocks, start=1):
         _check_block(block, number)
-        total += _bet(block, seen)
+        total += _bet(block, seen, claim)
         seen = ArmCounts(*(old + new for old, new in zip(seen, block, strict=True)))
     return total
 
 
-def _bet(block: ArmCounts, seen: ArmCounts) -> float:
+def _bet(block: ArmCounts, seen: ArmCounts, claim: str) -> float:
     a = (seen.events_a + _EVEN) / (seen.units_a + 2 * _EVEN)
     b = (seen.events_b + _EVEN) / (seen.units_b + 2 * _EVEN)
+    if (claim == "a" and a <= b) or (claim == "b" and b <= a):
+        return 0.0
     units = block.units_a + block.units_b
     null = (block.units_a * a + block.units_b * b) / units
     differing = _log_likelihood(block.events_a, block.units_a, a)

@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sandbox.findings.designs import measure_of
 from sandbox.findings.evidence import TrialEvidence, strata_of
 from sandbox.findings.goal import GoalJudgement, judge_goal
+from sandbox.findings.goal_words import goal_statement
 from sandbox.findings.harm import HarmJudgement, judge_harm
 from sandbox.findings.plan import plan_digest
-from sandbox.findings.wording import goal_statement, harm_statement, limits_of
+from sandbox.findings.wording import harm_statement, limits_of
 from sandbox.model.application import Harm, Hypothesis, TrialPlan
 from sandbox.model.finding import Finding, Look
 from sandbox.model.observation import Breach, Observation
@@ -119,6 +121,9 @@ def _goal_finding(
         data_digest=found.data_digest,
         rulebook=evidence.rulebook,
         exploratory=not confirmatory,
+        measure=measure_of(goal),
+        log_evalue=found.log_evalue,
+        posterior=found.posterior,
     )
 
 

@@ -11,56 +11,19 @@ Rules of this module:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from sandbox.errors import JudgementError
-from sandbox.findings.sequential import bernoulli_interval, unit_threshold
+from sandbox.findings.feasibility import Feasibility, feasibility
+from sandbox.findings.sequential import unit_threshold
 from sandbox.model.application import Defect, Harm, Hypothesis, TrialPlan
 from sandbox.model.record import digest_of
-
-_MANY = 10_000_000
-
-
-class Feasibility(NamedTuple):
-    """What a goal can show at best, with the least number of units of its plan."""
-
-    goal: str
-    units: int
-    """The plan's least number of units."""
-    best: float
-    """The limit nearest to the claim, if every one of them goes well."""
-    failures_allowed: int | None
-    """How many may go wrong with the goal still met; None when it cannot be met."""
-    units_needed: int
-    """Units it takes, if all go well."""
-
-    def sentence(self) -> str:
-        """Return it in words for the innovator."""
-        if self.failures_allowed is None:
-            return (
-                f"With {self.units} units the goal {self.goal} cannot be met even if"
-                f" all go well: the limit reaches {self.best:.2%}. It takes"
-                f" {self.units_needed} units without one that goes wrong."
-            )
-        return (
-            f"With {self.units} units the goal {self.goal} is met if at most"
-            f" {self.failures_allowed} go wrong; the least number of units that can"
-            f" meet it is {self.units_needed}."
-        )
+from sandbox.procedure.designs import check_design
 
 
 def plan_digest(plan: TrialPlan) -> str:
     """Return the digest under which the plan is locked."""
     return digest_of(plan)
-
-
-def feasibility(goal: Hypothesis) -> Feasibility:
-    """Compute what the goal can show at best with its least number of units."""
-    units = goal.minimum_units
-    best = 1 - _distance(goal, units, 0)
-    allowed = _failures_allowed(goal, units)
-    shown = best if goal.estimand.proportion == "satisfied" else 1 - best
-    return Feasibility(goal.goal, units, shown, allowed, _units_needed(goal))
 
 
 def check_plan(
@@ -86,32 +49,65 @@ def check_plan(
 
 def _goal_defects(
     goal: Hypothesis, field: str, file: str, most_units: int | None
-) -> list[Defect]:
-    found = feasibility(goal)
-    defects = []
+) -> Iterator[Defect]:
+    if any(check_design(goal, field)):
+        # Said by the procedure; there is no design to ask what it can show.
+        return
+    try:
+        found = feasibility(goal)
+    except JudgementError as error:
+        yield Defect(
+            code="plan/no-such-design",
+            what=f"the goal {goal.goal} cannot be judged as written:"
+            f" {error.diagnosis.removesuffix('.')}",
+            remedy="Change what the design asks for, or choose another",
+            file=file,
+            field=f"{field}.design",
+        )
+        return
+    yield from _too_few(goal, found, most_units, (field, file))
+
+
+def _too_few(
+    goal: Hypothesis,
+    found: Feasibility,
+    most_units: int | None,
+    at: tuple[str, str],
+) -> Iterator[Defect]:
     if found.failures_allowed is None:
-        defects.append(
-            Defect(
-                code="plan/goal-cannot-be-met",
-                what=found.sentence().removesuffix("."),
-                remedy=f"Set minimum_units to at least {found.units_needed}, or lower"
-                " the threshold",
-                file=file,
-                field=f"{field}.minimum_units",
-            )
+        yield _at_minimum(
+            "goal-cannot-be-met",
+            found.sentence().removesuffix("."),
+            f"Set minimum_units to at least {found.units_needed}, or ask for less with"
+            " the threshold",
+            at,
         )
-    if most_units is not None and most_units < max(goal.minimum_units, 1):
-        defects.append(
-            Defect(
-                code="plan/too-few-units",
-                what=f"the goal {goal.goal} asks for {goal.minimum_units} units, and"
-                f" the caps and length of the trial let it see at most {most_units}",
-                remedy="Ask for a longer trial or higher caps, or for fewer units",
-                file=file,
-                field=f"{field}.minimum_units",
-            )
+    if found.units != goal.minimum_units:
+        yield _at_minimum(
+            "not-the-units-of-its-stages",
+            f"the two stages of the goal {goal.goal} have {found.units} units",
+            f"Write `minimum_units: {found.units}`",
+            at,
         )
-    return defects
+    if most_units is not None and most_units < goal.minimum_units:
+        yield _at_minimum(
+            "too-few-units",
+            f"the goal {goal.goal} asks for {goal.minimum_units} units, and the caps"
+            f" and length of the trial let it see at most {most_units}",
+            "Ask for a longer trial or higher caps, or for fewer units",
+            at,
+        )
+
+
+def _at_minimum(check: str, what: str, remedy: str, at: tuple[str, str]) -> Defect:
+    field, file = at
+    return Defect(
+        code=f"plan/{check}",
+        what=what,
+        remedy=remedy,
+        file=file,
+        field=f"{field}.minimum_units",
+    )
 
 
 def _harm_defects(harm: Harm, field: str, file: str) -> list[Defect]:
@@ -135,43 +131,3 @@ def _harm_defects(harm: Harm, field: str, file: str) -> list[Defect]:
             )
         ]
     return []
-
-
-def _distance(goal: Hypothesis, units: int, failures: int) -> float:
-    """How far the interval reaches from perfection, with so many failures."""
-    lower, _ = bernoulli_interval(
-        successes=units - failures,
-        n=units,
-        alpha=goal.alpha,
-        t_opt=goal.minimum_units,
-    )
-    return 1 - lower
-
-
-def _allowance(goal: Hypothesis) -> float:
-    """Share of units that may fail with the claim still true."""
-    if goal.estimand.proportion == "satisfied":
-        return 1 - goal.threshold
-    return goal.threshold
-
-
-def _failures_allowed(goal: Hypothesis, units: int) -> int | None:
-    if _distance(goal, units, 0) > _allowance(goal):
-        return None
-    low, high = 0, units
-    while high - low > 1:
-        middle = (low + high) // 2
-        met = _distance(goal, units, middle) <= _allowance(goal)
-        low, high = (middle, high) if met else (low, middle)
-    return low
-
-
-def _units_needed(goal: Hypothesis) -> int:
-    low, high = 0, 1
-    while _distance(goal, high, 0) > _allowance(goal) and high < _MANY:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        met = _distance(goal, middle, 0) <= _allowance(goal)
-        low, high = (low, middle) if met else (middle, high)
-    return high

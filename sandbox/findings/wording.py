@@ -14,10 +14,9 @@ import math
 from collections.abc import Sequence
 
 from sandbox.findings.evidence import Stratum, TrialEvidence
-from sandbox.findings.goal import GoalJudgement
 from sandbox.findings.harm import HarmJudgement
 from sandbox.findings.tally import busiest_minute
-from sandbox.model.application import Harm, Hypothesis
+from sandbox.model.application import Harm
 from sandbox.model.finding import Verdict
 from sandbox.model.observation import Observation
 
@@ -53,27 +52,6 @@ def percent_up(value: float) -> str:
     return f"{math.ceil(value * 1000 - 1e-9) / 10:.1f}{_SPACE}%"
 
 
-def goal_statement(goal: Hypothesis, found: GoalJudgement) -> str:
-    """Return the finding on a goal in words."""
-    counts, evaluable = found.counts, found.counts.satisfied + found.counts.violated
-    named = counts.satisfied
-    if goal.estimand.proportion == "violated":
-        named = counts.violated
-    parts = [
-        f"{VERDICT_WORDS[found.verdict]}: {named} of {evaluable} units ({goal.unit})"
-        f" {goal.estimand.proportion} {goal.estimand.of}"
-        + (f", {percent(found.estimate)}." if found.estimate is not None else "."),
-        f"With {chance(1 - goal.alpha)} confidence, whenever one looks, the proportion"
-        f" lies between {percent_down(found.bounds.lower)} and"
-        f" {percent_up(found.bounds.upper)}; the threshold is"
-        f" {chance(goal.threshold)}.",
-        found.reason,
-        _missing_sentence(named, counts.not_evaluable, counts.units),
-        _lost_sentence(found.missing),
-    ]
-    return " ".join(part for part in parts if part)
-
-
 def harm_statement(harm: Harm, found: HarmJudgement) -> str:
     """Return the finding on a harm in words."""
     counts = found.counts
@@ -87,8 +65,8 @@ def harm_statement(harm: Harm, found: HarmJudgement) -> str:
         f" trial lies between {percent_down(found.bounds.lower)} and"
         f" {percent_up(found.bounds.upper)}.",
         found.reason,
-        _missing_sentence(counts.violated, counts.not_evaluable, counts.units),
-        _lost_sentence(found.missing),
+        missing_sentence(counts.violated, counts.not_evaluable, counts.units),
+        lost_sentence(found.missing),
     ]
     return " ".join(part for part in parts if part)
 
@@ -117,7 +95,8 @@ def limits_of(
     return (*said, *evidence.limits)
 
 
-def _missing_sentence(named: int, missing: int, units: int) -> str:
+def missing_sentence(named: int, missing: int, units: int) -> str:
+    """Say what units that could not be evaluated may have been."""
     if not missing:
         return ""
     return (
@@ -127,7 +106,8 @@ def _missing_sentence(named: int, missing: int, units: int) -> str:
     )
 
 
-def _lost_sentence(missing: int) -> str:
+def lost_sentence(missing: int) -> str:
+    """Say that units may have been lost on the way."""
     if not missing:
         return ""
     return (

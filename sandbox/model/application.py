@@ -6,12 +6,20 @@ FCA's test plan, the EU AI Act's sandbox plan (Art. 57(5)).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sandbox.model.party import Applicant
 from sandbox.model.record import Digest, Identifier, Period, Record, TrialId
+
+
+def _absent(**bounds: Any) -> Any:
+    """Return a field that older plans do not have: left out where it says nothing.
+
+    So the canonical JSON of such a plan, and its digest, stay what they were.
+    """
+    return Field(default=None, exclude_if=lambda value: value is None, **bounds)
 
 
 class Defect(Record):
@@ -85,10 +93,97 @@ class TrialPeriod(Record):
 
 
 class Estimand(Record):
-    """The quantity a goal speaks of: a proportion of units with a rule result."""
+    """The quantity a goal speaks of, over the units of one rule.
 
-    proportion: Literal["satisfied", "violated"]
+    Either the proportion of units with a result, or the mean of a bounded value of
+    their spans.
+    """
+
+    proportion: Literal["satisfied", "violated"] | None = _absent()
+    """Result whose share counts: `satisfied` is to be at least, `violated` at most."""
+    mean: str | None = _absent()
+    """Field whose mean counts: `span.duration_s`, or `span.attributes.` and a key."""
     of: Identifier
+    claim: Literal["at_least", "at_most"] | None = _absent()
+    """On which side of the threshold the mean is claimed to lie."""
+    least: float | None = _absent(allow_inf_nan=False)
+    """Smallest value that is possible, for a mean."""
+    most: float | None = _absent(allow_inf_nan=False)
+    """Largest value that is possible, for a mean."""
+
+    @model_validator(mode="after")
+    def _is_one_quantity(self) -> Estimand:
+        bounds = (self.claim, self.least, self.most)
+        if (self.proportion is None) == (self.mean is None):
+            raise ValueError(
+                "must speak of one quantity; write `proportion` or `mean`, and `of`"
+            )
+        if self.mean is None and bounds != (None, None, None):
+            raise ValueError(
+                "has bounds, but is a proportion; remove `claim`, `least` and `most`"
+            )
+        if self.mean is not None:
+            if self.claim is None or self.least is None or self.most is None:
+                raise ValueError(
+                    "is a mean without its bounds; add `claim: at_least` or `at_most`,"
+                    " and the `least` and `most` that a value can be"
+                )
+            if self.least >= self.most:
+                raise ValueError("has bounds that do not rise; exchange them")
+        return self
+
+    @property
+    def direction(self) -> Literal["at_least", "at_most"]:
+        """On which side of the threshold the quantity is claimed to lie."""
+        if self.claim is not None:
+            return self.claim
+        return "at_least" if self.proportion == "satisfied" else "at_most"
+
+
+class Stages(Record):
+    """What a two-stage design must not miss; the threshold is Simon's `p0`."""
+
+    p1: float = Field(gt=0, lt=1)
+    """Proportion that must not be missed, on the side that is claimed."""
+    beta: float = Field(gt=0, le=0.5)
+    """Largest chance of missing it."""
+    choose: Literal["optimal", "minimax"] = "optimal"
+    """Fewest units on average at the threshold, or fewest at most."""
+
+
+class Arms(Record):
+    """How a randomised comparison of two groups is read, fixed beforehand."""
+
+    by: str
+    """Field that names the arm of a unit, for example `span.attributes.arm`."""
+    treated: str
+    """Value of `by` in the arm that is claimed to do better."""
+    control: str
+    """Value of `by` in the other arm."""
+    block_treated: int = Field(gt=0, default=1)
+    """Units of this arm in a block; a block is judged when both arms have theirs."""
+    block_control: int = Field(gt=0, default=1)
+    """Units of the other arm in a block."""
+
+
+class Equivalence(Record):
+    """Proportions that make no difference to anyone; described, never decided on."""
+
+    least: float = Field(ge=0, le=1)
+    most: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Equivalence:
+        if self.least > self.most:
+            raise ValueError("does not rise; exchange `least` and `most`")
+        return self
+
+
+Design = Literal[
+    "confidence-sequence", "one-sided-sequence", "two-stage", "fixed", "two-arm"
+]
+"""How a goal is judged. The sequences and two arms hold whenever one looks; two stages
+at the end of each stage; fixed at one number of units only."""
 
 
 class Hypothesis(Record):
@@ -98,11 +193,40 @@ class Hypothesis(Record):
     claim: str
     unit: str
     estimand: Estimand
-    threshold: float = Field(gt=0, lt=1)
+    design: Design
+    threshold: float = Field(allow_inf_nan=False)
+    """A proportion; for a mean, in the unit of the value; for two arms the difference
+    that is to be exceeded, which is 0."""
     alpha: float = Field(gt=0, le=0.5)
-    design: Literal["confidence-sequence"]
     minimum_units: int = Field(gt=0)
+    """Units below which nothing is concluded; for a fixed design the number judged,
+    for two stages that of both together."""
     missing: Literal["count-both-ways"]
+    stages: Stages | None = _absent()
+    arms: Arms | None = _absent()
+    equivalence: Equivalence | None = _absent()
+
+    @field_validator("threshold")
+    @classmethod
+    def _is_possible(cls, value: float, info: ValidationInfo) -> float:
+        estimand = info.data.get("estimand")
+        if info.data.get("design") == "two-arm":
+            if value != 0:
+                raise ValueError(
+                    f"is {value:g}, but of two arms only a difference above 0 is"
+                    " judged; write `threshold: 0`"
+                )
+            return value
+        low, high = 0.0, 1.0
+        if isinstance(estimand, Estimand) and estimand.mean is not None:
+            low, high = estimand.least or 0.0, estimand.most or 0.0
+        if not low < value < high:
+            example = "0.95" if (low, high) == (0, 1) else f"{(low + high) / 2:g}"
+            raise ValueError(
+                f"must be a number between {low:g} and {high:g}, not {value:g}; write"
+                f" for example `threshold: {example}`"
+            )
+        return value
 
 
 class SignalRule(Record):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from sandbox.model.record import Digest, Identifier, Instant, Record, TrialId
 from sandbox.model.rule import RulebookRef
@@ -28,11 +30,39 @@ class Counts(Record):
         return self.satisfied + self.violated + self.not_evaluable
 
 
+Measure = Literal["proportion", "mean", "difference"]
+"""What estimate, bounds and threshold speak of: a share of units, the mean of a value
+in its own unit, or the difference of two arms' shares."""
+
+
+def _added(default: Any) -> Any:
+    """Return a field that is left out where it has the value that is usual."""
+    return Field(default=default, exclude_if=lambda value: value == default)
+
+
 class Bounds(Record):
-    """An anytime-valid interval for a proportion, both limits inside [0, 1]."""
+    """An interval for what is measured, valid under the looking its design allows.
+
+    For a proportion both limits lie inside [0, 1].
+    """
 
     lower: float
     upper: float
+
+
+class PosteriorShares(Record):
+    """What one may believe of a proportion after the units, beginning with Jeffreys.
+
+    Described beside a verdict; no verdict rests on it.
+    """
+
+    least: float
+    """Lower end of the region of practical equivalence."""
+    most: float
+    below: float
+    """Chance that the proportion lies below the region."""
+    within: float
+    above: float
 
 
 class Look(Record):
@@ -55,6 +85,7 @@ class Look(Record):
     """Over the observations looked at, in order."""
     code_version: str
     at: Instant
+    measure: Measure = _added("proportion")
 
 
 class Finding(Record):
@@ -86,6 +117,11 @@ class Finding(Record):
     data_digest: Digest
     rulebook: RulebookRef
     exploratory: bool = False
+    measure: Measure = _added("proportion")
+    log_evalue: float | None = _added(None)
+    """Natural log of the evidence for the claim of a goal, missing units counted
+    against it; None where the verdict is invalid, and for harms."""
+    posterior: PosteriorShares | None = _added(None)
 
 
 class ConditionKept(Record):

@@ -5,6 +5,7 @@
 | `intake` | what is missing from an application? |
 | `collision` | does what it asks of the rules hold together? |
 | `plausible` | do its plan and its needs make sense? |
+| `designs` | does each goal bring what its design needs? |
 | `review` | who may give an opinion, who may decide? |
 | `case` | which act is lawful in which state, and by whom? |
 | `clock` | when is something due? |

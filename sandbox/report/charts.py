@@ -9,7 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import altair as alt
@@ -77,23 +77,18 @@ def confidence_chart(looks: Sequence[Look]) -> Drawing | None:
     threshold = drawn[-1].threshold or 0.0
     data = inline([_look_point(look) for look in drawn])
     x = alt.X("units:Q", title="units seen", scale=alt.Scale(nice=False))
-    low = alt.Y(
-        "lower:Q",
-        title="proportion",
-        axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=_window(threshold), clamp=True),
-    )
+    low, written = _axis_of(drawn[-1])
     layers: list[Layer] = [
         alt.Chart(data).mark_area(color=BAND, opacity=0.6).encode(x, low, y2="upper:Q"),
         alt.Chart(data).mark_line(color=CALM, strokeWidth=2).encode(x, y="estimate:Q"),
-        level_line(threshold, f"threshold {threshold:.0%}"),
+        level_line(threshold, f"threshold {written(threshold)}"),
     ]
     last = drawn[-1]
     assert last.bounds is not None
     described = (
         f"After {drawn[0].counts.units} units the interval for {last.subject} is wide;"
-        f" after {last.counts.units} it reaches from {last.bounds.lower:.1%} to"
-        f" {last.bounds.upper:.1%}. The threshold is {threshold:.0%}."
+        f" after {last.counts.units} it reaches from {written(last.bounds.lower)}"
+        f" to {written(last.bounds.upper)}. The threshold is {written(threshold)}."
     )
     name = f"confidence-{last.subject.replace('/', '-')}"
     chart = alt.layer(*layers).properties(width=WIDTH, height=220)
@@ -103,7 +98,7 @@ def confidence_chart(looks: Sequence[Look]) -> Drawing | None:
         description=described,
         svg=to_svg(chart, name=name, description=described),
         columns=("Look", "Units", "In order", "Not evaluable", "Estimate", "Interval"),
-        rows=tuple(_look_row(look) for look in drawn[-_LISTED:]),
+        rows=tuple(_look_row(look, written) for look in drawn[-_LISTED:]),
         note=_note(min(len(drawn), _LISTED), len(drawn), "looks"),
     )
 
@@ -170,6 +165,19 @@ def _statistic(looks: Sequence[Look], threshold: float) -> list[Layer]:
     ]
 
 
+def _axis_of(look: Look) -> tuple[alt.Y, Callable[[float], str]]:
+    """Return the axis of what a look measured, and how its values are written."""
+    if look.measure == "mean":
+        return alt.Y("lower:Q", title="mean"), lambda value: f"{value:.4g}"
+    axis = alt.Y(
+        "lower:Q",
+        title="proportion",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=_window(look.threshold or 0.0), clamp=True),
+    )
+    return axis, lambda value: f"{value * 100:.4g}%"
+
+
 def _window(threshold: float) -> list[float]:
     """Proportions worth seeing: from far on the wrong side to the end of the right."""
     if threshold >= 0.5:
@@ -198,15 +206,15 @@ def _unit_row(unit: Observation, rule: Rule) -> tuple[str, ...]:
     )
 
 
-def _look_row(look: Look) -> tuple[str, ...]:
+def _look_row(look: Look, written: Callable[[float], str]) -> tuple[str, ...]:
     assert look.bounds is not None
     return (
         str(look.number),
         str(look.counts.units),
         str(look.counts.satisfied),
         str(look.counts.not_evaluable),
-        "–" if look.estimate is None else f"{look.estimate:.2%}",
-        f"{look.bounds.lower:.2%} – {look.bounds.upper:.2%}",
+        "–" if look.estimate is None else written(look.estimate),
+        f"{written(look.bounds.lower)} – {written(look.bounds.upper)}",
     )
 
 

@@ -82,6 +82,14 @@ def to_svg(chart: alt.TopLevelMixin, *, name: str, description: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
+def to_file_svg(chart: alt.TopLevelMixin) -> str:
+    """Return a chart as SVG for a file of its own, with its colours and a ground."""
+    themed = chart.configure(**{**_config(), "background": "#ffffff"})
+    return vl_convert.vegalite_to_svg(
+        vl_spec=themed.configure_view(stroke=None).to_dict()
+    )
+
+
 def _config() -> dict[str, Any]:
     words = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12}
     return {

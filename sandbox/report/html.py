@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sandbox import __version__
+from sandbox.model.finding import Measure
 from sandbox.report.missing import Missing, missing_section
 from sandbox.report.sections import (
     attempts,
@@ -82,6 +83,13 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f}\u00a0%"
 
 
+def _figure(value: float | None, measure: Measure) -> str:
+    """Write an estimate or a threshold: a mean in its own unit, else per cent."""
+    if value is not None and measure == "mean":
+        return f"{value:.4g}"
+    return _percent(value)
+
+
 TEMPLATES = Environment(
     loader=PackageLoader("sandbox.report", "templates"),
     autoescape=True,
@@ -90,4 +98,6 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 """The pages' templates; everything put into them is escaped."""
-TEMPLATES.filters.update(moment=_moment, percent=_percent, verdict=verdict_word)
+TEMPLATES.filters.update(
+    moment=_moment, percent=_percent, figure=_figure, verdict=verdict_word
+)

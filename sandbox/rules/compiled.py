@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from sandbox.model.rule import Rule, RuleResult, Waiver
 from sandbox.rules.cel import Expression, Facts, Truth, Verdict
 from sandbox.rules.facts import values_read
-from sandbox.rules.mentions import Path
+from sandbox.rules.mentions import Path, path_of
 from sandbox.rules.pattern import CompiledPattern, PatternTruth
 from sandbox.rules.reads import Reads, joined, reads_of
 
@@ -63,14 +63,23 @@ class CompiledRule(NamedTuple):
     reads: Reads
 
 
-def compiled_rule(rule: Rule, overlay: CompiledWaiver | None) -> CompiledRule:
-    """Return a rule with its expressions compiled."""
+def compiled_rule(
+    rule: Rule, overlay: CompiledWaiver | None, also: Sequence[str] = ()
+) -> CompiledRule:
+    """Return a rule with its expressions compiled.
+
+    Args:
+        rule: The rule.
+        overlay: The exception to it, if any.
+        also: Fields to be kept with what it says, besides those it mentions.
+    """
     applies = Expression(rule.applies, rule.about)
     requires = Expression(rule.requires, rule.about) if rule.requires else None
     pattern = CompiledPattern(rule.pattern) if rule.pattern else None
     under = overlay.under.mentions if overlay else ()
     last = requires or pattern
     mentions = (*applies.mentions, *under, *(last.mentions if last else ()))
+    mentions += tuple(map(path_of, also))
     asked = [applies, *([requires] if requires else [])]
     asked += [overlay.under] if overlay else []
     asked += pattern.predicates.values() if pattern else []

@@ -15,8 +15,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -271,6 +272,7 @@ def compile_rules(
     temporary_rule: TemporaryRule | None = None,
     *,
     about: About = "span",
+    also: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompiledRules:
     """Return a rulebook and the overlay of one trial, ready to judge.
 
@@ -280,6 +282,8 @@ def compile_rules(
         rulebook: The version in force.
         temporary_rule: The overlay of a trial; None judges by the rulebook alone.
         about: What is judged: spans, or Kubernetes objects.
+        also: Rule → fields kept with its results besides those it reads, such as
+            `span.attributes.arm`.
 
     Raises:
         RuleError: The rulebook is not sound, or the overlay does not fit it.
@@ -290,7 +294,7 @@ def compile_rules(
     overlays = _overlays(rulebook, temporary_rule) if temporary_rule else {}
     return CompiledRules(
         tuple(
-            compiled_rule(rule, overlays.get(rule.rule))
+            compiled_rule(rule, overlays.get(rule.rule), also.get(rule.rule, ()))
             for rule in rulebook.rules
             if rule.about == about
         ),

@@ -78,6 +78,11 @@ def dotted(path: Path) -> str:
     return ".".join(path)
 
 
+def path_of(name: str) -> Path:
+    """Return the path that `dotted` wrote: a key of a map may have dots itself."""
+    return tuple(name.split(".", 2))
+
+
 def _path_from(tokens: list[Token], start: int) -> Path:
     path = [tokens[start].text]
     at = start + 1

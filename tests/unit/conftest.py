@@ -189,6 +189,7 @@ def frame(
             start_time_unix_nano=start,
             end_time_unix_nano=start + seconds * 10**9,
         )
+        span.attributes.add(key="arm").value.string_value = "ab"[place % 2]
         if sequence is not None:
             span.attributes.add(key=INSTANCE).value.string_value = "a"
             span.attributes.add(key=SEQUENCE).value.int_value = sequence

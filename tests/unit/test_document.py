@@ -91,15 +91,15 @@ def test_words_that_yaml_11_mistakes_stay_words():
 
 def test_a_sentence_says_what_to_write():
     """Range, example and the nearest known key stand in the sentence."""
-    text = GOAL.replace(".95", "high").replace("alpha", "alfa")
+    text = GOAL.replace("5e-2", "high").replace("claim", "clain")
     with pytest.raises(InputError) as raised:
         read_document(text, Hypothesis, file="a.yaml")
     sentences = raised.value.diagnosis
     assert (
-        "a.yaml:5:12 threshold: `threshold` must be a number between 0 and 1; "
-        "found `high`. Write for example `threshold: 0.95`" in sentences
+        "a.yaml:6:8 alpha: `alpha` must be a number between 0 and 0.5; "
+        "found `high`. Write for example `alpha: 0.05`" in sentences
     )
-    assert "Did you mean `alpha`?" in sentences
+    assert "Did you mean `claim`?" in sentences
 
 
 def test_a_number_is_not_taken_for_text():

@@ -93,3 +93,24 @@ def test_a_harm_that_can_never_signal_is_a_defect() -> None:
     (defect,) = check_plan(plan(goal(), harms=(harm,)), file="a.yaml")
     assert defect.code == "plan/harm-cannot-signal"
     assert defect.sentence().startswith("a.yaml plan.harms.0.signal: the harm h")
+
+
+def test_plans_of_before_keep_their_digest() -> None:
+    """What a plan does not use is not part of it, so older plans are the same plans."""
+    data = plan(goal()).model_dump(mode="json", by_alias=True)
+    assert set(data["goals"][0]) == {
+        "goal",
+        "claim",
+        "unit",
+        "estimand",
+        "design",
+        "threshold",
+        "alpha",
+        "minimum_units",
+        "missing",
+    }
+    assert set(data["goals"][0]["estimand"]) == {"proportion", "of"}
+    assert plan_digest(TrialPlan.model_validate(data)) == plan_digest(plan(goal()))
+    assert plan_digest(plan(goal())) == (
+        "sha256:2a7b7db2ce9b90aea96135a64f22773dc316d664d9437219c275d467d9a3f3c3"
+    )

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from sandbox.errors import EvidenceError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
-from sandbox.model.application import Harm
+from sandbox.model.application import Harm, Hypothesis
 from sandbox.model.damage import SegmentDamage
 from sandbox.model.erasure import SegmentErasure
 from sandbox.model.log import LogEntry
@@ -85,6 +85,43 @@ def test_a_truthful_bundle_is_derived_again(case) -> None:
     assert "looks; 0 of the monitor" in words[4]
     assert words[5] == "in-time: inconclusive"
     assert result.spans == UNITS
+
+
+MEAN = {"mean": "span.duration_s", "of": "calls/time", "claim": "at_most"}
+ARMS = {"by": "span.attributes.arm", "treated": "a", "control": "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"design": "one-sided-sequence"}, "met"),
+        ({"design": "fixed"}, "met"),
+        ({"design": "two-stage", "stages": {"p1": 0.99, "beta": 0.2}}, "met"),
+        ({"design": "two-arm", "threshold": 0, "arms": ARMS}, "inconclusive"),
+        (
+            {
+                "design": "one-sided-sequence",
+                "estimand": {**MEAN, "least": 0, "most": 10},
+                "threshold": 3,
+            },
+            "met",
+        ),
+    ],
+)
+def test_every_design_is_derived_again(case, changes, verdict: str) -> None:
+    """Values and arms are read from the spans, and the same verdict comes out."""
+    (goal,) = case.application.plan.goals
+    other = Hypothesis.model_validate({**goal.model_dump(), **changes})
+    plan = case.application.plan.model_copy(update={"goals": (other,)})
+    case.lock(case.application.model_copy(update={"plan": plan}))
+    case.record(list(range(1, 1 + UNITS)))
+    report = case.close()
+    assert [item.verdict for item in report.findings] == [verdict]
+    assert report.findings[0].log_evalue is not None
+    result = derived(case)
+    assert result.ok, result.steps[-1]
+    forged = resigned(case, changing(FINDING, log_evalue=99.0))
+    assert "log_evalue is 99.0 in the log" in derived(case, forged).steps[-1].detail
 
 
 def test_a_harm_with_a_pause_is_derived_again(case) -> None:

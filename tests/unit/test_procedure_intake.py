@@ -128,6 +128,9 @@ def change(path, value):
 WAIVER, MODIFICATION = ("collides_with", 0), ("collides_with", 1)
 GOAL, HARM = ("plan", "goals", 0), ("plan", "harms", 0)
 NEEDS = ("system", "needs")
+ARMS = {"by": "span.attributes.arm", "treated": "new", "control": "old"}
+MEAN = {"mean": "span.duration_s", "of": "dispatch/offer-time", "claim": "at_most"}
+MEAN |= {"least": 0, "most": 10}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +158,17 @@ NEEDS = ("system", "needs")
         (("plan", "order_of_analysis"), [], "order-of-analysis"),
         (("plan", "order_of_analysis"), ["offers-in-time"] * 2, "order-of-analysis"),
         ((*GOAL, "estimand", "of"), "dispatch/speed", "goal-rule-unknown"),
+        ((*GOAL, "design"), "two-stage", "stages-missing"),
+        ((*GOAL, "design"), "peeking", "not-a-choice"),
+        ((*GOAL, "stages"), {"p1": 0.95, "beta": 0.2}, "stages-not-used"),
+        ((*GOAL, "arms"), ARMS, "arms-not-used"),
+        ((*GOAL, "arms"), {**ARMS, "control": "new"}, "arms-alike"),
+        ((*GOAL, "threshold"), 1.5, "wrong-value"),
+        ((*GOAL, "threshold"), None, "missing"),
+        ((*GOAL, "alpha"), None, "missing"),
+        ((*GOAL, "unit"), None, "missing"),
+        ((*GOAL, "estimand"), MEAN, "design-not-for-a-mean"),
+        ((*GOAL, "estimand", "least"), 0, "wrong-value"),
         ((*HARM, "of"), "dispatch/speed", "harm-rule-unknown"),
         ((*HARM, "of"), "dispatch/human-confirmation", "judged-by-waived-rule"),
         (("system", "images"), {}, "image-missing"),

@@ -20,6 +20,7 @@ from temporalio import activity
 from sandbox.errors import EvidenceError, RecorderError, RecordsError
 from sandbox.evidence import seal
 from sandbox.evidence.refusals import refusal_entries
+from sandbox.findings import check_plan
 from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
 from sandbox.procedure import add_period, check_application
@@ -185,6 +186,7 @@ def _weigh(
     found = [
         *check_application(application, regime=check.regime, rulebook=rulebook),
         *check_conditions_asked(application, rulebook),
+        *check_plan(application.plan),
     ]
     if not found:
         conflicts = conflicts_if_admitted(

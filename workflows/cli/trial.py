@@ -9,12 +9,16 @@ import typer
 import yaml
 
 from sandbox.environment import environment_objects, system_objects
+from sandbox.findings import check_plan
 from sandbox.local import describe
+from sandbox.model.application import Application, Defect
 from sandbox.model.document import read_document
 from sandbox.model.regime import Regime
+from sandbox.model.rule import Rulebook
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.procedure import read_application
 from sandbox.rules import check_conditions_asked, read_rulebook
+from workflows.cli.feasibility import show_feasibility
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, Temporal, read_settings, read_text, run_async
 from workflows.cli.telling import write_report
@@ -23,6 +27,7 @@ from workflows.messages import SystemManifests, TrialStatus
 from workflows.worker import open_ledger
 
 app = typer.Typer(no_args_is_help=True)
+app.command("feasibility")(show_feasibility)
 
 TrialArgument = Annotated[str, typer.Argument(help="Name of the trial.")]
 
@@ -76,9 +81,14 @@ def check(
         regime=scheme,
         rulebook=rules,
         file=str(file),
-        also=check_conditions_asked,
+        also=_also,
     )
     say(f"{file}: {application.application} is complete")
+
+
+def _also(filed: Application, rulebook: Rulebook) -> tuple[Defect, ...]:
+    """Return what later rooms find wrong: conditions of exceptions, and the plan."""
+    return (*check_conditions_asked(filed, rulebook), *check_plan(filed.plan))
 
 
 @app.command("report")

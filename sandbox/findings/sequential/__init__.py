@@ -33,7 +33,12 @@ from sandbox.findings.sequential.design import (
     two_stage_design,
 )
 from sandbox.findings.sequential.fixed import clopper_pearson, exact_p_value
-from sandbox.findings.sequential.mean import mean_interval, mean_log_value, scaled
+from sandbox.findings.sequential.mean import (
+    mean_interval,
+    mean_limit,
+    mean_log_value,
+    scaled,
+)
 from sandbox.findings.sequential.posterior import Posterior, jeffreys_posterior
 from sandbox.findings.sequential.proportion import (
     Claim,
@@ -93,6 +98,7 @@ __all__ = [
     "jeffreys_posterior",
     "mean_design",
     "mean_interval",
+    "mean_limit",
     "mean_log_value",
     "one_sided_design",
     "operating_characteristics",

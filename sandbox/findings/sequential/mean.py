@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import optimize, special
 
 from sandbox.errors import JudgementError
 from sandbox.findings.sequential.proportion import (
@@ -82,6 +82,40 @@ def mean_interval(
     radius = math.sqrt(spread * (2 * math.log(1 / alpha) + odds)) / n
     mean = float(total) / n
     return max(0.0, mean - radius), min(1.0, mean + radius)
+
+
+def mean_limit(
+    *, total: float, n: int, alpha: float, t_opt: float, claim: Claim
+) -> float:
+    """Return the furthest threshold for which a claim about a mean is shown.
+
+    For `at_least` it is a lower limit, for `at_most` an upper one; each is
+    anytime-valid by itself.
+
+    Args:
+        total: Sum of the values so far, each between 0 and 1.
+        n: Units so far.
+        alpha: Chance that the limit is ever on the wrong side of the average mean.
+        t_opt: Sample size at which the limit is tightest, fixed beforehand.
+        claim: Which side is claimed.
+
+    Raises:
+        JudgementError: An argument is out of range.
+    """
+    _check(total, n, t_opt, alpha)
+    if claim == "at_most":
+        mirrored = mean_limit(
+            total=n - total, n=n, alpha=alpha, t_opt=t_opt, claim="at_least"
+        )
+        return 1 - mirrored
+
+    def excess(mean: float) -> float:
+        value = mean_log_values(total, n, mean, "at_least", t_opt)
+        return float(value) - math.log(1 / alpha)
+
+    if n == 0 or excess(0.0) <= 0:
+        return 0.0
+    return float(optimize.brentq(excess, 0.0, total / n, xtol=1e-13))
 
 
 def mean_log_value(

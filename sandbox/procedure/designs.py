@@ -1,0 +1,85 @@
+"""Does each goal bring what its design needs, and nothing that the design ignores?
+
+Rules of this module:
+
+* What a design needs is fixed in the plan; there are no silent defaults for it.
+* A setting that the design would not read is a defect: it promises what is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sandbox.model.application import Arms, Defect, Hypothesis, Stages
+
+
+def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
+    """Yield what is wrong with the settings of one goal's design.
+
+    Args:
+        goal: From the plan.
+        field: Path of the goal, for example `plan.goals.0`.
+    """
+    if goal.estimand.mean is not None and goal.design != "one-sided-sequence":
+        yield _defect(
+            "design-not-for-a-mean",
+            f"`{goal.design}` judges no mean",
+            "Write `design: one-sided-sequence`, or a proportion as the estimand",
+            f"{field}.design",
+        )
+    for name, design, example in (
+        ("stages", "two-stage", "`stages: {p1: 0.98, beta: 0.2}`"),
+        (
+            "arms",
+            "two-arm",
+            "`arms: {by: span.attributes.arm, treated: …, control: …}`",
+        ),
+    ):
+        given = getattr(goal, name) is not None
+        if goal.design == design and not given:
+            yield _defect(
+                f"{name}-missing",
+                f"the design `{design}` needs `{name}`",
+                f"Add for example {example}",
+                f"{field}.{name}",
+            )
+        elif given and goal.design != design:
+            yield _defect(
+                f"{name}-not-used",
+                f"the design `{goal.design}` does not read `{name}`",
+                f"Remove it, or write `design: {design}`",
+                f"{field}.{name}",
+            )
+    yield from _check_stages(goal, goal.stages, f"{field}.stages")
+    yield from _check_arms(goal.arms, f"{field}.arms")
+
+
+def _check_stages(
+    goal: Hypothesis, stages: Stages | None, field: str
+) -> Iterator[Defect]:
+    if stages is None or goal.design != "two-stage" or goal.estimand.mean is not None:
+        return
+    at_least = goal.estimand.direction == "at_least"
+    if (stages.p1 > goal.threshold) != at_least or stages.p1 == goal.threshold:
+        side = "above" if at_least else "below"
+        yield _defect(
+            "p1-on-the-wrong-side",
+            f"`p1` is {stages.p1:g}; the claim is better than the threshold"
+            f" {goal.threshold:g}, so `p1` must lie {side} it",
+            f"Write the proportion that must not be missed, {side} {goal.threshold:g}",
+            f"{field}.p1",
+        )
+
+
+def _check_arms(arms: Arms | None, field: str) -> Iterator[Defect]:
+    if arms is not None and arms.treated == arms.control:
+        yield _defect(
+            "arms-alike",
+            f"both arms are called `{arms.treated}`",
+            "Give each the value of `by` that its units carry",
+            f"{field}.control",
+        )
+
+
+def _defect(check: str, what: str, remedy: str, field: str) -> Defect:
+    return Defect(code=f"application/{check}", what=what, remedy=remedy, field=field)
