@@ -25,6 +25,7 @@ NOUNS = {
     "experiment": "Whole trials, run end to end.",
     "trial": "Cases and their state.",
     "rule": "Rulebooks and what is in force.",
+    "findings": "What all trials of a question show together.",
     "evidence": "What was recorded, and its proof.",
     "worker": "Runs workflows and activities.",
     "recorder": "Receives OTLP and makes it durable.",
