@@ -17,7 +17,7 @@ from sandbox.findings.conclude import (
 )
 from sandbox.findings.evidence import TrialEvidence
 from sandbox.findings.feasibility import Feasibility, Outlook, feasibility, outlook
-from sandbox.findings.goal import look_at_goal
+from sandbox.findings.goal import look_at_goal, look_problem
 from sandbox.findings.judge import Judgement, judge, judge_evidence
 from sandbox.findings.missing import completeness_limits, missing_units
 from sandbox.findings.plan import check_plan, plan_digest
@@ -40,6 +40,7 @@ __all__ = [
     "judge",
     "judge_evidence",
     "look_at_goal",
+    "look_problem",
     "missing_units",
     "outlook",
     "plan_digest",

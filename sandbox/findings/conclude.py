@@ -56,6 +56,10 @@ class TrialRecord(NamedTuple):
     """Of these segments."""
     damaged: Mapping[int, str]
     """Segment that could not be sealed → what is wrong with it."""
+    locked: tuple[str, ...]
+    """Digests of the plans entered before the environment existed."""
+    late: tuple[str, ...]
+    """Digests of those entered after that."""
 
 
 class Conclusion(NamedTuple):
@@ -92,6 +96,7 @@ def trial_record(trial_id: str, entries: Sequence[LogEntry]) -> TrialRecord:
     sealed = {item.entry_id: item.body for item in own if item.kind == "segment"}
     numbers = frozenset(map(_number, sealed.values()))
     damaged = damaged_segments(own)
+    locked, late = _plans(own)
     return TrialRecord(
         closing=TrialClosing.model_validate(_last(own, "closing", trial_id)),
         temporary_rule=rule,
@@ -102,6 +107,8 @@ def trial_record(trial_id: str, entries: Sequence[LogEntry]) -> TrialRecord:
         segments={name: str(body["statement_digest"]) for name, body in sealed.items()},
         numbers=numbers,
         damaged={key: damaged[key] for key in sorted(damaged.keys() - numbers)},
+        locked=locked,
+        late=late,
     )
 
 
@@ -211,8 +218,28 @@ def _gates(entries: Sequence[LogEntry]) -> dict[str, str]:
     return {}
 
 
+def _plans(entries: Sequence[LogEntry]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the digests of plans entered before the environment existed, and after."""
+    digests: tuple[list[str], list[str]] = ([], [])
+    exists = 0
+    for item in entries:
+        if item.kind == "environment":
+            exists = 1
+        elif item.kind == "plan":
+            digests[exists].append(digest_of(dict(item.body)))
+    return tuple(digests[0]), tuple(digests[1])
+
+
 def _integrity(record: TrialRecord) -> tuple[str, ...]:
     judged, locked = digest_of(record.closing.plan), record.temporary_rule.plan_digest
-    if judged == locked:
-        return ()
-    return (f"The plan judged, {judged}, is not the locked plan {locked}.",)
+    broken = []
+    if judged != locked:
+        broken.append(f"The plan judged, {judged}, is not the locked plan {locked}.")
+    if locked not in record.locked:
+        broken.append(f"The log has no plan {locked} before the environment existed.")
+    changed = sorted({digest for digest in record.late if digest != locked})
+    if changed:
+        broken.append(
+            f"After the environment existed another plan was entered, {changed[0]}."
+        )
+    return tuple(broken)

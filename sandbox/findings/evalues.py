@@ -22,9 +22,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 from scipy import special
 
 from sandbox.errors import JudgementError
+from sandbox.monitor.crossing import Floats
 
 _EVEN = 1.0
 """Weight of each outcome in the prior of an arm: uniform."""
@@ -130,28 +132,33 @@ def two_arm_log_value(
         JudgementError: A block has more events than units, or no unit in one of the
             arms.
     """
-    total, seen = 0.0, ArmCounts(0, 0, 0, 0)
     for number, block in enumerate(blocks, start=1):
         _check_block(block, number)
-        total += _bet(block, seen, claim)
-        seen = ArmCounts(*(old + new for old, new in zip(seen, block, strict=True)))
-    return total
-
-
-def _bet(block: ArmCounts, seen: ArmCounts, claim: str) -> float:
-    a = (seen.events_a + _EVEN) / (seen.units_a + 2 * _EVEN)
-    b = (seen.events_b + _EVEN) / (seen.units_b + 2 * _EVEN)
-    if (claim == "a" and a <= b) or (claim == "b" and b <= a):
+    if not blocks:
         return 0.0
-    units = block.units_a + block.units_b
-    null = (block.units_a * a + block.units_b * b) / units
-    differing = _log_likelihood(block.events_a, block.units_a, a)
-    differing += _log_likelihood(block.events_b, block.units_b, b)
-    return differing - _log_likelihood(block.events_a + block.events_b, units, null)
+    counts = np.asarray(blocks, dtype=float)
+    before = np.cumsum(counts, axis=0) - counts
+    return float(np.sum(_bets(counts.T, before.T, claim)))
 
 
-def _log_likelihood(events: int, units: int, chance: float) -> float:
-    return float(
+def _bets(counts: Floats, before: Floats, claim: str) -> Floats:
+    """Log growth by each block; rows are those of `ArmCounts`."""
+    events_a, units_a, events_b, units_b = counts
+    seen_events_a, seen_a, seen_events_b, seen_b = before
+    a = (seen_events_a + _EVEN) / (seen_a + 2 * _EVEN)
+    b = (seen_events_b + _EVEN) / (seen_b + 2 * _EVEN)
+    units = units_a + units_b
+    null = (units_a * a + units_b * b) / units
+    growth = _log_likelihood(events_a, units_a, a)
+    growth += _log_likelihood(events_b, units_b, b)
+    growth -= _log_likelihood(events_a + events_b, units, null)
+    if claim == "differ":
+        return growth
+    return np.where(a > b if claim == "a" else b > a, growth, 0.0)
+
+
+def _log_likelihood(events: Floats, units: Floats, chance: Floats) -> Floats:
+    return np.asarray(
         special.xlogy(events, chance) + special.xlog1py(units - events, -chance)
     )
 

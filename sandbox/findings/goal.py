@@ -19,9 +19,11 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from sandbox import __version__
 from sandbox.findings.designs import (
@@ -38,6 +40,7 @@ from sandbox.findings.tally import Tally, look_points, tallies, tally, units_of
 from sandbox.model.application import Hypothesis
 from sandbox.model.finding import Bounds, Counts, Look, PosteriorShares, Verdict
 from sandbox.model.observation import Observation
+from sandbox.model.sentences import word
 
 
 class GoalJudgement(NamedTuple):
@@ -79,6 +82,20 @@ def look_at_goal(
         The look, with the digest of exactly these units.
     """
     return _look(goal, units, tally(units), (trial_id, number, at))
+
+
+def look_problem(body: Mapping[str, Any]) -> str:
+    """Return what is wrong with a record of a look; empty where it is one.
+
+    Args:
+        body: JSON-ready data, as an entry of the log carries it.
+    """
+    try:
+        Look.model_validate(body)
+    except ValidationError as error:
+        found = (word(item, Look) for item in error.errors(include_url=False))
+        return "; ".join(f"{item.what}. {item.remedy}" for item in found)
+    return ""
 
 
 def judge_goal(goal: Hypothesis, evidence: TrialEvidence) -> GoalJudgement:

@@ -10,8 +10,8 @@ Rules of this module:
   not that the way of judging is right.
 * Recorded and derived must be equal, field by field. Numbers may differ by one part in
   10^9, for other processors round in other ways; the version of the program may differ.
-* Looks of the monitor are not derived: they rest on what had arrived by then. That
-  every breach speaks of a unit that was recorded is checked.
+* Looks of the monitor are not derived: they rest on what had arrived by then. Checked
+  is that each names its data, and that every breach speaks of a recorded unit.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sandbox.evidence.layout import read_lines
 from sandbox.evidence.steps import run_steps
 from sandbox.evidence.verify import Result
 from sandbox.findings.conclude import Conclusion, TrialRecord, conclude, trial_record
+from sandbox.findings.goal import look_problem
 from sandbox.model.erasure import SegmentErasure
 from sandbox.model.log import EntryKind, LogEntry
 from sandbox.model.trial import Transition
@@ -80,7 +81,7 @@ class _Derivation:
             ("The closing agrees with the rest of the log", self._agree),
             ("All recorded spans are judged again", self._judge),
             ("Every breach speaks of a recorded unit", self._breaches),
-            ("The looks are those derived again", lambda: self._same("look")),
+            ("The looks are those derived again", self._looks),
             ("The findings are those derived again", lambda: self._same("finding")),
             ("The exit report is the one derived again", self._report),
         ]
@@ -173,6 +174,13 @@ class _Derivation:
             if found:
                 raise EvidenceError(f"{name}: {found}")
         return self._told(kind, len(derived))
+
+    def _looks(self) -> str:
+        for item in self._entries:
+            problem = look_problem(item.body) if item.kind == "look" else ""
+            if problem:
+                raise EvidenceError(f"{item.entry_id}: {problem}")
+        return self._same("look")
 
     def _told(self, kind: EntryKind, count: int) -> str:
         if kind == "look":

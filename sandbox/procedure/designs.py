@@ -8,9 +8,14 @@ Rules of this module:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sandbox.model.application import Arms, Defect, Hypothesis, Stages
+
+_FIELD = re.compile(
+    r"span\.(name|kind|service|status|duration_s|(attributes|resource)\..+)"
+)
 
 
 def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
@@ -50,8 +55,21 @@ def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
                 f"Remove it, or write `design: {design}`",
                 f"{field}.{name}",
             )
+    yield from _check_field(goal.estimand.mean, f"{field}.estimand.mean")
+    if goal.arms is not None:
+        yield from _check_field(goal.arms.by, f"{field}.arms.by")
     yield from _check_stages(goal, goal.stages, f"{field}.stages")
     yield from _check_arms(goal.arms, f"{field}.arms")
+
+
+def _check_field(name: str | None, field: str) -> Iterator[Defect]:
+    if name is not None and not _FIELD.fullmatch(name):
+        yield _defect(
+            "not-a-field-of-spans",
+            f"`{name}` is no field of a span, so no unit would have a value",
+            "Write `span.duration_s`, `span.name`, or `span.attributes.` and a key",
+            field,
+        )
 
 
 def _check_stages(

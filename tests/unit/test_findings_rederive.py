@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sandbox.errors import EvidenceError
+from sandbox.errors import EvidenceError, RecordsError
 from sandbox.evidence.verify import Result, verify_bundle
 from sandbox.findings.rederive import first_difference, rederive_bundle
 from sandbox.model.application import Harm, Hypothesis
@@ -32,6 +32,7 @@ from sandbox.rules import guardrail_of
 from sandbox.testing.records import FakeLog
 from workflows.activities.keeping import Bundles
 from workflows.cli.evidence import application
+from workflows.messages import EntryDraft
 
 UNITS = 400
 
@@ -344,6 +345,70 @@ def test_a_plan_changed_after_it_was_locked_is_judged_invalid(case) -> None:
     assert finding.verdict == "invalid"
     assert "is not the locked plan" in finding.statement
     assert derived(case).ok
+
+
+def test_another_plan_after_the_environment_exists_breaks_the_trial(case) -> None:
+    """Even if the locked one is judged: nobody knows which was meant meanwhile."""
+    (goal,) = case.application.plan.goals
+    easier = (goal.model_copy(update={"threshold": 0.5}),)
+    other = case.application.plan.model_copy(update={"goals": easier})
+    case.ledger.append(
+        EntryDraft(kind="environment", entry_id="begin/t", trial_id="t", body={})
+    )
+    case.ledger.write("plan", "plan/t/late", "t", other)
+    case.record(list(range(1, 1 + UNITS)))
+    (finding,) = case.close().findings
+    assert finding.verdict == "invalid"
+    assert "another plan was entered" in finding.statement
+    assert derived(case).ok
+
+
+def test_a_plan_cannot_be_locked_twice_with_other_content(case) -> None:
+    """The log keeps the first; the second is refused and has no effect."""
+    other = case.application.plan.model_copy(update={"settling_time": "PT9S"})
+    with pytest.raises(RecordsError, match="other content"):
+        case.ledger.write("plan", "plan/t/1", "t", other)
+
+
+def test_a_plan_that_was_never_locked_gives_no_verdict(case) -> None:
+    """A log without its entry does not bear out the findings."""
+    case.record(list(range(1, 1 + UNITS)))
+    case.close()
+    unlocked = resigned(case, leaving_out("plan/t/1"))
+    assert "log_evalue" in derived(case, unlocked).steps[-1].detail
+
+
+def test_a_look_that_does_not_name_its_data_is_refused_and_that_is_recorded(
+    case,
+) -> None:
+    """Nothing of what comes with it is appended; the refusal says what is missing."""
+    case.record(list(range(1, 61)))
+    case.close()
+    look = case.ledger.log.entry(LOOK).entry.body
+    body = {key: value for key, value in look.items() if key != "data_digest"}
+    drafts = [
+        EntryDraft(kind="look", entry_id=name, trial_id="t", body=data)
+        for name, data in (("look/t/x/1", look), ("look/t/x/2", body))
+    ]
+    for _ in range(2):
+        with pytest.raises(EvidenceError, match="`data_digest` is missing"):
+            case.ledger.append_all(drafts)
+    assert case.ledger.log.entry("look/t/x/1") is None
+    refusal = case.ledger.log.entry("refusal/look/t/x/2").entry
+    assert (refusal.kind, refusal.body["act"]) == ("refusal", "look")
+    assert "`data_digest` is missing" in refusal.body["what"]
+
+
+def test_a_look_of_the_monitor_that_names_no_data_is_found(case) -> None:
+    """It is not derived again, but it must say on what it rested."""
+    case.record(list(range(1, 61)))
+    case.close()
+    look = dict(case.ledger.log.entry(LOOK).entry.body)
+    case.ledger.append(
+        EntryDraft(kind="look", entry_id="look/t/1/slow", trial_id="t", body=look)
+    )
+    forged = resigned(case, changing("look/t/1/slow", data_digest=None))
+    assert "look/t/1/slow" in derived(case, forged).steps[-1].detail
 
 
 def test_an_easier_plan_put_in_afterwards_is_found(case) -> None:

@@ -163,6 +163,8 @@ MEAN |= {"least": 0, "most": 10}
         ((*GOAL, "stages"), {"p1": 0.95, "beta": 0.2}, "stages-not-used"),
         ((*GOAL, "arms"), ARMS, "arms-not-used"),
         ((*GOAL, "arms"), {**ARMS, "control": "new"}, "arms-alike"),
+        ((*GOAL, "arms"), {**ARMS, "by": "arm"}, "not-a-field-of-spans"),
+        ((*GOAL, "estimand"), {**MEAN, "mean": "delay"}, "not-a-field-of-spans"),
         ((*GOAL, "threshold"), 1.5, "wrong-value"),
         ((*GOAL, "threshold"), None, "missing"),
         ((*GOAL, "alpha"), None, "missing"),
@@ -195,6 +197,33 @@ MEAN |= {"least": 0, "most": 10}
 def test_each_defect_has_its_name(path, value, code):
     """One thing made wrong in a complete application is found, under a stable code."""
     assert code in codes(change(path, value))
+
+
+def test_what_must_not_be_missed_is_better_than_the_threshold():
+    """A `p1` on the wrong side, or at the threshold, is no design."""
+    data = document()
+    goal = data["plan"]["goals"][0]
+    goal |= {"design": "two-stage", "stages": {"p1": 0.9, "beta": 0.2}}
+    (defect,) = defects(data)
+    assert defect.code == "application/p1-on-the-wrong-side"
+    assert defect.field == "plan.goals.0.stages.p1"
+    goal["stages"]["p1"] = 0.96
+    assert read(data).plan.goals[0].stages.p1 == 0.96
+
+
+def test_two_arms_differ_by_more_than_nothing():
+    """Only 0 can be the threshold of a comparison; anything else is refused."""
+    data = document()
+    goal = data["plan"]["goals"][0]
+    goal |= {"design": "two-arm", "arms": ARMS}
+    (defect,) = defects(data)
+    assert (defect.code, defect.field) == (
+        "application/wrong-value",
+        "plan.goals.0.threshold",
+    )
+    assert "write `threshold: 0`" in defect.sentence().lower()
+    goal["threshold"] = 0
+    assert read(data).plan.goals[0].arms.by == "span.attributes.arm"
 
 
 def test_a_repeated_goal_or_harm_is_named():

@@ -21,9 +21,12 @@ from sandbox.evidence.damaged import without_damaged
 from sandbox.evidence.log import sign_checkpoint
 from sandbox.evidence.place import partial_bundle
 from sandbox.evidence.stamping import stamp_checkpoint
+from sandbox.findings import look_problem
 from sandbox.model.application import Application
+from sandbox.model.decision import Refusal
 from sandbox.model.log import Checkpoint, LogEntry
 from sandbox.model.observation import Observation
+from sandbox.model.party import Actor
 from sandbox.model.record import Record, canonical_json
 from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
 from sandbox.monitor import observe_frames
@@ -89,7 +92,13 @@ class Ledger(NamedTuple):
         return self.append_all([draft])[0]
 
     def append_all(self, drafts: Sequence[EntryDraft]) -> list[EntryPlace]:
-        """Append entries in this order, all or none, and return their places."""
+        """Append entries in this order, all or none, and return their places.
+
+        Raises:
+            EvidenceError: A look does not say on which data it rests. Nothing is
+                appended but that it was refused.
+        """
+        self._refuse_looks(drafts)
         now = self.clock.now()
         entries = [
             LogEntry(
@@ -109,6 +118,25 @@ class Ledger(NamedTuple):
             )
             for logged in self.log.append_all(entries)
         ]
+
+    def _refuse_looks(self, drafts: Sequence[EntryDraft]) -> None:
+        problems = []
+        for draft in drafts:
+            problem = look_problem(draft.body) if draft.kind == "look" else ""
+            if problem:
+                problems.append(f"{draft.entry_id}: {problem}")
+                refusal = Refusal(
+                    decision_id=draft.entry_id,
+                    code="look-without-its-data",
+                    what=problem,
+                    by=Actor(name="judge", role="machine"),
+                    act="look",
+                    at=self.clock.now(),
+                )
+                name = f"refusal/{draft.entry_id}"
+                self.write_once("refusal", name, draft.trial_id, refusal)
+        if problems:
+            raise EvidenceError("; ".join(problems))
 
     def application(self, trial_id: str) -> Application:
         """Return the application of a trial, as last filed."""
