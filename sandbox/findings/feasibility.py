@@ -6,9 +6,9 @@ Rules of this module:
   (`sequential.design`); nothing is simulated.
 * Two questions, two columns. What the trial concludes if it runs to its end is one look
   with all its units, as the judge takes it; after how many units a verdict is first
-  possible is a look after every unit.
+  possible is a look after every unit, of large trials after every unit at first.
 * For a mean the values are taken to be the least and the most possible ones, nothing
-  in between: no other law is harder to judge. Of two arms only the best case is said.
+  in between: the law of the largest variance. Of two arms only the best case is said.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from sandbox.model.finding import Measure
 from sandbox.monitor.crossing import Boundaries
 
 _MANY = 10_000_000
-_LOOKS = 2000
-"""At most so many looks are followed; of a larger trial, evenly spaced ones."""
+_EVERY, _WIDER = 1000, 1.005
+"""So many looks are after every unit; from then on each is half a per cent further."""
 _BETTER = (1.0, 0.75, 0.5, 0.25, 0.1, 0.0, -0.25, -0.5, -1.0, -2.0)
 """True values, in distances from the threshold to its nearer end, best first."""
 
@@ -206,8 +206,16 @@ def _every_look(goal: Hypothesis, units: int) -> GoalDesign | None:
         return None
     if goal.design == "fixed":
         return _design(goal, (least,))
-    step = 1 + (units - least) // _LOOKS
-    return _design(goal, (*range(least, units, step), units))
+    return _design(goal, _looks(least, units))
+
+
+def _looks(least: int, units: int) -> tuple[int, ...]:
+    near = min(least + _EVERY, units)
+    points, point = {*range(least, near), units}, float(near)
+    while point < units:
+        points.add(int(point))
+        point *= _WIDER
+    return tuple(sorted(points))
 
 
 def _last_look(goal: Hypothesis, units: int) -> GoalDesign:

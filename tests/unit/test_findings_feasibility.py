@@ -11,6 +11,7 @@ import yaml
 from scipy import stats
 from typer.testing import CliRunner
 
+from sandbox.errors import InputError
 from sandbox.findings import check_plan, feasibility, outlook
 from sandbox.findings.proportions import two_stages_of
 from sandbox.findings.sequential import bernoulli_interval
@@ -179,6 +180,20 @@ def test_the_command_fails_where_the_plan_cannot_be_kept() -> None:
     ran = run(str(PAPER), "--units", "30")
     assert ran.exit_code == 1
     assert "let it see at most 30" in ran.output
+
+
+def test_a_design_that_does_not_exist_has_no_table(tmp_path: Path) -> None:
+    """What cannot be designed is said with its place, and nothing is computed."""
+    data = yaml.safe_load(PAPER.read_text())
+    data["plan"]["goals"][0] |= {
+        "design": "two-stage",
+        "stages": {"p1": 0.9001, "beta": 0.1},
+    }
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump(data))
+    ran = run(str(file))
+    assert isinstance(ran.exception, InputError)
+    assert "plan.goals.0.design" in ran.exception.diagnosis
 
 
 def test_a_plan_without_its_numbers_is_refused_with_every_place(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_of_two_that_record_at_once_the_first_counts(watched, monkeypatch) -> No
         return append_all(entries)
 
     monkeypatch.setattr(ledger.log, "append_all", after_the_other)
-    recorded = ledger.write_once("look", "look/t/1", "t", Counts(satisfied=2))
+    recorded = ledger.write_once("incident", "i/t/1", "t", Counts(satisfied=2))
     assert recorded == {"satisfied": 1}
 
 

@@ -54,6 +54,10 @@ def show_feasibility(
     """
     asked = _readable(file)
     most, words = _most_units(asked, units, per_minute)
+    defects = check_plan(asked.plan, file=str(file), most_units=most)
+    hopeless = [item for item in defects if item.code == "plan/no-such-design"]
+    if hopeless:
+        raise InputError(hopeless)
     goals = asked.plan.goals
     found = [outlook(goal, units=most) for goal in goals]
     if output is Format.table:
@@ -65,7 +69,6 @@ def show_feasibility(
         emit(rows, output, name="goal")
     if plot is not None:
         _draw(goals, most, plot)
-    defects = check_plan(asked.plan, file=str(file), most_units=most)
     for defect in defects:
         say(defect.sentence())
     if defects:
