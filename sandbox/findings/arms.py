@@ -5,6 +5,8 @@ Rules of this module:
 * Blocks are filled in order of time, each arm with the number of units that the plan
   fixed: neither order nor size depends on what is observed in them. What does not fill
   a block is not judged.
+* What is compared is the proportion satisfied, whichever result the estimand names: the
+  claim is that the treated arm keeps the rule more often.
 * A unit that cannot be evaluated counts as satisfied in one arm and as violated in the
   other, both ways; a verdict stands only if both ways give it.
 * A unit whose arm is not known could belong to either, and a lost one too; which block
@@ -45,8 +47,6 @@ def read_arms(goal: Hypothesis, seen: Seen) -> Reading:
     if treated.evaluable and control.evaluable:
         estimate = treated.satisfied / treated.evaluable
         estimate -= control.satisfied / control.evaluable
-        if goal.estimand.proportion == "violated":
-            estimate = -estimate
     better = two_arm_log_value(_counts(blocks, "violated", "satisfied"), claim="a")
     worse = two_arm_log_value(_counts(blocks, "satisfied", "violated"), claim="b")
     unknown = sum(_arm(arms, unit) is None for unit in seen.units) + seen.missing

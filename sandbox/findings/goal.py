@@ -35,7 +35,7 @@ from sandbox.findings.designs import (
     read,
 )
 from sandbox.findings.evidence import Stratum, TrialEvidence, strata_of
-from sandbox.findings.reading import Seen, figure
+from sandbox.findings.reading import Seen, counted, figure
 from sandbox.findings.tally import Tally, look_points, tallies, tally, units_of
 from sandbox.model.application import Hypothesis
 from sandbox.model.finding import Bounds, Counts, Look, PosteriorShares, Verdict
@@ -119,7 +119,7 @@ def judge_goal(goal: Hypothesis, evidence: TrialEvidence) -> GoalJudgement:
         reading.estimate,
         reading.bounds,
         None if invalid else reading.log_evalue,
-        posterior_of(goal, final.counts),
+        posterior_of(goal, counted(judged_units(goal, units))),
         final.digest,
         looks,
         tuple(units),

@@ -99,19 +99,17 @@ def read_two_stages(goal: Hypothesis, seen: Seen) -> Reading:
     if first.successes.most <= design.r1:
         return first.reading("not_met", stop)
     both = _Stage(goal, seen, design.n)
+    asked = f"More than {design.r} of {design.n} were asked for."
+    if not both.short and both.successes.most <= design.r:
+        return both.reading("not_met", asked)
     if first.successes.least <= design.r1:
         why = f"Whether it stops after {design.n1} units depends on missing ones."
         return both.reading("inconclusive", why)
     if both.short:
-        why = (
-            f"The second stage has not ended: {both.counts.units} of {design.n} units."
-        )
+        why = f"The second stage has {both.counts.units} of {design.n} units in all."
         return both.reading("inconclusive", why)
-    asked = f"More than {design.r} of {design.n} were asked for."
     if both.successes.least > design.r:
         return both.reading("met", asked)
-    if both.successes.most <= design.r:
-        return both.reading("not_met", asked)
     why = f"{asked} Whether there are depends on missing units."
     return both.reading("inconclusive", why)
 

@@ -140,6 +140,7 @@ def test_a_fixed_design_says_nothing_before_its_end() -> None:
     later = found(chosen, units("s" * 50 + "v" * 30))
     assert (at_end.verdict, later.verdict) == ("met", "met")
     assert later.estimate == 1
+    assert later.posterior == at_end.posterior
     assert "error chance would not hold" in later.statement
     look = look_at_goal(chosen, units("s" * 10), trial_id="t", number=1, at=T0)
     assert look.bounds is None
@@ -175,10 +176,10 @@ R1, N1, R, N = simon_two_stage(p0=0.7, p1=0.9, alpha=0.1, beta=0.1).optimal
         ("s" * (N1 - 1), "inconclusive", "The first stage has"),
         ("s" * R1 + "v" * (N1 - R1), "not_met", f"after the first {N1} units"),
         ("s" * R1 + "v" * (N1 - R1) + "s" * 50, "not_met", "It stopped"),
-        ("s" * (N - 1), "inconclusive", "has not ended"),
+        ("s" * (N - 1), "inconclusive", "The second stage has"),
         ("s" * (R + 1) + "v" * (N - R - 1), "met", f"More than {R} of {N}"),
         ("s" * R + "v" * (N - R), "not_met", f"More than {R} of {N}"),
-        ("s" * (R1 + 1) + "v" * (N1 - R1 - 1), "inconclusive", "has not ended"),
+        ("s" * (R1 + 1) + "v" * (N1 - R1 - 1), "inconclusive", "The second stage has"),
     ],
 )
 def test_two_stages_stop_where_simon_stops(
@@ -237,6 +238,14 @@ def test_missing_units_count_both_ways_in_every_design(design: str, lost: bool) 
         assert finding.verdict == verdict, missing
 
 
+def test_a_claim_that_fails_either_way_is_not_met() -> None:
+    """Whether it should have stopped early is open, but not what comes of it."""
+    order = "s" * R1 + "n" + "v" * (N - R1 - 1)
+    finding = found(two_stage(), units(order))
+    assert finding.verdict == "not_met"
+    assert found(two_stage(), units(order[:N1])).verdict == "inconclusive"
+
+
 def arm_units(outcomes: list[tuple[str, str]]) -> tuple[Observation, ...]:
     """One unit for each (arm, result letter), in order."""
     return units(
@@ -276,6 +285,12 @@ def test_two_arms_are_compared_in_the_claimed_direction(
     assert (finding.bounds, finding.measure) == (None, "difference")
     assert finding.log_evalue is not None
     assert (finding.log_evalue >= math.log(20)) == (verdict == "met")
+    violated = {"proportion": "violated", "of": RULE}
+    same = found(arms_goal(estimand=violated), arm_units(pairs))
+    assert (same.verdict, same.estimate) == (verdict, finding.estimate)
+    assert finding.estimate == pytest.approx(
+        {"met": 0.5, "not_met": -0.5, "inconclusive": 0}[verdict]
+    )
 
 
 def test_a_unit_without_an_arm_leaves_a_comparison_open() -> None:
