@@ -97,7 +97,7 @@ def _missing(goal: Hypothesis, found: GoalJudgement) -> str:
         missing = len(found.units) - len(values_of(goal.estimand, found.units))
     if not missing:
         return ""
-    return f"{missing} further units have no result; they were counted both ways."
+    return f"Of {missing} further units the result is missing; it counts both ways."
 
 
 def _evidence(log_evalue: float | None) -> str:
@@ -109,14 +109,17 @@ def _evidence(log_evalue: float | None) -> str:
 def _belief(found: PosteriorShares | None) -> str:
     if found is None:
         return ""
-    where = f"below the threshold {percent(found.below)}"
+    below, above = percent(found.below), percent(found.above)
+    where = f"below the threshold with chance {below}, above it with {above}"
     if found.most > found.least:
-        where = f"below {percent(found.least)} {percent(found.below)}, from there to"
-        where += f" {percent(found.most)}, which makes no difference,"
-        where += f" {percent(found.within)}"
+        where = (
+            f"between {percent(found.least)} and {percent(found.most)}, where it makes"
+            f" no difference, with chance {percent(found.within)}, below with {below},"
+            f" above with {above}"
+        )
     return (
-        "Described only, never decided on: after Jeffreys' prior the chance that the"
-        f" proportion lies {where}, above {percent(found.above)}."
+        "Described only, never decided on: after Jeffreys' prior the proportion lies"
+        f" {where}."
     )
 
 

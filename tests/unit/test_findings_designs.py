@@ -30,6 +30,7 @@ from sandbox.model.finding import Finding
 from sandbox.model.observation import Observation
 from sandbox.model.record import canonical_json
 from sandbox.model.rule import RulebookRef, RuleResult
+from sandbox.report.charts import confidence_chart
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 REF = RulebookRef(rulebook="transport", version=3, digest="sha256:" + "0" * 64)
@@ -421,3 +422,16 @@ def test_an_e_value_of_nothing_is_still_a_number() -> None:
     assert finding.log_evalue is not None
     assert finding.log_evalue < -1000
     assert canonical_json(finding)
+
+
+def test_the_chart_of_a_mean_is_in_its_own_unit() -> None:
+    """No per cent where seconds are meant, and the page's table neither."""
+    plan = TrialPlan(
+        goals=(mean_goal(),), order_of_analysis=("g",), settling_time="PT5S"
+    )
+    evidence = TrialEvidence("t", valued(*[1, 2] * 100), (), REF)
+    drawing = confidence_chart(judge_evidence(plan, evidence).looks)
+    assert drawing is not None
+    assert "The threshold is 3." in drawing.description
+    assert "%" not in drawing.description
+    assert drawing.rows[-1][4] == "1.5"
