@@ -1,0 +1,1 @@
+"""Replay of a randomised trial of money for released prisoners; see README.md."""

@@ -1,0 +1,134 @@
+"""Recorded results: written, read, compared with a new run, and put in words.
+
+Rules of this module:
+
+* `results/replay.json` holds everything a run gives; `results/summary.md` is made from
+  it alone.
+* Two runs agree if all counts, words and digests are equal and all other numbers within
+  1e-9. Versions of software are recorded and not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from experiments.replays.bundled import Bundled
+from experiments.replays.course import Replay
+from sandbox import __version__
+
+_CLOSE = 1e-9
+Results = dict[str, Any]
+
+
+def results_of(replay: Replay, data: Bundled, figures: Results) -> Results:
+    """Return everything a run gives, ready for JSON.
+
+    Args:
+        replay: What rules, guardrails and judge said.
+        data: Where the rows came from.
+        figures: What the experiment computed besides.
+    """
+    judgement = replay.judgement
+    return {
+        "trial": replay.papers.trial_id,
+        "data": {"source": data.source, "digest": data.digest, "rows": len(data.rows)},
+        "rulebook": replay.papers.temporary_rule.of.model_dump(mode="json"),
+        "plan_digest": replay.papers.temporary_rule.plan_digest,
+        "observations": len(replay.observations),
+        "findings": [item.model_dump(mode="json") for item in judgement.findings],
+        "looks": [
+            item.model_dump(mode="json", exclude={"code_version"})
+            for item in judgement.looks
+        ],
+        "breaches": [item.model_dump(mode="json") for item in replay.breaches],
+        "figures": figures,
+        "versions": {
+            "regulatory-sandbox": __version__,
+            **{name: version(name) for name in ("numpy", "scipy")},
+        },
+    }
+
+
+def differences(recorded: object, fresh: object, place: str = "") -> Iterator[str]:
+    """Yield every place where a run differs from what is recorded, in words."""
+    if isinstance(recorded, dict) and isinstance(fresh, dict):
+        for name in sorted(recorded.keys() | fresh.keys()):
+            if (place, name) != ("", "versions"):
+                inner = f"{place}.{name}".lstrip(".")
+                yield from differences(recorded.get(name), fresh.get(name), inner)
+    elif isinstance(recorded, list) and isinstance(fresh, list):
+        if len(recorded) != len(fresh):
+            yield f"{place}: {len(recorded)} are recorded, {len(fresh)} came"
+        for number, (old, new) in enumerate(zip(recorded, fresh, strict=False)):
+            yield from differences(old, new, f"{place}.{number}")
+    elif not _agree(recorded, fresh):
+        yield f"{place}: {recorded!r} is recorded, {fresh!r} came"
+
+
+def recorded_in(folder: Path) -> Results:
+    """Return the results that are committed beside an experiment."""
+    found: Results = json.loads((folder / "results" / "replay.json").read_text())
+    return found
+
+
+def run(
+    folder: Path,
+    results: Callable[[], Results],
+    summary: Callable[[Results], str],
+    arguments: Sequence[str],
+) -> int:
+    """Run an experiment from the command line: print, compare, or record.
+
+    Args:
+        folder: The experiment's folder, with `results/` inside.
+        results: Runs it.
+        summary: Puts results in words.
+        arguments: `--record` writes the results; without it they are compared.
+
+    Returns:
+        0 if the results are those recorded, or were recorded now; else 1.
+    """
+    fresh = json.loads(json.dumps(results(), allow_nan=False))
+    sys.stdout.write(summary(fresh) + "\n")
+    if list(arguments) == ["--record"]:
+        text = json.dumps(fresh, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "results" / "replay.json").write_text(text + "\n")
+        (folder / "results" / "summary.md").write_text(summary(fresh))
+        return 0
+    different = list(differences(recorded_in(folder), fresh))
+    sys.stdout.write("\n".join(different) or "These are the recorded results.")
+    sys.stdout.write("\n")
+    return 1 if different else 0
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, figures to the right."""
+    lines = [header, ["---:"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def findings_in_words(results: Results) -> str:
+    """Return statements of all findings, then what none of them shows."""
+    lines = [
+        f"* **{item['finding']} {item['subject']}**"
+        f"{' (exploratory)' if item['exploratory'] else ''}: {item['statement']}"
+        for item in results["findings"]
+    ]
+    limits = dict.fromkeys(
+        limit for item in results["findings"] for limit in item["limits"]
+    )
+    return "\n".join(
+        [*lines, "", "None of this shows:", "", *(f"* {item}" for item in limits)]
+    )
+
+
+def _agree(recorded: object, fresh: object) -> bool:
+    if isinstance(recorded, float) or isinstance(fresh, float):
+        if isinstance(recorded, int | float) and isinstance(fresh, int | float):
+            return abs(recorded - fresh) <= _CLOSE
+    return type(recorded) is type(fresh) and recorded == fresh
