@@ -2,7 +2,8 @@
 
 import sys
 
-from experiments.release_aid.script import FOLDER, results, summary
+from experiments.release_aid.script import FOLDER, results
+from experiments.release_aid.words import summary
 from experiments.replays.results import run
 
 if __name__ == "__main__":

@@ -107,24 +107,60 @@ def run(
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, figures to the right."""
-    lines = [header, ["---:"] * len(header), *rows]
+    """Return a Markdown table; columns of figures to the right."""
+    cells = [list(row) for row in rows]
+    rules = [
+        "---:" if _figures(column) else "---" for column in zip(*cells, strict=True)
+    ]
+    lines = [list(header), rules, *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def findings_in_words(results: Results) -> str:
-    """Return statements of all findings, then what none of them shows."""
-    lines = [
+def page(
+    title: str, package: str, found: Results, sections: Sequence[tuple[str, str]]
+) -> str:
+    """Return results as a Markdown page: data, findings, then the sections.
+
+    Args:
+        title: Of the page.
+        package: The experiment, for the command that makes the page.
+        found: Results of a run.
+        sections: Heading and text of each; a text without heading goes before the
+            findings.
+    """
+    data = found["data"]
+    parts = [
+        f"# Replay: {title}",
+        "A replay of recorded data, without legal effect. Made by"
+        f" `python -m {package} --record`.",
+        f"Data: {data['source']}, {data['rows']} rows, {data['digest']}",
+    ]
+    parts += [text for heading, text in sections if not heading]
+    parts += ["## Findings of the plan", *_findings(found)]
+    for heading, text in sections:
+        if heading:
+            parts += [f"## {heading}", text]
+    return "\n\n".join(parts) + "\n"
+
+
+def _findings(found: Results) -> list[str]:
+    """Return the statements of all findings, then what none of them shows."""
+    findings = found["findings"]
+    statements = [
         f"* **{item['finding']} {item['subject']}**"
         f"{' (exploratory)' if item['exploratory'] else ''}: {item['statement']}"
-        for item in results["findings"]
+        for item in findings
     ]
-    limits = dict.fromkeys(
-        limit for item in results["findings"] for limit in item["limits"]
-    )
-    return "\n".join(
-        [*lines, "", "None of this shows:", "", *(f"* {item}" for item in limits)]
-    )
+    limits = dict.fromkeys(limit for item in findings for limit in item["limits"])
+    return [
+        "\n".join(statements),
+        "None of this shows:",
+        "\n".join(f"* {limit}" for limit in limits),
+    ]
+
+
+def _figures(column: Iterable[str]) -> bool:
+    return all(cell[:1].isdigit() or not cell for cell in column)
 
 
 def _agree(recorded: object, fresh: object) -> bool:

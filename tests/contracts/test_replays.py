@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from experiments.release_aid import script as release_aid
+import experiments.credit_explanations.script as credit_explanations
+import experiments.credit_explanations.words as credit_words
+import experiments.release_aid.script as release_aid
+import experiments.release_aid.words as release_words
 from experiments.replays.results import Results, differences, recorded_in
 from sandbox.errors import LocalError
 
-REPLAYS = {"release_aid": release_aid}
+REPLAYS = {
+    "release_aid": (release_aid, release_words),
+    "credit_explanations": (credit_explanations, credit_words),
+}
 
 
 def fresh(results: Callable[[], Results]) -> Results:
@@ -26,13 +32,25 @@ def fresh(results: Callable[[], Results]) -> Results:
 @pytest.mark.parametrize("name", REPLAYS)
 def test_results(name: str) -> None:
     """A replay run anew gives the committed results, all numbers to 1e-9."""
-    replay = REPLAYS[name]
-    assert not list(differences(recorded_in(replay.FOLDER), fresh(replay.results)))
+    script, _ = REPLAYS[name]
+    assert not list(differences(recorded_in(script.FOLDER), fresh(script.results)))
 
 
 @pytest.mark.parametrize("name", REPLAYS)
 def test_summary(name: str) -> None:
     """The committed summary is made from the committed results."""
-    folder: Path = REPLAYS[name].FOLDER
-    text = (folder / "results" / "summary.md").read_text()
-    assert REPLAYS[name].summary(recorded_in(folder)) == text
+    script, words = REPLAYS[name]
+    text = (script.FOLDER / "results" / "summary.md").read_text()
+    assert words.summary(recorded_in(script.FOLDER)) == text
+
+
+@pytest.mark.parametrize("name", REPLAYS)
+def test_readme(name: str) -> None:
+    """Every decimal figure that a README says was found stands in the summary."""
+    folder = REPLAYS[name][0].FOLDER
+    readme = (folder / "README.md").read_text()
+    found = readme.partition("## What was found")[2].partition("\n## ")[0]
+    figures = set(re.findall(r"\d+\.\d+", found))
+    summary = (folder / "results" / "summary.md").read_text()
+    assert figures
+    assert figures <= set(re.findall(r"\d+\.\d+", summary))

@@ -16,7 +16,7 @@ from experiments.replays.results import differences
 from sandbox.errors import LocalError
 from sandbox.findings.evalues import two_arm_log_value
 
-REPLAYS = ("experiments.release_aid",)
+REPLAYS = ("experiments.release_aid", "experiments.credit_explanations")
 arms = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=6, max_size=60)
 weeks = st.lists(st.integers(0, 52), min_size=3, max_size=40)
 

@@ -1,0 +1,1 @@
+"""Replay of credit applications under rules on explanation and disparity; README.md."""
