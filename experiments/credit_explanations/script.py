@@ -13,15 +13,16 @@ from experiments.credit_explanations.data import (
     spans_of,
 )
 from experiments.credit_explanations.disparity import Disparity, looks
+from experiments.credit_explanations.picture import picture
 from experiments.credit_explanations.scoring import CUTOFF, train
+from experiments.credit_explanations.words import summary
 from experiments.replays.course import Replay, replay
 from experiments.replays.papers import read_papers, read_question
-from experiments.replays.results import Results, results_of
+from experiments.replays.results import Experiment, Results, results_of
 from sandbox.model.record import digest_of
 from sandbox.revision.support import label_support
 from sandbox.rules import rule_named
 
-FOLDER = Path(__file__).parent
 _PACKAGE = "experiments.credit_explanations"
 _SHARES = (0.4, 0.5, 0.6, 0.7, 0.8)
 """Candidates for the share that the reasons must carry."""
@@ -95,3 +96,6 @@ def _most_told(done: Replay) -> dict[str, int]:
         reasons = span.attributes.get("reasons")
         told.update(map(str, reasons if isinstance(reasons, list) else []))
     return dict(sorted(told.items(), key=lambda item: (-item[1], item[0])))
+
+
+EXPERIMENT = Experiment(Path(__file__).parent, results, summary, picture)

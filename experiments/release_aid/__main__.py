@@ -2,9 +2,8 @@
 
 import sys
 
-from experiments.release_aid.script import FOLDER, results
-from experiments.release_aid.words import summary
+from experiments.release_aid.script import EXPERIMENT
 from experiments.replays.results import run
 
 if __name__ == "__main__":
-    raise SystemExit(run(FOLDER, results, summary, sys.argv[1:]))
+    raise SystemExit(run(EXPERIMENT, sys.argv[1:]))

@@ -47,6 +47,25 @@ def chances(question: Comparison, a: Floats, b: Floats) -> dict[str, Any]:
     return {name: _claims(question, *arms) for name, arms in worlds.items()}
 
 
+def other_orders(question: Comparison, a: Floats, b: Floats) -> list[dict[str, float]]:
+    """Return where the middle 90 % of log e-values lie in other orders of the rows."""
+    draws = np.random.RandomState(question.chances.seed)
+    count = question.chances.draws
+    values = log_values(
+        _orders(draws, a, count), _orders(draws, b, count), question.block
+    )
+    low, high = np.quantile(values, [0.05, 0.95], axis=0)
+    step = question.looks_every // question.block
+    return [
+        {
+            "pairs": (place + 1) * question.block,
+            "low": float(low[place]),
+            "high": float(high[place]),
+        }
+        for place in range(step - 1, values.shape[1], step)
+    ]
+
+
 def week_chances(question: Comparison, followed: Followed) -> dict[str, float]:
     """Return how often the log-rank test claims a difference that is not there."""
     draws = np.random.RandomState(question.chances.seed)

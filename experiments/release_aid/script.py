@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 
 from experiments.release_aid.arms import Comparison, events_of, looks
-from experiments.release_aid.chances import block_sizes, chances, week_chances
+from experiments.release_aid.chances import (
+    block_sizes,
+    chances,
+    other_orders,
+    week_chances,
+)
 from experiments.release_aid.data import read_rossi, spans_of
+from experiments.release_aid.picture import picture
 from experiments.release_aid.weeks import Followed, ever_in_a_week, week_looks
+from experiments.release_aid.words import summary
 from experiments.replays.course import Replay, replay
 from experiments.replays.papers import read_papers, read_question
-from experiments.replays.results import Results, results_of
+from experiments.replays.results import Experiment, Results, results_of
 from sandbox.model.record import digest_of
 
-FOLDER = Path(__file__).parent
 _PACKAGE = "experiments.release_aid"
 
 
@@ -42,6 +48,7 @@ def _figures(done: Replay, question: Comparison) -> dict[str, Any]:
         "enough": math.log(1 / question.alpha),
         "looks": looks(question, a, b),
         "block_sizes": block_sizes(question, a, b),
+        "orders": other_orders(question, a, b),
         "chances": chances(question, a, b),
         "weeks": week_looks(question, followed),
         "ever_in_a_week": ever_in_a_week(question, followed),
@@ -56,3 +63,6 @@ def _arrests(done: Replay, arm: str) -> Any:
         if span.attributes["arm"] == arm
     ]
     return np.asarray(weeks, dtype=float)
+
+
+EXPERIMENT = Experiment(Path(__file__).parent, results, summary, picture)

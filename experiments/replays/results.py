@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-* `results/replay.json` holds everything a run gives; `results/summary.md` is made from
-  it alone.
+* `results/replay.json` holds everything a run gives; `results/summary.md` and
+  `results/picture.svg` are made from it alone.
 * Two runs agree if all counts, words and digests are equal and all other numbers within
   1e-9. Versions of software are recorded and not compared.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.replays.bundled import Bundled
 from experiments.replays.course import Replay
@@ -76,34 +76,49 @@ def recorded_in(folder: Path) -> Results:
     return found
 
 
-def run(
-    folder: Path,
-    results: Callable[[], Results],
-    summary: Callable[[Results], str],
-    arguments: Sequence[str],
-) -> int:
+class Experiment(NamedTuple):
+    """A replay as the command line and the tests know it."""
+
+    folder: Path
+    """With `results/` inside."""
+    results: Callable[[], Results]
+    """Runs it."""
+    summary: Callable[[Results], str]
+    """Puts results in words, as Markdown."""
+    picture: Callable[[Results], str]
+    """Draws them, as SVG."""
+
+
+def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     """Run an experiment from the command line: print, compare, or record.
 
     Args:
-        folder: The experiment's folder, with `results/` inside.
-        results: Runs it.
-        summary: Puts results in words.
+        experiment: What to run.
         arguments: `--record` writes the results; without it they are compared.
 
     Returns:
         0 if the results are those recorded, or were recorded now; else 1.
     """
-    fresh = json.loads(json.dumps(results(), allow_nan=False))
-    sys.stdout.write(summary(fresh) + "\n")
+    fresh = json.loads(json.dumps(experiment.results(), allow_nan=False))
+    sys.stdout.write(experiment.summary(fresh) + "\n")
     if list(arguments) == ["--record"]:
-        text = json.dumps(fresh, indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "results" / "replay.json").write_text(text + "\n")
-        (folder / "results" / "summary.md").write_text(summary(fresh))
+        _record(experiment, fresh)
         return 0
-    different = list(differences(recorded_in(folder), fresh))
+    different = list(differences(recorded_in(experiment.folder), fresh))
     sys.stdout.write("\n".join(different) or "These are the recorded results.")
     sys.stdout.write("\n")
     return 1 if different else 0
+
+
+def _record(experiment: Experiment, fresh: Results) -> None:
+    text = json.dumps(fresh, indent=1, ensure_ascii=False, allow_nan=False)
+    files = {
+        "replay.json": text + "\n",
+        "summary.md": experiment.summary(fresh),
+        "picture.svg": experiment.picture(fresh),
+    }
+    for name, content in files.items():
+        (experiment.folder / "results" / name).write_text(content, encoding="utf-8")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -136,6 +151,7 @@ def page(
         f"Data: {data['source']}, {data['rows']} rows, {data['digest']}",
     ]
     parts += [text for heading, text in sections if not heading]
+    parts += ["![The main figure](picture.svg)"]
     parts += ["## Findings of the plan", *_findings(found)]
     for heading, text in sections:
         if heading:

@@ -8,17 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
-import experiments.credit_explanations.script as credit_explanations
-import experiments.credit_explanations.words as credit_words
-import experiments.release_aid.script as release_aid
-import experiments.release_aid.words as release_words
-from experiments.replays.results import Results, differences, recorded_in
+from experiments.credit_explanations.script import EXPERIMENT as CREDIT_EXPLANATIONS
+from experiments.release_aid.script import EXPERIMENT as RELEASE_AID
+from experiments.replays.results import Experiment, Results, differences, recorded_in
 from sandbox.errors import LocalError
 
-REPLAYS = {
-    "release_aid": (release_aid, release_words),
-    "credit_explanations": (credit_explanations, credit_words),
-}
+REPLAYS = pytest.mark.parametrize(
+    "replay",
+    [RELEASE_AID, CREDIT_EXPLANATIONS],
+    ids=lambda replay: replay.folder.name,
+)
 
 
 def fresh(results: Callable[[], Results]) -> Results:
@@ -29,28 +28,35 @@ def fresh(results: Callable[[], Results]) -> Results:
         pytest.skip(f"NOT TESTED: replays of recorded data; {error}")
 
 
-@pytest.mark.parametrize("name", REPLAYS)
-def test_results(name: str) -> None:
+@REPLAYS
+def test_results(replay: Experiment) -> None:
     """A replay run anew gives the committed results, all numbers to 1e-9."""
-    script, _ = REPLAYS[name]
-    assert not list(differences(recorded_in(script.FOLDER), fresh(script.results)))
+    assert not list(differences(recorded_in(replay.folder), fresh(replay.results)))
 
 
-@pytest.mark.parametrize("name", REPLAYS)
-def test_summary(name: str) -> None:
+@REPLAYS
+def test_summary(replay: Experiment) -> None:
     """The committed summary is made from the committed results."""
-    script, words = REPLAYS[name]
-    text = (script.FOLDER / "results" / "summary.md").read_text()
-    assert words.summary(recorded_in(script.FOLDER)) == text
+    text = (replay.folder / "results" / "summary.md").read_text()
+    assert replay.summary(recorded_in(replay.folder)) == text
 
 
-@pytest.mark.parametrize("name", REPLAYS)
-def test_readme(name: str) -> None:
+@REPLAYS
+def test_picture(replay: Experiment) -> None:
+    """The picture can be drawn from the committed results, with its title."""
+    drawn = replay.picture(recorded_in(replay.folder))
+    kept = (replay.folder / "results" / "picture.svg").read_text()
+    title = re.search(r">(Line: [^<]*)<", drawn)
+    assert title is not None
+    assert title[1] in kept
+
+
+@REPLAYS
+def test_readme(replay: Experiment) -> None:
     """Every decimal figure that a README says was found stands in the summary."""
-    folder = REPLAYS[name][0].FOLDER
-    readme = (folder / "README.md").read_text()
+    readme = (replay.folder / "README.md").read_text()
     found = readme.partition("## What was found")[2].partition("\n## ")[0]
     figures = set(re.findall(r"\d+\.\d+", found))
-    summary = (folder / "results" / "summary.md").read_text()
+    summary = (replay.folder / "results" / "summary.md").read_text()
     assert figures
     assert figures <= set(re.findall(r"\d+\.\d+", summary))
