@@ -16,7 +16,7 @@ from experiments.credit_explanations.disparity import Disparity, looks
 from experiments.credit_explanations.picture import picture
 from experiments.credit_explanations.scoring import CUTOFF, train
 from experiments.credit_explanations.words import summary
-from experiments.replays.course import Replay, replay
+from experiments.replays.course import JudgedRows, replay
 from experiments.replays.papers import read_papers, read_question
 from experiments.replays.results import Experiment, Results, results_of
 from sandbox.model.record import digest_of
@@ -45,7 +45,7 @@ def results() -> Results:
 _SEX = "personal_status_and_sex"
 
 
-def _figures(done: Replay, question: Disparity) -> dict[str, Any]:
+def _figures(done: JudgedRows, question: Disparity) -> dict[str, Any]:
     rules = (question.groups.a, question.groups.b)
     units = [item for item in done.observations if item.rule in rules]
     return {
@@ -65,11 +65,11 @@ def _figures(done: Replay, question: Disparity) -> dict[str, Any]:
     }
 
 
-def _decisions(done: Replay) -> Counter[str]:
+def _decisions(done: JudgedRows) -> Counter[str]:
     return Counter(str(span.attributes.get("decision", "none")) for span in done.spans)
 
 
-def _reason(done: Replay, span_id: str) -> str:
+def _reason(done: JudgedRows, span_id: str) -> str:
     """Return why a rule on refusals could not be evaluated of a span."""
     return next(
         item.reason
@@ -78,7 +78,7 @@ def _reason(done: Replay, span_id: str) -> str:
     )
 
 
-def _support(done: Replay) -> list[dict[str, Any]]:
+def _support(done: JudgedRows) -> list[dict[str, Any]]:
     rule = rule_named(done.papers.rulebook, "credit/reasons-carry-the-refusal")
     labels = label_support(
         "min_share",
@@ -90,7 +90,7 @@ def _support(done: Replay) -> list[dict[str, Any]]:
     return [label.model_dump(mode="json") for label in labels]
 
 
-def _most_told(done: Replay) -> dict[str, int]:
+def _most_told(done: JudgedRows) -> dict[str, int]:
     told: Counter[str] = Counter()
     for span in done.spans:
         reasons = span.attributes.get("reasons")

@@ -12,14 +12,13 @@ Rules of this module:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from experiments.release_aid.arms import (
-    Comparison,
     Floats,
+    Question,
     fixed_p_values,
     log_values,
 )
@@ -34,10 +33,10 @@ _SIZES = (1, 2, 3, 4, 6, 8, 9, 12, 18, 24, 36, 54, 72, 108)
 """Block sizes that divide 216: what others would have given."""
 
 
-def chances(question: Comparison, a: Floats, b: Floats) -> dict[str, Any]:
+def chances(question: Question, a: Floats, b: Floats) -> dict[str, Any]:
     """Return how often a difference is claimed at some look, by row order."""
-    draws = np.random.RandomState(question.chances.seed)
-    count, both = question.chances.draws, np.concatenate([a, b])
+    draws = np.random.RandomState(question.looking.chances.seed)
+    count, both = question.looking.chances.draws, np.concatenate([a, b])
     dealt = _orders(draws, both, count)
     worlds = {
         "no_effect": (dealt[:, : len(a)], dealt[:, len(a) :]),
@@ -47,15 +46,15 @@ def chances(question: Comparison, a: Floats, b: Floats) -> dict[str, Any]:
     return {name: _claims(question, *arms) for name, arms in worlds.items()}
 
 
-def other_orders(question: Comparison, a: Floats, b: Floats) -> list[dict[str, float]]:
+def other_orders(question: Question, a: Floats, b: Floats) -> list[dict[str, float]]:
     """Return where the middle 90 % of log e-values lie in other orders of the rows."""
-    draws = np.random.RandomState(question.chances.seed)
-    count = question.chances.draws
+    draws = np.random.RandomState(question.looking.chances.seed)
+    count = question.looking.chances.draws
     values = log_values(
         _orders(draws, a, count), _orders(draws, b, count), question.block
     )
     low, high = np.quantile(values, [0.05, 0.95], axis=0)
-    step = question.looks_every // question.block
+    step = question.looking.looks_every // question.block
     return [
         {
             "pairs": (place + 1) * question.block,
@@ -66,28 +65,31 @@ def other_orders(question: Comparison, a: Floats, b: Floats) -> list[dict[str, f
     ]
 
 
-def week_chances(question: Comparison, followed: Followed) -> dict[str, float]:
+def week_chances(question: Question, followed: Followed) -> dict[str, float]:
     """Return how often the log-rank test claims a difference that is not there."""
-    draws = np.random.RandomState(question.chances.seed)
+    draws = np.random.RandomState(question.looking.chances.seed)
     weeks = np.concatenate(followed)
-    dealt = _orders(draws, weeks, question.chances.draws)
+    dealt = _orders(draws, weeks, question.looking.chances.draws)
     size = len(followed.a)
     p_values = log_rank_p_values(week_counts(dealt[:, :size], dealt[:, size:]))
-    at = slice(question.weeks_between_looks - 1, YEAR, question.weeks_between_looks)
-    claimed = p_values[:, at] <= question.alpha
+    at = slice(
+        question.looking.weeks_between_looks - 1,
+        YEAR,
+        question.looking.weeks_between_looks,
+    )
+    claimed = p_values[:, at] <= question.goal.alpha
     return {
         "log_rank_at_some_look": float(claimed.any(axis=1).mean()),
         "log_rank_at_the_end": float(claimed[:, -1].mean()),
     }
 
 
-def block_sizes(question: Comparison, a: Floats, b: Floats) -> list[dict[str, Any]]:
+def block_sizes(question: Question, a: Floats, b: Floats) -> list[dict[str, Any]]:
     """Return what other block sizes would have given, in the order of the rows."""
-    enough = math.log(1 / question.alpha)
     found = []
     for size in _SIZES:
         values = log_values(a[None], b[None], size)[0]
-        over = np.flatnonzero(values >= enough)
+        over = np.flatnonzero(values >= question.enough)
         found.append(
             {
                 "block": size,
@@ -99,11 +101,11 @@ def block_sizes(question: Comparison, a: Floats, b: Floats) -> list[dict[str, An
     return found
 
 
-def _claims(question: Comparison, a: Floats, b: Floats) -> dict[str, float]:
+def _claims(question: Question, a: Floats, b: Floats) -> dict[str, float]:
     values = log_values(a, b, question.block)
-    p_values = fixed_p_values(a, b, question.looks_every) <= question.alpha
+    p_values = fixed_p_values(a, b, question.looking.looks_every) <= question.goal.alpha
     return {
-        "e_process": float((values.max(axis=1) >= math.log(1 / question.alpha)).mean()),
+        "e_process": float((values.max(axis=1) >= question.enough).mean()),
         "fixed_at_some_look": float(p_values.any(axis=1).mean()),
         "fixed_at_the_end": float(p_values[:, -1].mean()),
     }

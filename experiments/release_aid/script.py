@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.release_aid.arms import Comparison, events_of, looks
+from experiments.release_aid.arms import (
+    Looking,
+    Question,
+    arrests,
+    looks,
+    question_of,
+)
 from experiments.release_aid.chances import (
     block_sizes,
     chances,
@@ -19,10 +24,9 @@ from experiments.release_aid.data import read_rossi, spans_of
 from experiments.release_aid.picture import picture
 from experiments.release_aid.weeks import Followed, ever_in_a_week, week_looks
 from experiments.release_aid.words import summary
-from experiments.replays.course import Replay, replay
+from experiments.replays.course import JudgedRows, replay
 from experiments.replays.papers import read_papers, read_question
 from experiments.replays.results import Experiment, Results, results_of
-from sandbox.model.record import digest_of
 
 _PACKAGE = "experiments.release_aid"
 
@@ -34,18 +38,19 @@ def results() -> Results:
         LocalError: The data are not installed.
     """
     data, papers = read_rossi(), read_papers(_PACKAGE)
-    question = read_question(_PACKAGE, "comparison.yaml", Comparison)
+    looking = read_question(_PACKAGE, "looking.yaml", Looking)
     done = replay(papers, spans_of(data, papers))
-    return results_of(done, data, _figures(done, question))
+    return results_of(done, data, _figures(done, question_of(papers.plan, looking)))
 
 
-def _figures(done: Replay, question: Comparison) -> dict[str, Any]:
-    a, b = (events_of(done.units(rule)) for rule in (question.arms.a, question.arms.b))
-    followed = Followed(_arrests(done, "aid"), _arrests(done, "none"))
+def _figures(done: JudgedRows, question: Question) -> dict[str, Any]:
+    arms, units = question.arms, done.units(question.goal.estimand.of)
+    a, b = (arrests(question, units, arm) for arm in (arms.treated, arms.control))
+    followed = Followed(_weeks(done, arms.treated), _weeks(done, arms.control))
     return {
-        "comparison": question.model_dump(mode="json"),
-        "comparison_digest": digest_of(question),
-        "enough": math.log(1 / question.alpha),
+        "looking": question.looking.model_dump(mode="json"),
+        "alpha": question.goal.alpha,
+        "enough": question.enough,
         "looks": looks(question, a, b),
         "block_sizes": block_sizes(question, a, b),
         "orders": other_orders(question, a, b),
@@ -56,7 +61,7 @@ def _figures(done: Replay, question: Comparison) -> dict[str, Any]:
     }
 
 
-def _arrests(done: Replay, arm: str) -> Any:
+def _weeks(done: JudgedRows, arm: str) -> Any:
     weeks = [
         span.attributes.get("arrest.week", 0)
         for span in done.spans

@@ -10,13 +10,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from experiments.release_aid.arms import Comparison, Floats
+from experiments.release_aid.arms import Floats, Question
 from sandbox.findings.evalues import ArmCounts, two_arm_log_value
 
 YEAR = 52
@@ -74,7 +73,7 @@ def log_rank_p_values(blocks: Floats) -> Floats:
     return np.asarray(2 * stats.norm.sf(np.abs(z)))
 
 
-def week_looks(question: Comparison, followed: Followed) -> list[dict[str, Any]]:
+def week_looks(question: Question, followed: Followed) -> list[dict[str, Any]]:
     """Return the looks at the two arms over the year."""
     blocks = week_blocks(followed)
     p_values = log_rank_p_values(np.asarray([blocks], dtype=float))[0]
@@ -83,18 +82,18 @@ def week_looks(question: Comparison, followed: Followed) -> list[dict[str, Any]]
             "week": week,
             "events_a": sum(block.events_a for block in blocks[:week]),
             "events_b": sum(block.events_b for block in blocks[:week]),
-            "log_e_value": two_arm_log_value(blocks[:week]),
+            "log_e_value": two_arm_log_value(blocks[:week], claim="b"),
             "log_rank_p": float(p_values[week - 1]),
         }
-        for week in range(question.weeks_between_looks, YEAR + 1)
-        if week % question.weeks_between_looks == 0
+        for week in range(question.looking.weeks_between_looks, YEAR + 1)
+        if week % question.looking.weeks_between_looks == 0
     ]
 
 
-def ever_in_a_week(question: Comparison, followed: Followed) -> bool:
+def ever_in_a_week(question: Question, followed: Followed) -> bool:
     """Return whether the e-process reaches 1 / alpha after any week at all."""
     blocks = week_blocks(followed)
-    enough = math.log(1 / question.alpha)
-    return any(
-        two_arm_log_value(blocks[:week]) >= enough for week in range(1, YEAR + 1)
+    values = (
+        two_arm_log_value(blocks[:week], claim="b") for week in range(1, YEAR + 1)
     )
+    return any(value >= question.enough for value in values)

@@ -32,13 +32,13 @@ def _looks_in_words(figures: Results) -> str:
     shown = [
         look
         for look in figures["looks"]
-        if look["units_per_arm"] % figures["comparison"]["looks_every"] == 0
+        if look["units_per_arm"] % figures["looking"]["looks_every"] == 0
     ]
-    claimed = sum(look["fixed_p"] <= figures["comparison"]["alpha"] for look in shown)
+    claimed = sum(look["fixed_p"] <= figures["alpha"] for look in shown)
     if first:
         said = (
             f"The e-process reaches {math.exp(enough):.0f} with pair"
-            f" {first[0]['units_per_arm']}; there the plan stops."
+            f" {first[0]['units_per_arm']}; a trial that stops there says *met*."
         )
     else:
         said = f"The e-process never reaches {math.exp(enough):.0f}."
@@ -51,7 +51,7 @@ def _looks_in_words(figures: Results) -> str:
 
 
 def _weeks_in_words(figures: Results) -> str:
-    weeks, alpha = figures["weeks"], figures["comparison"]["alpha"]
+    weeks, alpha = figures["weeks"], figures["alpha"]
     claimed = [str(look["week"]) for look in weeks if look["log_rank_p"] <= alpha]
     reached = "reaches" if figures["ever_in_a_week"] else "never reaches"
     return (

@@ -9,5 +9,6 @@ has no legal effect: no trial took place under these rules.
 | `bundled` | where does the data come from, and is it there? |
 | `papers` | which rules, which temporary rule, which locked plan? |
 | `course` | what do rules, guardrails and judge say of the spans? |
+| `picture` | how is a chart of it drawn? |
 | `results` | is it what is recorded, and what does a person read? |
 """

@@ -29,7 +29,7 @@ _BETWEEN = timedelta(minutes=1)
 """Between the starts of two rows; chosen, not recorded."""
 
 
-class Replay(NamedTuple):
+class JudgedRows(NamedTuple):
     """What came of judging recorded rows."""
 
     papers: Papers
@@ -75,7 +75,7 @@ def row_span(
     )
 
 
-def replay(papers: Papers, spans: Iterable[Span]) -> Replay:
+def replay(papers: Papers, spans: Iterable[Span]) -> JudgedRows:
     """Judge spans under the temporary rule of a replay."""
     spans = tuple(spans)
     rules = compile_rules(papers.rulebook, papers.temporary_rule)
@@ -97,7 +97,7 @@ def replay(papers: Papers, spans: Iterable[Span]) -> Replay:
         limits=papers.limits,
     )
     judgement = judge_evidence(papers.plan, evidence)
-    return Replay(papers, spans, observations, breaches, judgement)
+    return JudgedRows(papers, spans, observations, breaches, judgement)
 
 
 def _watch(

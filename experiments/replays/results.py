@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.replays.bundled import Bundled
-from experiments.replays.course import Replay
+from experiments.replays.course import JudgedRows
 from sandbox import __version__
 
 _CLOSE = 1e-9
 Results = dict[str, Any]
 
 
-def results_of(replay: Replay, data: Bundled, figures: Results) -> Results:
+def results_of(replay: JudgedRows, data: Bundled, figures: Results) -> Results:
     """Return everything a run gives, ready for JSON.
 
     Args:

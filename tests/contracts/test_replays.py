@@ -60,3 +60,15 @@ def test_readme(replay: Experiment) -> None:
     summary = (replay.folder / "results" / "summary.md").read_text()
     assert figures
     assert figures <= set(re.findall(r"\d+\.\d+", summary))
+
+
+def test_the_judge_reads_the_same_evidence() -> None:
+    """The e-value after all pairs is the one the judge gives the comparison."""
+    found = recorded_in(RELEASE_AID.folder)
+    looked = found["figures"]["looks"][-1]["log_e_value"]
+    judged = [
+        item["log_evalue"]
+        for item in found["findings"]
+        if item["subject"] == found["figures"]["looking"]["goal"]
+    ]
+    assert judged == [pytest.approx(looked, abs=1e-9)]

@@ -28,7 +28,7 @@ def test_many_trials_at_once(pairs: list[tuple[bool, bool]], size: int) -> None:
     blocks = blocks_of(a, b, size)
     values = log_values(np.stack([a, b]), np.stack([b, b]), size)
     for number in range(1, len(blocks) + 1):
-        one = two_arm_log_value(blocks[:number])
+        one = two_arm_log_value(blocks[:number], claim="b")
         assert values[0, number - 1] == pytest.approx(one, abs=1e-9)
 
 
