@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from experiments.replays.papers import read_papers
 from experiments.replays.results import differences
 from sandbox.errors import LocalError
 from sandbox.findings.evalues import two_arm_log_value
+from sandbox.rules import read_examples, run_examples
 
 REPLAYS = ("experiments.release_aid", "experiments.credit_explanations")
 arms = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=6, max_size=60)
@@ -64,6 +67,17 @@ def test_papers(package: str) -> None:
     """Rulebook and plan of each replay are sound, and the plan can be judged."""
     papers = read_papers(package)
     assert papers.temporary_rule.of.rulebook == papers.rulebook.rulebook
+
+
+@pytest.mark.parametrize("package", REPLAYS)
+def test_examples(package: str) -> None:
+    """The rules of each replay say of its examples what they must."""
+    rulebook = read_papers(package).rulebook
+    file = "rulebook.examples.yaml"
+    text = (files(package) / file).read_text(encoding="utf-8")
+    found = list(run_examples(rulebook, read_examples(text, rulebook, file=file)))
+    assert {item.rule for item in found} == {rule.rule for rule in rulebook.rules}
+    assert [item for item in found if not item.is_as_expected] == []
 
 
 def test_missing_data() -> None:
