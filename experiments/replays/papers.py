@@ -7,15 +7,17 @@ and locked by its digest as that of any trial.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
 from sandbox.errors import InputError
 from sandbox.findings import check_plan, plan_digest
-from sandbox.model.application import TrialPlan
+from sandbox.model.application import Defect, TrialPlan
 from sandbox.model.document import read_document
 from sandbox.model.record import Interval, Record, TrialId
 from sandbox.model.rule import Rulebook, Scope, TemporaryRule, Waiver
+from sandbox.procedure.designs import check_design
 from sandbox.rules import guardrail_of, read_rulebook, reference
 
 Q = TypeVar("Q", bound=Record)
@@ -54,7 +56,7 @@ def read_papers(package: str) -> Papers:
     """
     rulebook = read_rulebook(_text(package, "rulebook.yaml"), file="rulebook.yaml")
     trial = read_question(package, "trial.yaml", TrialExcerpt)
-    defects = check_plan(trial.plan, file="trial.yaml")
+    defects = tuple(_defects(trial.plan))
     if defects:
         raise InputError(defects)
     rule = TemporaryRule(
@@ -68,6 +70,12 @@ def read_papers(package: str) -> Papers:
         plan_digest=plan_digest(trial.plan),
     )
     return Papers(trial.trial, rulebook, rule, trial.plan, trial.limits)
+
+
+def _defects(plan: TrialPlan) -> Iterator[Defect]:
+    yield from check_plan(plan, file="trial.yaml")
+    for number, goal in enumerate(plan.goals):
+        yield from check_design(goal, f"plan.goals.{number}")
 
 
 def read_question(package: str, file: str, model: type[Q]) -> Q:
