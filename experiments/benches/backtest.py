@@ -37,9 +37,10 @@ from celpy.adapter import json_to_cel
 from pydantic import JsonValue
 
 from experiments.benches.query import SERVICES, TRACE_NS
-from sandbox.adapters.backtest import CountingEngine, SqlBacktests
+from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
+from sandbox.adapters.backtest_engine import CountingEngine
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.adapters.spans_parquet import to_parquet

@@ -21,7 +21,8 @@
 | `spans_chdb_process`, `spans_chdb_worker` | – | the process chDB runs in |
 | `spans_chdb_raw` | – | chDB over raw segments: were those files derived truly? |
 | `spans_answers` | – | nothing: what all answers have in common |
-| `backtest` | `Backtests` | rules asked of all recorded spans |
+| `backtest`, `backtest_order` | `Backtests` | rules asked of all recorded spans |
+| `backtest_engine` | – | what an engine must do for it |
 | `backtest_duckdb`, `backtest_chdb` | – | the engine that counts |
 | `objects` | `Objects` | immutable named blobs as files |
 | `objects_s3` | `Objects` | the same in an S3-compatible store |

@@ -10,11 +10,19 @@ Rules of this module:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow.parquet as pq
 
+from sandbox.adapters.backtest_engine import (
+    CODES,
+    Case,
+    CountingEngine,
+    SpanPlace,
+    check_whole,
+)
+from sandbox.adapters.backtest_order import AskingOrder
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
@@ -29,7 +37,6 @@ from sandbox.model.record import digest_of
 from sandbox.model.trace import RecordedSpan
 from sandbox.monitor.observe import span_start
 from sandbox.query import recorded_span
-from sandbox.query.dialects import SqlDialect
 from sandbox.query.verdicts import (
     NOT_EVALUABLE,
     NOT_UNDER,
@@ -44,28 +51,6 @@ from sandbox.rules import CompiledRule, CompiledRules
 
 _BATCH_ROWS = 8192
 _PLACE = ("segment", "frame", "number")
-_CODES = {
-    "satisfied": SATISFIED,
-    "violated": VIOLATED,
-    "not_evaluable": NOT_EVALUABLE,
-}
-
-
-class Case(NamedTuple):
-    """A derived file, and SQL that gives a number for each of its spans."""
-
-    file: DerivedFile
-    sql: str
-
-
-class SpanPlace(NamedTuple):
-    """Where a span lies, and its name."""
-
-    segment: int
-    frame: int
-    number: int
-    trace_id: str
-    span_id: str
 
 
 class CurrentFiles(Protocol):
@@ -73,28 +58,6 @@ class CurrentFiles(Protocol):
 
     def current(self, trial_id: str) -> Derived:
         """Return what may be searched now, made first where it is missing."""
-        ...
-
-
-class CountingEngine(Protocol):
-    """An engine that counts and finds spans by what SQL gives of them."""
-
-    @property
-    def name(self) -> str:
-        """Its name and version."""
-        ...
-
-    @property
-    def dialect(self) -> SqlDialect:
-        """How it writes expressions."""
-        ...
-
-    def count(self, cases: Sequence[Case]) -> Counter[int]:
-        """Return how often each number is given, in all files."""
-        ...
-
-    def find(self, cases: Sequence[Case], given: int, most: int) -> list[SpanPlace]:
-        """Return the first spans for which a number is given, in order of place."""
         ...
 
 
@@ -130,22 +93,28 @@ class SqlBacktests:
         rules = asked_rules(asked, trial_id)
         derived = self._files.current(trial_id)
         try:
-            return self._of(derived, rules, trial_id, asked.violations)
+            return self._of(derived, rules, asked, trial_id)
         except (EvidenceError, OSError):
             # Another process may have replaced files meanwhile: asked again, once.
             now = self._files.current(trial_id)
             if [file.path for file in now.files] == [f.path for f in derived.files]:
                 raise
-            return self._of(now, rules, trial_id, asked.violations)
+            return self._of(now, rules, asked, trial_id)
 
     def _of(
-        self, derived: Derived, rules: CompiledRules, trial_id: str, most: int
+        self, derived: Derived, rules: CompiledRules, asked: Backtest, trial_id: str
     ) -> _OfTrial:
+        most = asked.violations
         counts: list[BacktestCount] = []
         violations: list[ViolatingSpan] = []
         statements: list[str] = []
         for rule in rules.rules:
-            asking = _Asking(self._engine, rules, rule, derived)
+            asking: _Asking | AskingOrder
+            if rule.pattern is None:
+                asking = _Asking(self._engine, rules, rule, derived)
+            else:
+                times = asked.times.get(trial_id)
+                asking = AskingOrder(self._engine, (rules, rule), derived, times)
             counts.append(asking.count(trial_id, most))
             violations += asking.violating(trial_id, most)
             statements += asking.statements
@@ -197,7 +166,7 @@ class _Asking:
     def count(self, trial_id: str, most: int) -> BacktestCount:
         """Return the figures of the rule."""
         found = self._engine.count(self._cases) if self._cases else Counter()
-        _check_whole(found.total(), self._cases)
+        check_whole(found.total(), self._cases)
         unsure = found.pop(UNSURE, 0)
         singly = self._judge(unsure, most)
         found.update(singly)
@@ -243,18 +212,6 @@ class _Asking:
                 yield from _judge_file(case.file, self._rules, places.__contains__)
 
 
-def _check_whole(counted: int, cases: Sequence[Case]) -> None:
-    """Refuse figures that do not speak of every span: a file may be gone, which
-    ClickHouse takes for an empty one.
-    """
-    spans = sum(case.file.origin.spans for case in cases)
-    if counted != spans:
-        raise EvidenceError(
-            f"{counted} of {spans} spans were counted; remove the folder of derived "
-            "files, they are made again"
-        )
-
-
 def _says_nothing(verdict: VerdictSql) -> bool:
     return verdict.sql == str(UNSURE)
 
@@ -284,7 +241,7 @@ def _judge_span(recorded: RecordedSpan, rules: CompiledRules) -> tuple[SpanPlace
         span.trace_id,
         span.span_id,
     )
-    return place, _CODES[judged[0].result] if judged else NOT_UNDER
+    return place, CODES[judged[0].result] if judged else NOT_UNDER
 
 
 def _evidence(trial_id: str, derived: Derived) -> BacktestEvidence:

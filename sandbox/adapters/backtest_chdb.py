@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.adapters.backtest import Case, SpanPlace
+from sandbox.adapters.backtest_engine import Case, SpanPlace
 from sandbox.adapters.spans_chdb import check_path, engine_name
 from sandbox.adapters.spans_chdb_process import TIME_LIMIT_S, ChdbProcess
 from sandbox.adapters.spans_folder import DerivedFile
@@ -43,7 +43,7 @@ class ChdbCounting:
             f"SELECT toUInt8({sql}) AS given FROM {_source(file)}"
             for file, sql in cases
         ]
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT given, count() FROM ({' UNION ALL '.join(parts)}) GROUP BY given"
         )
         return Counter({int(given): int(count) for given, count in rows})
@@ -55,7 +55,7 @@ class ChdbCounting:
             f"FROM {_source(file)} WHERE {sql} = {given}"
             for file, sql in cases
         ]
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT * FROM ({' UNION ALL '.join(parts)}) "
             f"ORDER BY segment, frame, number LIMIT {most}"
         )
@@ -68,7 +68,16 @@ class ChdbCounting:
                 self._process.close()
             self._process = None
 
-    def _rows(self, statement: str) -> list[list[Any]]:
+    def source(self, file: DerivedFile) -> str:
+        """Return what reads a file, to stand behind FROM."""
+        return source_of(file.path, file.origin)
+
+    def rows(self, statement: str) -> list[list[Any]]:
+        """Return the rows of a statement.
+
+        Raises:
+            EvidenceError: The engine cannot answer.
+        """
         with self._guard:
             if self._process is None or not self._process.is_running:
                 self._process = ChdbProcess(

@@ -10,8 +10,9 @@ from typing import Any
 
 import duckdb
 
-from sandbox.adapters.backtest import Case, SpanPlace
+from sandbox.adapters.backtest_engine import Case, SpanPlace
 from sandbox.adapters.spans_duckdb import ENGINE, engine_config, parquet
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.query.dialects import DuckSql
 
@@ -38,7 +39,7 @@ class DuckCounting:
             f"SELECT {sql} AS given FROM {parquet(paths)}"
             for sql, paths in _grouped(cases)
         ]
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT given, count(*) FROM ({' UNION ALL '.join(parts)}) GROUP BY given"
         )
         return Counter({int(given): count for given, count in rows})
@@ -51,12 +52,21 @@ class DuckCounting:
             f"WHERE {sql} = {given}"
             for sql, paths in _grouped(cases)
         ]
-        rows = self._rows(
+        rows = self.rows(
             f"{' UNION ALL '.join(parts)} ORDER BY segment, frame, number LIMIT {most}"
         )
         return [SpanPlace(*row) for row in rows]
 
-    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+    def source(self, file: DerivedFile) -> str:
+        """Return what reads a file, to stand behind FROM."""
+        return parquet([file.path])
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement.
+
+        Raises:
+            EvidenceError: The engine cannot answer.
+        """
         try:
             return self._cursor().execute(statement).fetchall()
         except duckdb.Error as error:

@@ -20,6 +20,7 @@ from sandbox.findings.feasibility import Feasibility, Outlook, feasibility, outl
 from sandbox.findings.goal import look_at_goal, look_problem
 from sandbox.findings.judge import Judgement, judge, judge_evidence
 from sandbox.findings.missing import completeness_limits, missing_units
+from sandbox.findings.observed import settling_of
 from sandbox.findings.plan import check_plan, plan_digest
 from sandbox.findings.report import TrialCourse, exit_report
 from sandbox.findings.tally import units_of
@@ -44,6 +45,7 @@ __all__ = [
     "missing_units",
     "outlook",
     "plan_digest",
+    "settling_of",
     "trial_record",
     "units_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from sandbox.model.closing import TrialClosing
@@ -44,7 +45,7 @@ def observe_trial(
     Raises:
         EvidenceError: A frame cannot be read.
     """
-    trial_id, settling_s = closing.trial_id, _settling_s(closing)
+    trial_id, settling_s = closing.trial_id, settling_of(closing).total_seconds()
     completeness = _completeness(closing, read, settling_s)
     observations = [
         item
@@ -67,13 +68,14 @@ def observe_trial(
     return Observed(tuple(observations), producers, completeness)
 
 
-def _settling_s(closing: TrialClosing) -> float:
+def settling_of(closing: TrialClosing) -> timedelta:
+    """Return the settling time of a plan, reckoned from when its trial ended."""
     settled = add_period(
         closing.ended_at,
         closing.plan.settling_time,
         time_zone=closing.regime.time_zone,
     )
-    return (settled - closing.ended_at).total_seconds()
+    return settled - closing.ended_at
 
 
 def _completeness(

@@ -19,6 +19,20 @@ from sandbox.model.rule import Rulebook, TemporaryRule
 from sandbox.model.trace import SegmentDigest
 
 
+class EvidenceTimes(Record):
+    """Of which times all spans of a trial are known; for rules about their order.
+
+    All times are in nanoseconds, instants since 1970.
+    """
+
+    until_ns: int
+    """Spans that start earlier have come."""
+    settling_ns: int = 0
+    """A trace in which no span started for so long has ended."""
+    gaps: tuple[tuple[int, int], ...] = ()
+    """Stretches (first, last) in which spans may have started that never came."""
+
+
 class Backtest(Record):
     """Rules to be asked of recorded spans."""
 
@@ -29,6 +43,8 @@ class Backtest(Record):
     """By trial; where a trial has none, the rulebook alone is asked."""
     rules: tuple[Identifier, ...] = ()
     """Only these rules; empty for all."""
+    times: dict[str, EvidenceTimes] = Field(default_factory=dict)
+    """By trial; where a trial has none, all is known up to its last span."""
     violations: int = Field(0, ge=0, le=100_000)
     """How many violating spans to name, of each rule and trial."""
 

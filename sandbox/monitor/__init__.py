@@ -24,7 +24,7 @@ from sandbox.monitor.recording import (
     off_since,
     outage,
 )
-from sandbox.monitor.tracks import Completed, observe_tracks
+from sandbox.monitor.tracks import Completed, known_times, observe_tracks
 from sandbox.monitor.watch import Told, TrackWatch
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "TrackWatch",
     "advance",
     "false_signal_chance",
+    "known_times",
     "observe_frames",
     "observe_tracks",
     "off_since",

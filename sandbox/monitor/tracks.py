@@ -78,7 +78,7 @@ def observe_tracks(
         for span in spans_in(frame)
     ]
     delays = [received_at - span_start(span) for _, _, received_at, span in found]
-    known = _known(completed, max(delays, default=timedelta()))
+    known = known_times(completed, max(delays, default=timedelta()))
     facts = [span_facts(span) for *_, span in found]
     observations = []
     for place, outcome in judge_tracks(rules, facts, known=known):
@@ -88,7 +88,13 @@ def observe_tracks(
     return sorted(observations, key=lambda x: (x.started_at, x.trace_id, x.span_id))
 
 
-def _known(completed: Completed, delay: timedelta) -> Known:
+def known_times(completed: Completed, delay: timedelta) -> Known:
+    """Return of which times all spans of a trial are known.
+
+    Args:
+        completed: What is known of the trial.
+        delay: How long at most a span started before it came.
+    """
     until = _nanoseconds(completed.ended_at)
     gaps = [
         (

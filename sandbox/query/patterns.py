@@ -59,6 +59,8 @@ class _Values(NamedTuple):
     params: dict[str, float]
     exception: str
     """How the exception of a trial takes part: `none`, `waived`, `base`, `special`."""
+    before: dict[str, float] | None = None
+    """Parameters by which it is asked whether the exception holds, where others."""
 
 
 def pattern_sql(
@@ -114,7 +116,7 @@ def _values_in_force(
         else:
             yield _Values(begins, until, params, "base")
             special = {**params, **rule.overlay.waiver.set}
-            yield _Values(begins, until, special, "special")
+            yield _Values(begins, until, special, "special", before=params)
 
 
 class _Writing:
@@ -186,7 +188,8 @@ class _Writing:
                 "special": (judged, str(ELSEWHERE)),
             }[values.exception]
             unknown = str(ELSEWHERE) if values.exception == "special" else unknown
-            gate = by(asking.ask(self._rule.overlay.under), held, other, unknown)
+            under = asking.ask(self._rule.overlay.under, values.before)
+            gate = by(under, held, other, unknown)
         start = self._sql.column("start_ns")
         outside = [f"{start} < {values.begins}"] if values.begins is not None else []
         outside += [f"{start} >= {values.until}"] if values.until is not None else []
@@ -250,11 +253,12 @@ class _Asking:
         self._params = params
         self._sql = dialect
 
-    def ask(self, expression: Expression) -> Predicate:
+    def ask(
+        self, expression: Expression, params: dict[str, float] | None = None
+    ) -> Predicate:
         """Return an expression as SQL, and remember where it is unsure."""
-        found = predicate_sql(
-            expression, self._params, origin=self._origin, dialect=self._sql
-        )
+        given = self._params if params is None else params
+        found = predicate_sql(expression, given, origin=self._origin, dialect=self._sql)
         self.outside += found.outside
         self.unsure.append(found.unsure)
         return found._replace(unsure=FALSE)

@@ -9,6 +9,7 @@ from sandbox.model.backtest import (
     BacktestAnswer,
     BacktestCount,
     BacktestEvidence,
+    EvidenceTimes,
     ViolatingSpan,
 )
 from sandbox.model.record import digest_of
@@ -16,7 +17,7 @@ from sandbox.model.trace import RecordedSpan, SpanQuestion
 from sandbox.ports import Spans
 from sandbox.query import verdicts_of
 from sandbox.query.verdicts import asked_rules
-from sandbox.rules import CompiledRules
+from sandbox.rules import CompiledRules, Known, judge_tracks, span_facts
 
 ENGINE = "fake"
 _ALL = 10_000
@@ -50,8 +51,13 @@ class FakeBacktests:
                     erased=answer.erased,
                 )
             )
-            for name in rules.names:
-                judged = _judged(answer.spans, rules, name)
+            for rule in rules.rules:
+                name = rule.rule.rule
+                if rule.pattern is None:
+                    judged = _judged(answer.spans, rules, name)
+                else:
+                    times = asked.times.get(trial_id)
+                    judged = _together(answer.spans, rules.only([name]), times)
                 counts.append(_count(trial_id, name, judged))
                 violations += _violating(trial_id, name, judged)[: asked.violations]
         return BacktestAnswer(
@@ -77,6 +83,18 @@ def _judged(
         results = {v.rule: v.result for v in verdicts_of(item.span, rules)}
         found.append((item, results.get(name, "not_under")))
     return found
+
+
+def _together(
+    spans: tuple[RecordedSpan, ...], rules: CompiledRules, times: EvidenceTimes | None
+) -> _Judged:
+    starts = [item.span.start_unix_nano for item in spans]
+    known = Known(max(starts, default=0) + 1, 0)
+    if times is not None:
+        known = Known(times.until_ns, times.settling_ns, times.gaps)
+    facts = [span_facts(item.span) for item in spans]
+    told = {x.place: x.outcome.result for x in judge_tracks(rules, facts, known=known)}
+    return [(x, told.get(place, "not_under")) for place, x in enumerate(spans)]
 
 
 def _count(trial_id: str, name: str, judged: _Judged) -> BacktestCount:

@@ -21,7 +21,7 @@ from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.spans_files import Derived, DerivedFiles
 from sandbox.errors import EvidenceError, RuleError
-from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.backtest import Backtest, BacktestAnswer, EvidenceTimes
 from sandbox.model.record import Interval
 from sandbox.model.rule import Rulebook, Scope, TemporaryRule, Waiver
 from sandbox.ports import Backtests
@@ -33,7 +33,9 @@ from sandbox.rules import (
 )
 from sandbox.testing.backtest import FakeBacktests
 from sandbox.testing.differential import NO_RULES
+from sandbox.testing.patterns import PlainSpan
 from sandbox.testing.random_rules import random_expressions, random_request
+from sandbox.testing.random_tracks import request_of
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.spans import FakeSpans
 from sandbox.testing.trial import RecordedTrial
@@ -193,6 +195,115 @@ def test_random_rulebooks(subject: Subject, pytestconfig: pytest.Config) -> None
             subject.fake.backtest(asked),
         )
         assert figures(found) == figures(expected), (seed, asked.model_dump_json())
+
+
+SHAPES: tuple[dict[str, Any], ...] = (
+    {"every": "", "preceded_by": "", "within": "100s"},
+    {"every": "", "preceded_by": ""},
+    {"every": "", "followed_by": "", "within": "params.limit"},
+    {"every": "", "followed_by": "", "same": ["trace"]},
+    {"of": "", "at_most": "params.limit", "per": "90s"},
+    {"always": "", "between": {"from": "", "to": ""}},
+)
+SAID = (
+    "span.attributes.p",
+    "span.attributes.q",
+    "span.attributes.r && params.limit > 2.5",
+    "span.duration_s < params.limit",
+)
+
+
+def _said(chance: random.Random, shape: Any) -> Any:
+    """Return a shape with predicates where it has none."""
+    if isinstance(shape, dict):
+        return {key: _said(chance, value) for key, value in shape.items()}
+    return chance.choice(SAID) if shape == "" else shape
+
+
+def _random_order(chance: random.Random) -> Backtest:
+    """Return rules about the order of spans, with dates and exceptions."""
+    rules = []
+    for number, shape in enumerate(SHAPES):
+        pattern = {"same": ["attributes.k"], **_said(chance, shape)}
+        rule = _rule(f"r{number}", chance.choice(("true", *SAID)), "")
+        if "at_most" in pattern:
+            rule["parameters"]["limit"]["unit"] = "count"
+        rules.append(rule | {"pattern": pattern})
+    book = _book(*rules)
+    exceptions = [
+        {"kind": "waiver", "compensates": ("r5",), "label": "l0", "exception_to": "r0"},
+        {"kind": "modification", "label": "l1", "exception_to": "r2"},
+        {"kind": "modification", "label": "l2", "exception_to": "r4"},
+    ]
+    for exception in exceptions:
+        exception["under"] = chance.choice(("true", *SAID))
+        exception["set"] = {} if exception["kind"] == "waiver" else {"limit": 40.0}
+    begins = int(FROM.timestamp()) * 10**9
+    gap = (begins + 2 * 10**11, begins + 3 * 10**11)
+    times = EvidenceTimes(
+        until_ns=begins + 6 * 10**11, settling_ns=5 * 10**9, gaps=(gap,)
+    )
+    return Backtest(
+        rulebook=book,
+        trials=TRIALS,
+        overlays={TRIALS[0]: _overlay(book, *map(Waiver.model_validate, exceptions))},
+        times={TRIALS[0]: times} if chance.random() < 0.5 else {},
+        violations=chance.choice((0, 500)),
+    )
+
+
+def _plain_spans(chance: random.Random) -> bytes:
+    """Return spans before, in and after the time of the exceptions."""
+    spans = []
+    for number in range(80):
+        start = int(FROM.timestamp()) + 20 * chance.randint(-20, 40)
+        attributes: dict[str, Any] = {"k": chance.randint(1, 3)}
+        for name in "pqr":
+            if chance.random() < 0.95:
+                attributes[name] = chance.random() < 0.5
+        ids = f"{chance.getrandbits(64):016x}", f"{chance.randint(1, 9):032x}"
+        spans.append(PlainSpan(*ids, start, start + number % 4, attributes))
+    return request_of([*spans, *chance.sample(spans, 5)])
+
+
+def test_random_rules_about_order(
+    subject: Subject, pytestconfig: pytest.Config
+) -> None:
+    """Of random rules about the order of spans, with dates, exceptions and gaps, the
+    figures are those of judging all spans together, and SQL alone gives them.
+    """
+    seed = pytestconfig.getoption("seed") or random.randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for trial in (*TRIALS, TRIALS[0]):
+        subject.record(_plain_spans(chance), trial)
+    units = 0
+    for _ in range(20):
+        asked = _random_order(chance)
+        found, expected = (
+            subject.backtests.backtest(asked),
+            subject.fake.backtest(asked),
+        )
+        assert figures(found) == figures(expected), (seed, asked.model_dump_json())
+        units += sum(item.satisfied + item.violated for item in found.counts)
+        if found.engine != "fake":
+            assert [item.singly for item in found.counts] == [0] * len(found.counts)
+    assert units > 1000
+
+
+def test_order_among_odd_spans(subject: Subject) -> None:
+    """Where SQL cannot tell a value that is asked for, all spans are judged together,
+    and that is said.
+    """
+    subject.record(random_request(random.Random(3), 60))
+    pattern = {"every": "true", "preceded_by": "span.attributes.a == 1"}
+    rule = _rule("r", "true", "") | {"pattern": {**pattern, "same": ["attributes.b"]}}
+    asked = Backtest(rulebook=_book(rule), trials=TRIALS[:1], violations=30)
+    found = subject.backtests.backtest(asked)
+    assert figures(found) == figures(subject.fake.backtest(asked))
+    if found.engine != "fake":
+        assert found.counts[0].singly == 60
+        assert "all were judged together" in found.counts[0].reasons[0]
 
 
 def test_outside_of_sql(subject: Subject) -> None:

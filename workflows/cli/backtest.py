@@ -20,9 +20,13 @@ from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import InputError
 from sandbox.evidence.log import key_history
+from sandbox.findings import settling_of
 from sandbox.model.application import Defect
-from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.backtest import Backtest, BacktestAnswer, EvidenceTimes
+from sandbox.model.closing import TrialClosing
+from sandbox.model.finding import ExitReport
 from sandbox.model.rule import Rulebook, TemporaryRule
+from sandbox.monitor import Completed, known_times
 from sandbox.ports import Backtests
 from sandbox.rules import over, read_rulebook, with_values
 from sandbox.settings import Settings
@@ -58,11 +62,13 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
     settings = read_settings(home)
     ledger, _ = open_ledger(settings)
     overlays = _overlays(ledger, rulebook, trials) if exceptions else {}
+    is_ordered = any(item.pattern for item in rulebook.rules)
     asked = Backtest(
         rulebook=rulebook,
         trials=tuple(trials),
         overlays=overlays,
         rules=(rule,) if rule else (),
+        times=_times(ledger, trials) if is_ordered else {},
         violations=violations,
     )
     _tell(open_backtests(settings, ledger, engine).backtest(asked), output)
@@ -122,6 +128,26 @@ def _overlays(
                 say(f"{trial_id}: `{item.label}` is left out, its rule is not asked")
         changed = temporary.model_copy(update={"overlays": tuple(kept)})
         found[trial_id] = over(rulebook, changed)
+    return found
+
+
+def _times(ledger: Ledger, trials: list[str]) -> dict[str, EvidenceTimes]:
+    """Return of which times the evidence of closed trials is known to be whole."""
+    found: dict[str, EvidenceTimes] = {}
+    for trial_id in trials:
+        bodies = {x.entry.kind: x.entry.body for x in ledger.log.entries(trial_id)}
+        if "closing" not in bodies or "exit-report" not in bodies:
+            say(f"{trial_id} is not closed: its evidence is taken to end where it does")
+            continue
+        closing = TrialClosing.model_validate(bodies["closing"])
+        report = ExitReport.model_validate(bodies["exit-report"])
+        gaps = report.completeness.gaps if report.completeness else ()
+        settling = settling_of(closing)
+        completed = Completed(closing.ended_at, settling.total_seconds(), gaps)
+        known = known_times(completed, settling)
+        found[trial_id] = EvidenceTimes(
+            until_ns=known.until, settling_ns=known.settling, gaps=known.gaps
+        )
     return found
 
 
