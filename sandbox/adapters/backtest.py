@@ -118,7 +118,7 @@ class SqlBacktests:
             counts.append(asking.count(trial_id, most))
             violations += asking.violating(trial_id, most)
             statements += asking.statements
-        evidence = _evidence(trial_id, derived)
+        evidence = evidence_of(trial_id, derived)
         return _OfTrial(evidence, rules.digest, counts, violations, statements)
 
 
@@ -203,24 +203,31 @@ class _Asking:
 
     def _judged(self, unsure: int) -> Iterator[tuple[SpanPlace, int]]:
         for file in self._apart:
-            yield from _judge_file(file, self._rules, lambda _: True)
+            yield from judge_file(file, self._rules, lambda _: True)
         for case in self._cases if unsure else ():
             spans = case.file.origin.spans
             found = self._engine.find([case], UNSURE, spans)
             if found:
                 places = {item[:3] for item in found}
-                yield from _judge_file(case.file, self._rules, places.__contains__)
+                yield from judge_file(case.file, self._rules, places.__contains__)
 
 
 def _says_nothing(verdict: VerdictSql) -> bool:
     return verdict.sql == str(UNSURE)
 
 
-def _judge_file(
+def judge_file(
     file: DerivedFile,
     rules: CompiledRules,
     is_meant: Callable[[tuple[Any, ...]], bool],
 ) -> Iterator[tuple[SpanPlace, int]]:
+    """Judge spans of a derived file one by one.
+
+    Args:
+        file: The file.
+        rules: One rule; or none, under which no span is.
+        is_meant: Told segment, frame and number of a span: is it to be judged?
+    """
     with pq.ParquetFile(file.path) as opened:
         for batch in opened.iter_batches(_BATCH_ROWS):
             columns = (batch[name].to_pylist() for name in _PLACE)
@@ -244,7 +251,8 @@ def _judge_span(recorded: RecordedSpan, rules: CompiledRules) -> tuple[SpanPlace
     return place, CODES[judged[0].result] if judged else NOT_UNDER
 
 
-def _evidence(trial_id: str, derived: Derived) -> BacktestEvidence:
+def evidence_of(trial_id: str, derived: Derived) -> BacktestEvidence:
+    """Return what is read of a trial."""
     return BacktestEvidence(
         trial_id=trial_id,
         segments=derived.evidence,

@@ -19,6 +19,7 @@ from sandbox.ports.ledger import Log, Records, Signer, Timestamps
 from sandbox.ports.storage import Objects, SubjectKey, SubjectKeys
 from sandbox.ports.telemetry import (
     Backtests,
+    Comparisons,
     Producer,
     SegmentFile,
     Segments,
@@ -31,6 +32,7 @@ __all__ = [
     "Backtests",
     "Clock",
     "Cluster",
+    "Comparisons",
     "KubernetesObject",
     "Log",
     "ObjectRef",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, Protocol
 
 from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.comparison import Comparison, ComparisonAnswer
 from sandbox.model.segment import RecorderHealth, RefusalWindow
 from sandbox.model.trace import SpanAnswer, SpanQuestion, SqlAnswer
 
@@ -120,6 +121,18 @@ class Backtests(Protocol):
 
     def backtest(self, asked: Backtest) -> BacktestAnswer:
         """Return what the rules say of every recorded span of the trials."""
+        ...
+
+
+class Comparisons(Protocol):
+    """Asks two versions of the rules of the recorded spans of a trial, at once.
+
+    Raises `RuleError` for rules that are not sound, `EvidenceError` for evidence that
+    cannot be read, `RecorderError` for a disk that fails.
+    """
+
+    def compare(self, asked: Comparison) -> ComparisonAnswer:
+        """Return every recorded span of the trial, by what both versions say of it."""
         ...
 
 

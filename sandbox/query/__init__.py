@@ -16,6 +16,7 @@
 | `predicates` | an expression of a rule as SQL: true, false, NULL, or unsure |
 | `verdicts` | what a rule says of each span of a file, with dates and exceptions |
 | `patterns`, `windows` | what a rule about the order of spans says of each unit |
+| `comparison` | two versions of the rules, ready to judge |
 | `fields` | the fields of a span, in the columns of a file |
 | `operators`, `conversions` | CEL's operators and functions on such values |
 | `typed` | a value that may be of several kinds |

@@ -6,6 +6,7 @@
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |
 | `cluster_controllers` | what controllers and admission do in it |
+| `comparison` | `FakeComparisons` |
 | `differential`, `random_rules` | engines asked the same of random rules and spans |
 | `environment` | a specification and a small system to start from |
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |

@@ -1,0 +1,77 @@
+"""The obvious reference for comparisons: every span judged by itself, twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sandbox.model.backtest import BacktestEvidence
+from sandbox.model.comparison import (
+    Comparison,
+    ComparisonAnswer,
+    RuleShifts,
+    Standing,
+    shifts_of,
+)
+from sandbox.model.observation import Span
+from sandbox.model.record import digest_of
+from sandbox.model.trace import SpanQuestion
+from sandbox.ports import Spans
+from sandbox.query import verdicts_of
+from sandbox.query.comparison import compiled_sides
+from sandbox.rules import CompiledRules
+from sandbox.testing.backtest import ENGINE
+
+_ALL = 10_000
+
+
+class FakeComparisons:
+    """Judges every span that an engine of questions gives, up to ten thousand.
+
+    Args:
+        spans: Answers questions.
+    """
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    def compare(self, asked: Comparison) -> ComparisonAnswer:
+        """Return every recorded span of the trial, by what both versions say of it."""
+        sides = compiled_sides(asked)
+        answer = self._spans.search(asked.trial_id, SpanQuestion(limit=_ALL))
+        evidence = BacktestEvidence(
+            trial_id=asked.trial_id,
+            segments=answer.evidence,
+            unsealed=answer.unsealed,
+            erased=answer.erased,
+        )
+        found = []
+        for name in asked.rules:
+            counted = Counter(
+                (
+                    _standing(item.span, sides.before, name),
+                    _standing(item.span, sides.after, name),
+                )
+                for item in answer.spans
+            )
+            found.append(
+                RuleShifts(
+                    rule=name,
+                    shifts=shifts_of(counted),
+                    singly=len(answer.spans),
+                )
+            )
+        return ComparisonAnswer(
+            rules=tuple(found),
+            before_digest=sides.before.digest,
+            after_digest=sides.after.digest,
+            evidence=evidence,
+            data_digest=digest_of([evidence.model_dump(mode="json")]),
+            engine=ENGINE,
+        )
+
+
+def _standing(span: Span, rules: CompiledRules, name: str) -> Standing:
+    for verdict in verdicts_of(span, rules):
+        if verdict.rule == name:
+            return verdict.result
+    return "not_under"
