@@ -5,7 +5,8 @@ Rules of this module:
 * The proposal is open for comment at least as long as the regime says; a comment after
   the end, and an adoption before it, are refused on record.
 * Every comment gets a disposition with a reason before anything is adopted.
-* Adoption publishes version n+1; running trials are told and keep their own version.
+* Adoption publishes version n+1; running trials are told and keep their own
+  version, or end, as was chosen for each.
 """
 
 from __future__ import annotations
@@ -188,6 +189,7 @@ class RevisionWorkflow:
             version=self._proposal.version,
             consultation=consultation,
             at=workflow.now(),
+            ended=decision.ended if isinstance(decision, Adopt) else (),
         )
 
     async def _attempt(
@@ -234,8 +236,11 @@ class RevisionWorkflow:
     async def _tell_running_trials(self) -> None:
         if self._adopted is None:
             return
-        change = RulebookChanged(adopted=self._adopted.after)
         for trial_id in self._adopted.running:
+            change = RulebookChanged(
+                adopted=self._adopted.after,
+                effect="ended" if trial_id in self._adopted.ended else "pinned",
+            )
             trial = workflow.get_external_workflow_handle(f"trial/{trial_id}")
             try:
                 await trial.signal("rulebook_changed", change)

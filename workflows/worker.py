@@ -26,19 +26,25 @@ from temporalio.worker.workflow_sandbox import (
     SandboxRestrictions,
 )
 
+from sandbox.adapters.backtest import CountingEngine, SqlBacktests
+from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
+from sandbox.adapters.comparison import SqlComparisons
 from sandbox.adapters.database import open_database
 from sandbox.adapters.log import SqlLog
 from sandbox.adapters.log_key import KeyFile, open_log_key
 from sandbox.adapters.records import SqlRecords
 from sandbox.adapters.segments import LocalSegments
+from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.adapters.timestamps import HttpTimestamps
 from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
+from sandbox.evidence.log import key_history
 from sandbox.local import LocalServers
 from sandbox.ports import Cluster, Tokens
 from sandbox.settings import Settings
+from workflows.activities.asking import Asking
 from workflows.activities.enforce import EnforceActivities
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.ledger import LedgerActivities
@@ -84,6 +90,8 @@ class Adapters(NamedTuple):
     cluster: Cluster
     site: Site
     bundles: Path
+    open_asking: Callable[[], Asking]
+    """Opens what asks recorded spans; opened anew, it knows keys that were added."""
 
 
 class Serving(NamedTuple):
@@ -127,7 +135,28 @@ def open_adapters(settings: Settings, servers: LocalServers | None) -> Adapters:
         cluster=open_cluster(settings, servers),
         site=Site.of(settings, servers),
         bundles=settings.home / "bundles",
+        open_asking=lambda: open_asking(settings, ledger),
     )
+
+
+def open_asking(settings: Settings, ledger: Ledger) -> Asking:
+    """Open what asks recorded spans, with DuckDB over the derived files."""
+    counting = DuckCounting(
+        memory_mib=settings.query_memory_mib, threads=settings.query_threads
+    )
+    return asking_with(counting, settings, ledger)
+
+
+def asking_with(counting: CountingEngine, settings: Settings, ledger: Ledger) -> Asking:
+    """Return what asks recorded spans with an engine."""
+    history = key_history(ledger.log, ledger.signer)
+    files = DerivedFiles(
+        ledger.segments,
+        ledger.rules,
+        root=settings.derived_dir,
+        keys=[key.public_key for key in history.keys],
+    )
+    return Asking(SqlBacktests(files, counting), SqlComparisons(files, counting))
 
 
 def open_cluster(settings: Settings, servers: LocalServers | None) -> KubernetesCluster:
@@ -150,7 +179,7 @@ def activities_of(adapters: Adapters) -> dict[Queue, list[Callable[..., Any]]]:
     ledger, tokens, cluster = adapters.ledger, adapters.tokens, adapters.cluster
     bundles = Bundles(adapters.bundles)
     keeping = LedgerActivities(ledger, adapters.site, bundles)
-    revise = ReviseActivities(ledger, bundles)
+    revise = ReviseActivities(ledger, bundles, adapters.open_asking)
     provision = ProvisionActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )

@@ -21,6 +21,7 @@
 | `log` | entries of the log, checkpoints, timestamps, verification |
 | `backtest` | a version of a rulebook asked of what was recorded |
 | `comparison` | two versions of the rules asked of what was recorded, at once |
+| `impact` | figures of a revision that can be run again |
 | `erasure` | holds, erased segments, destroyed keys of data subjects |
 | `load` | what a load test did, and whether limits held |
 | `closing` | what a trial was closed on, where no other entry says it |

@@ -31,6 +31,7 @@ EntryKind = Literal[
     "finding",
     "exit-report",
     "proposal",
+    "impact",
     "comment",
     "disposition",
     "adoption",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from sandbox.model.finding import Counts
+from sandbox.model.impact import FigureSource, TrialChoice
 from sandbox.model.party import Actor
-from sandbox.model.record import Identifier, Instant, Interval, Record
+from sandbox.model.record import Digest, Identifier, Instant, Interval, Record
 from sandbox.model.rule import Amendment, Mechanism, RulebookRef
 
 Support = Literal["supported", "censored", "extrapolated"]
@@ -14,12 +18,21 @@ rule itself prevented it. extrapolated: never required of anyone."""
 
 
 class SupportLabel(Record):
-    """How far the evidence reaches for one candidate value of a parameter."""
+    """How far the evidence of one stratum reaches for one candidate value."""
 
     parameter: str
     value: float
-    label: Support
+    label: Support | None
+    """None: nothing can be said, for the reason given."""
     reason: str
+    rule: str = ""
+    """The rule that has the parameter; empty in older records."""
+    units: int = 0
+    """Recorded units under the rule, whatever the value in force."""
+    counts: Counts = Counts()
+    """The same units judged anew with the candidate value."""
+    source: FigureSource | None = None
+    """None where nothing was asked, and in older records."""
 
 
 class Alternative(Record):
@@ -51,6 +64,8 @@ class RevisionProposal(Record):
     reasons: tuple[str, ...]
     grounds: tuple[str, ...]
     support: tuple[SupportLabel, ...] = ()
+    queries: dict[Digest, str] = Field(default_factory=dict)
+    """Text of every question behind the labels, by its digest."""
     alternatives: tuple[Alternative, ...]
     redline: tuple[RedlineRow, ...]
     proposed_at: Instant
@@ -98,6 +113,8 @@ class Adoption(Record):
     differs_from_draft: tuple[str, ...]
     """Each difference between draft and adopted text with its reason
     (Administrative Procedure Act of Japan, Art. 43(1)(iv))."""
+    running: tuple[TrialChoice, ...] = ()
+    """What becomes of each running trial, with what was foreseen for it."""
     reason: str
     """The owner's own words."""
     by: Actor

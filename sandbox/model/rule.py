@@ -68,8 +68,9 @@ class Parameter(Record):
     """A number in a rule: its unit, its direction, its values by entry into force."""
 
     unit: Unit
-    looser: Literal["higher", "lower"]
-    """Which direction loosens the rule."""
+    looser: Literal["higher", "lower", "unknown"]
+    """Which direction loosens the rule; where that is unknown, nothing is claimed that
+    rests on it."""
     values: dict[date, ParameterValue] = Field(min_length=1)
     """Entry into force → value."""
 

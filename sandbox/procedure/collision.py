@@ -143,6 +143,8 @@ def _check_modification(
                 field=place,
                 noun=f"parameter of `{asked.rule}` called",
             )
+        elif asked.compensates and parameter.looser == "unknown":
+            yield _undirected(name, place)
         elif asked.compensates and not _tightens(value, parameter):
             yield _loose(name, value, place, parameter)
 
@@ -171,6 +173,15 @@ def _latest(parameter: Parameter) -> float:
 def _tightens(value: float, parameter: Parameter) -> bool:
     now = _latest(parameter)
     return value < now if parameter.looser == "higher" else value > now
+
+
+def _undirected(name: str, place: str) -> Defect:
+    return _defect(
+        "compensation-without-direction",
+        f"whether another `{name}` is stricter is unknown, so it compensates nothing",
+        "Compensate with a parameter whose rule says what is looser",
+        place,
+    )
 
 
 def _loose(name: str, value: float, place: str, parameter: Parameter) -> Defect:

@@ -161,6 +161,11 @@ def _proposal(body: Body) -> _Told:
     return f"Revision proposed ({body.get('proposal')}): {what}", "", "plain"
 
 
+def _impact(body: Body) -> _Told:
+    count = len(body.get("figures") or ())
+    return f"Impact of {body.get('proposal')} stated: {count} figures", "", "plain"
+
+
 def _comment(body: Body) -> _Told:
     return f"Comment by {_actor(body, 'by')}", _text(body), "plain"
 
@@ -228,6 +233,7 @@ _TELLERS: dict[EntryKind, Callable[[Body], _Told]] = {
     "load-result": _load,
     "import": _import,
     "proposal": _proposal,
+    "impact": _impact,
     "comment": _comment,
     "disposition": _disposition,
     "adoption": _adoption,

@@ -1,7 +1,9 @@
 """How should the rule change, and what would that have done?
 
-`propose` drafts amendments from findings (or no change, with reasons); `label_support`
-says how far the evidence reaches; `redline_rows` compares the texts. A consultation is
+`propose` drafts amendments from findings (or no change, with reasons); `with_support`
+says how far the evidence reaches, `impact_of` what would have been different, and
+`compare_impact` whether its figures are found again; `redline_rows` compares the texts;
+`preview` says what a new version would mean for a running trial. A consultation is
 opened, commented and answered; `adopt` makes the next version of the rulebook, `retain`
 leaves it as it is.
 """
@@ -13,24 +15,36 @@ from sandbox.revision.consultation import (
     open_consultation,
     undisposed,
 )
+from sandbox.revision.impact import as_if_always, impact_of
+from sandbox.revision.preview import RunningTrial, preview
 from sandbox.revision.propose import TrialGrounds, propose
+from sandbox.revision.recorded import Recorded
 from sandbox.revision.redline import redline_html, redline_markdown, redline_rows
-from sandbox.revision.support import candidates_of, label_support
+from sandbox.revision.rerun import compare_impact, compare_support
+from sandbox.revision.support import candidates_of, label_support, with_support
 
 __all__ = [
     "Enactment",
+    "Recorded",
+    "RunningTrial",
     "TrialGrounds",
     "add_comment",
     "adopt",
     "apply_amendments",
+    "as_if_always",
     "candidates_of",
+    "compare_impact",
+    "compare_support",
     "dispose",
+    "impact_of",
     "label_support",
     "open_consultation",
+    "preview",
     "propose",
     "redline_html",
     "redline_markdown",
     "redline_rows",
     "retain",
     "undisposed",
+    "with_support",
 ]

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.application import Defect
+from sandbox.model.impact import TrialChoice
 from sandbox.model.party import Actor
 from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.rule import Amendment, Rule, Rulebook
@@ -37,6 +38,8 @@ class Enactment(NamedTuple):
     """As adopted; None adopts the draft as it was consulted on."""
     reasons: Mapping[str, str] = {}
     """Rule → why its adopted text differs from the draft."""
+    running: tuple[TrialChoice, ...] = ()
+    """What becomes of each running trial."""
 
 
 def apply_amendments(rulebook: Rulebook, amendments: Sequence[Amendment]) -> Rulebook:
@@ -105,6 +108,7 @@ def adopt(
         after=reference(amended),
         adopted=adopted,
         differs_from_draft=differs,
+        running=enactment.running,
         reason=enactment.reason,
         by=enactment.by,
         at=enactment.at,

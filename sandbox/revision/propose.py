@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 from sandbox.errors import RuleError
 from sandbox.model.finding import Finding
-from sandbox.model.observation import Observation, Span
-from sandbox.model.proposal import RevisionProposal, SupportLabel
+from sandbox.model.proposal import RevisionProposal
 from sandbox.model.rule import Amendment, Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.revision.alternatives import alternatives
 from sandbox.revision.redline import redline_rows
@@ -32,7 +31,6 @@ from sandbox.revision.redraft import (
     with_exception,
     with_values,
 )
-from sandbox.revision.support import candidates_of, label_support
 from sandbox.rules import reference, rule_named
 
 
@@ -41,9 +39,6 @@ class TrialGrounds(NamedTuple):
 
     temporary_rule: TemporaryRule
     findings: tuple[Finding, ...]
-    observations: tuple[Observation, ...]
-    spans: tuple[Span, ...] = ()
-    """Recorded spans, if at hand; candidate values are then judged anew on them."""
 
 
 class _Tried(NamedTuple):
@@ -71,7 +66,8 @@ def propose(
         at: When it is proposed.
 
     Returns:
-        The proposal; without amendments, it proposes no change.
+        The proposal, without labels of support; without amendments, it proposes no
+        change.
 
     Raises:
         RuleError: A trial ran under another version, or an overlay names no rule.
@@ -83,6 +79,7 @@ def propose(
     by_rule = _by_rule(trials)
     for name, tried in by_rule.items():
         doubts = [doubt for item in tried for doubt in _doubts(rulebook, item)]
+        doubts += _undirected(rulebook, tried)
         reasons += doubts
         if not doubts:
             rule = rule_named(rulebook, name)
@@ -94,7 +91,6 @@ def propose(
         amendments=tuple(amendments),
         reasons=tuple(dict.fromkeys(reasons)) or ("No overlay was tried.",),
         grounds=_all_grounds(trials),
-        support=_support(rulebook, trials, at.date()),
         alternatives=alternatives(rulebook, list(by_rule), is_change=bool(amendments)),
         redline=redline_rows(rulebook, amendments, at.date()),
         proposed_at=at,
@@ -176,6 +172,26 @@ def _about_order(rulebook: Rulebook, waiver: Waiver) -> str:
     return next((name for name in rules if rule_named(rulebook, name).pattern), "")
 
 
+def _undirected(rulebook: Rulebook, tried: Sequence[_Tried]) -> list[str]:
+    """Why none of several values can be called the strictest, if none can."""
+    names = {item.waiver.exception_to for item in tried}
+    names |= {name for item in tried for name in item.waiver.compensates}
+    values: dict[tuple[str, str], set[float]] = {}
+    for trial in {id(item.trial): item.trial for item in tried}.values():
+        for overlay in trial.temporary_rule.overlays:
+            for name, value in overlay.set.items():
+                if overlay.exception_to in names:
+                    key = (overlay.exception_to, name)
+                    values.setdefault(key, set()).add(value)
+    return [
+        f"No change of {tried[0].waiver.exception_to}: trials tried different values of"
+        f" {name} of {rule}, and which is the stricter is not declared."
+        for (rule, name), found in values.items()
+        if len(found) > 1
+        and rule_named(rulebook, rule).parameters[name].looser == "unknown"
+    ]
+
+
 def _support_reasons(item: _Tried) -> Iterator[str]:
     rules = {item.waiver.exception_to, *item.waiver.compensates}
     for finding in _goals(item):
@@ -248,27 +264,3 @@ def _strictest(rule: Rule, tried: Sequence[_Tried]) -> dict[str, float]:
 
 def _all_grounds(trials: Sequence[TrialGrounds]) -> tuple[str, ...]:
     return tuple(ground(item) for trial in trials for item in trial.findings)
-
-
-def _support(
-    rulebook: Rulebook, trials: Sequence[TrialGrounds], on: date
-) -> tuple[SupportLabel, ...]:
-    """Label candidates of every parameter that an overlay changed and units read."""
-    observations = [item for trial in trials for item in trial.observations]
-    spans = [span for trial in trials for span in trial.spans]
-    changed = dict.fromkeys(
-        (overlay.exception_to, name)
-        for trial in trials
-        for overlay in trial.temporary_rule.overlays
-        for name in overlay.set
-    )
-    labels: list[SupportLabel] = []
-    for of, name in changed:
-        rule = rule_named(rulebook, of)
-        units = [item for item in observations if item.rule == of]
-        if any(f"params.{name}" in item.values for item in units):
-            values = candidates_of(rule, name, units, on=on)
-            labels += label_support(
-                name, values, rule=rule, observations=units, spans=spans
-            )
-    return tuple(labels)

@@ -51,10 +51,15 @@ class FakeBacktests:
                     erased=answer.erased,
                 )
             )
+            results = [
+                {one.rule: one.result for one in verdicts_of(item.span, rules)}
+                for item in answer.spans
+            ]
             for rule in rules.rules:
                 name = rule.rule.rule
                 if rule.pattern is None:
-                    judged = _judged(answer.spans, rules, name)
+                    said = (found.get(name, "not_under") for found in results)
+                    judged = list(zip(answer.spans, said, strict=True))
                 else:
                     times = asked.times.get(trial_id)
                     judged = _together(answer.spans, rules.only([name]), times)
@@ -73,16 +78,6 @@ class FakeBacktests:
 
 
 _Judged = list[tuple[RecordedSpan, str]]
-
-
-def _judged(
-    spans: tuple[RecordedSpan, ...], rules: CompiledRules, name: str
-) -> _Judged:
-    found: _Judged = []
-    for item in spans:
-        results = {v.rule: v.result for v in verdicts_of(item.span, rules)}
-        found.append((item, results.get(name, "not_under")))
-    return found
 
 
 def _together(

@@ -44,20 +44,19 @@ class FakeComparisons:
             unsealed=answer.unsealed,
             erased=answer.erased,
         )
+        judged = [
+            (_results(item.span, sides.before), _results(item.span, sides.after))
+            for item in answer.spans
+        ]
         found = []
         for name in asked.rules:
             counted = Counter(
-                (
-                    _standing(item.span, sides.before, name),
-                    _standing(item.span, sides.after, name),
-                )
-                for item in answer.spans
+                (before.get(name, "not_under"), after.get(name, "not_under"))
+                for before, after in judged
             )
             found.append(
                 RuleShifts(
-                    rule=name,
-                    shifts=shifts_of(counted),
-                    singly=len(answer.spans),
+                    rule=name, shifts=shifts_of(counted), singly=len(answer.spans)
                 )
             )
         return ComparisonAnswer(
@@ -70,8 +69,5 @@ class FakeComparisons:
         )
 
 
-def _standing(span: Span, rules: CompiledRules, name: str) -> Standing:
-    for verdict in verdicts_of(span, rules):
-        if verdict.rule == name:
-            return verdict.result
-    return "not_under"
+def _results(span: Span, rules: CompiledRules) -> dict[str, Standing]:
+    return {verdict.rule: verdict.result for verdict in verdicts_of(span, rules)}

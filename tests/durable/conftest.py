@@ -46,7 +46,14 @@ from workflows.activities.site import Site
 from workflows.client import TrialClient, connect
 from workflows.messages import BeginTrial, CastOpinion
 from workflows.options import QUEUES, Queue
-from workflows.worker import WORKFLOWS, Adapters, Serving, runner, workers
+from workflows.worker import (
+    WORKFLOWS,
+    Adapters,
+    Serving,
+    open_asking,
+    runner,
+    workers,
+)
 
 APPROVER = Actor(name="Ren Sato", role="approver", represents="transport")
 _DIGEST = "sha256:" + "1" * 64
@@ -246,7 +253,14 @@ def _adapters(home: Path, plan: HousePlan) -> Adapters:
         probe_image=_DIGEST,
         beacons={"metadata": ("169.254.169.254", 80), "outside": ("198.18.0.1", 8480)},
     )
-    return Adapters(ledger, SqlTokens(engine), cluster, site, home / "bundles")
+    return Adapters(
+        ledger,
+        SqlTokens(engine),
+        cluster,
+        site,
+        home / "bundles",
+        lambda: open_asking(settings, ledger),
+    )
 
 
 async def _replay_all(client: Client, trial_id: str) -> None:

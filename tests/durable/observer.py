@@ -13,7 +13,7 @@ from sandbox.settings import Settings
 from sandbox.testing.cluster import FakeCluster
 from workflows.activities.site import Site
 from workflows.client import connect
-from workflows.worker import Adapters, Serving, open_ledger, workers
+from workflows.worker import Adapters, Serving, open_asking, open_ledger, workers
 
 
 class RecordedSegments(LocalSegments):
@@ -34,7 +34,14 @@ async def observe(address: str, prefix: str, home: Path) -> None:
         load_source="127.0.0.1/32",
         probe_image="sha256:" + "1" * 64,
     )
-    adapters = Adapters(ledger, tokens, FakeCluster(), site, home / "bundles")
+    adapters = Adapters(
+        ledger,
+        tokens,
+        FakeCluster(),
+        site,
+        home / "bundles",
+        lambda: open_asking(settings, ledger),
+    )
     client = await connect(address, namespace="durable")
     serving = Serving(prefix=prefix, queues=("observe",))
     async with workers(client, adapters, serving)[0]:

@@ -229,7 +229,7 @@ def _story() -> TrialStory:
     found = judge_evidence(PLAN, evidence)
     proposal = propose(
         BOOK,
-        [TrialGrounds(RULE, found.findings, seen)],
+        [TrialGrounds(RULE, found.findings)],
         proposal="P-1",
         in_force_from=date(2026, 12, 1),
         at=T0,

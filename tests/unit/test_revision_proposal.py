@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.errors import RuleError
 from sandbox.model.finding import Counts, Finding
-from sandbox.model.observation import Observation, Span
+from sandbox.model.observation import Span
 from sandbox.model.pattern import Pattern
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
@@ -23,8 +23,6 @@ from sandbox.model.rule import (
 from sandbox.revision import (
     TrialGrounds,
     apply_amendments,
-    candidates_of,
-    label_support,
     propose,
     redline_html,
     redline_markdown,
@@ -118,10 +116,8 @@ def finding(verdict: str = "met", **changes: Any) -> Finding:
     return Finding.model_validate({**values, **changes})
 
 
-def grounds(
-    *overlays: Waiver, findings: tuple[Finding, ...] = (finding(),), trial: str = "t"
-) -> TrialGrounds:
-    temporary = TemporaryRule(
+def temporary(*overlays: Waiver, trial: str = "t") -> TemporaryRule:
+    return TemporaryRule(
         temporary_rule=f"trial/{trial}",
         trial_id=trial,
         of=reference(BOOK),
@@ -131,26 +127,12 @@ def grounds(
         guardrails=(),
         plan_digest=DIGEST,
     )
-    rules = compile_rules(BOOK, temporary)
-    spans = tuple(span(n, took_s=1 + n % 6, score=0.95) for n in range(30))
-    observations = tuple(
-        Observation(
-            trial_id=trial,
-            rule=seen.rule,
-            result=seen.result,
-            rulebook_version=6,
-            trace_id=item.trace_id,
-            span_id=item.span_id,
-            started_at=T0,
-            duration_s=item.duration_s,
-            values=seen.values,
-            segment=1,
-            frame=0,
-        )
-        for item in spans
-        for seen in rules.judge(item, at=T0.date())
-    )
-    return TrialGrounds(temporary, findings, observations, spans)
+
+
+def grounds(
+    *overlays: Waiver, findings: tuple[Finding, ...] = (finding(),), trial: str = "t"
+) -> TrialGrounds:
+    return TrialGrounds(temporary(*overlays, trial=trial), findings)
 
 
 def span(number: int, *, took_s: float, score: float | None, **attributes: str) -> Span:
@@ -293,6 +275,29 @@ def test_where_trials_differ_the_strictest_values_are_proposed() -> None:
     assert amendment.grounds == ("t/F-1", "u/F-1")
 
 
+def test_without_a_direction_no_value_is_the_strictest() -> None:
+    """Trials that tried different values of such a parameter propose nothing."""
+    unknown = {
+        **SCREEN.parameters,
+        "limit": SCREEN.parameters["limit"].model_copy(update={"looser": "unknown"}),
+    }
+    screen = SCREEN.model_copy(update={"parameters": unknown})
+    book = BOOK.model_copy(update={"rules": (CHECK, screen)})
+    trials = [
+        TrialGrounds(
+            temporary(
+                waiver(), tightened(limit=limit, score=0.9), trial=name
+            ).model_copy(update={"of": reference(book)}),
+            (finding(trial_id=name),),
+        )
+        for name, limit in (("t", 5), ("u", 3))
+    ]
+    proposal = draft(*trials, book=book)
+    assert proposal.amendments == ()
+    assert "which is the stricter is not declared" in proposal.reasons[0]
+    assert len(draft(trials[0], book=book).amendments) == 1
+
+
 def test_a_signalled_harm_is_said_and_shapes_the_exception() -> None:
     """The goal was met over all units; the harmful ones stay under the old rule."""
     harm = finding("harm", finding="F-2", purpose="harm")
@@ -323,46 +328,6 @@ def test_a_trial_of_another_version_is_refused_by_name() -> None:
     newer = BOOK.model_copy(update={"version": 7})
     with pytest.raises(RuleError, match=r"trial/t ran under pharmacy v6"):
         draft(grounds(), book=newer)
-
-
-def test_support_is_labelled_by_what_was_in_force() -> None:
-    """Tried is supported, tighter extrapolated, looser censored; counts are redone."""
-    trial = grounds()
-    labels = label_support(
-        "limit",
-        [3, 5, 9],
-        rule=SCREEN,
-        observations=trial.observations,
-        spans=trial.spans,
-    )
-    assert [item.label for item in labels] == ["extrapolated", "supported", "censored"]
-    assert "Judged anew with 3, 15 of 30 would keep the rule." in labels[0].reason
-    assert "Judged anew with 9, 30 of 30" in labels[2].reason
-
-
-def test_for_a_lower_is_looser_parameter_the_sides_are_swapped() -> None:
-    """A lower score is the looser rule."""
-    labels = label_support(
-        "score", [0.8, 0.95], rule=SCREEN, observations=grounds().observations
-    )
-    assert [item.label for item in labels] == ["censored", "extrapolated"]
-
-
-def test_between_two_tried_values_is_supported() -> None:
-    """Something at least that loose and something at least that tight was seen."""
-    other = grounds(waiver(), tightened(limit=3, score=0.9), trial="u")
-    both = grounds().observations + other.observations
-    (label,) = label_support("limit", [4], rule=SCREEN, observations=both)
-    assert label.label == "supported"
-    assert candidates_of(SCREEN, "limit", both, on=T0.date()) == [3, 5, 9, 15]
-
-
-def test_support_without_evidence_or_parameter_is_refused() -> None:
-    """No label is claimed where nothing was seen."""
-    with pytest.raises(RuleError, match="No unit was recorded"):
-        label_support("limit", [1], rule=SCREEN, observations=[])
-    with pytest.raises(RuleError, match="no parameter speed; name one of limit, score"):
-        label_support("speed", [1], rule=SCREEN, observations=[])
 
 
 def test_the_redline_marks_words_and_escapes_what_it_shows() -> None:

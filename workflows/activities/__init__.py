@@ -9,5 +9,7 @@
 | `site` | what this installation is: recorder, load source, cluster addresses |
 | `overlap` | do a trial's exceptions conflict with those of others? |
 | `keeping` | the ports the record is kept through |
+| `asking` | what is asked of everything that was recorded |
+| `reproducing` | the figures of a proposal, computed again |
 | `boundary` | turns our errors into Temporal's, once |
 """

@@ -9,20 +9,28 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from temporalio import activity
 
+from sandbox.errors import ProcedureError
 from sandbox.model.finding import Finding
+from sandbox.model.impact import TrialChoice
 from sandbox.model.proposal import Consultation, Retention, RevisionProposal
-from sandbox.model.rule import RulebookRef
-from sandbox.recorder import spans_in
+from sandbox.model.rule import Rulebook
 from sandbox.revision import (
     Enactment,
     TrialGrounds,
     adopt,
+    apply_amendments,
+    impact_of,
     open_consultation,
+    preview,
     propose,
     retain,
+    with_support,
 )
+from workflows.activities.asking import Asking, recorded_trials, running_trials
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.messages import (
@@ -35,31 +43,42 @@ from workflows.messages import (
     RevisionInput,
 )
 
-_RUNNING = ("provisioning", "running", "paused")
-
 
 class ReviseActivities:
     """Carries findings into the next version of a rulebook."""
 
-    def __init__(self, ledger: Ledger, bundles: Bundles) -> None:
+    def __init__(
+        self, ledger: Ledger, bundles: Bundles, open_asking: Callable[[], Asking]
+    ) -> None:
         self._ledger = ledger
         self._bundles = bundles
+        self._open_asking = open_asking
 
     @activity_method
     def draft_proposal(self, draft: DraftProposal) -> ProposalSummary:
-        """Draft amendments from the findings of trials."""
+        """Draft amendments from findings, and ask all that was recorded of them."""
         revision, ledger = draft.revision, self._ledger
         rulebook = ledger.records.rulebook(revision.rulebook)
-        proposal = propose(
+        asking = self._open_asking().telling(activity.heartbeat)
+        recorded = recorded_trials(ledger, revision.rulebook)
+        drafted = propose(
             rulebook,
             [self._grounds(trial_id) for trial_id in revision.trials],
             proposal=f"P-{revision.number}",
             in_force_from=draft.at.date(),
             at=draft.at,
         )
-        owner = _owner(revision)
-        entry_id = f"{owner}/proposal/{revision.number}"
-        ledger.write("proposal", entry_id, owner, proposal)
+        proposal = with_support(drafted, recorded=recorded, backtests=asking.backtests)
+        impact = impact_of(
+            proposal,
+            rulebook=rulebook,
+            recorded=recorded,
+            comparisons=asking.comparisons,
+            left_out=_names(ledger, revision.rulebook),
+        )
+        owner, number = _owner(revision), revision.number
+        ledger.write("proposal", f"{owner}/proposal/{number}", owner, proposal)
+        ledger.write("impact", f"{owner}/impact/{number}", owner, impact)
         digest = ledger.records.put_document(owner, "proposal", proposal)
         return ProposalSummary(
             proposal=proposal.proposal,
@@ -90,11 +109,16 @@ class ReviseActivities:
         """Publish the next version of the rulebook."""
         revision, ledger = task.revision, self._ledger
         owner = _owner(revision)
+        rulebook = ledger.records.rulebook(revision.rulebook, task.version)
+        proposal = self._proposal(revision)
+        choices = self._choices(task, apply_amendments(rulebook, proposal.amendments))
         version, adoption = adopt(
-            self._proposal(revision),
-            rulebook=ledger.records.rulebook(revision.rulebook, task.version),
+            proposal,
+            rulebook=rulebook,
             consultation=task.consultation,
-            enactment=Enactment(by=task.by, at=task.at, reason=task.reason),
+            enactment=Enactment(
+                by=task.by, at=task.at, reason=task.reason, running=choices
+            ),
         )
         ledger.write("adoption", f"{owner}/adoption/{revision.number}", owner, adoption)
         publish_rulebook(ledger, version)
@@ -102,7 +126,10 @@ class ReviseActivities:
         return AdoptionResult(
             before=adoption.before,
             after=adoption.after,
-            running=self._running_under(adoption.before),
+            running=tuple(item.preview.trial_id for item in choices),
+            ended=tuple(
+                item.preview.trial_id for item in choices if item.effect == "ended"
+            ),
         )
 
     @activity_method
@@ -135,34 +162,42 @@ class ReviseActivities:
 
     def _grounds(self, trial_id: str) -> TrialGrounds:
         ledger = self._ledger
-        spans = [
-            span
-            for _, frames in ledger.frames(trial_id)
-            for frame in frames
-            if frame.signal == "traces"
-            for span in spans_in(frame)
-        ]
         findings = ledger.records.find_documents(trial_id, "finding/")
         return TrialGrounds(
             temporary_rule=ledger.temporary_rule(trial_id),
             findings=tuple(
                 Finding.model_validate(findings[name]) for name in sorted(findings)
             ),
-            observations=tuple(ledger.observations(trial_id, tell=activity.heartbeat)),
-            spans=tuple(spans),
         )
 
-    def _running_under(self, ref: RulebookRef) -> tuple[str, ...]:
-        running = [
-            case["trial_id"]
-            for case in self._ledger.records.cases()
-            if case["state"] in _RUNNING
-        ]
+    def _choices(
+        self, task: EndRevision, proposed: Rulebook
+    ) -> tuple[TrialChoice, ...]:
+        """Return what becomes of each running trial, with what is foreseen for it."""
+        running = running_trials(self._ledger, task.revision.rulebook)
+        names = [item.temporary_rule.trial_id for item in running]
+        strangers = sorted(set(task.ended) - set(names))
+        if strangers:
+            raise ProcedureError(
+                f"{', '.join(strangers)} is not running under"
+                f" {task.revision.rulebook}, so it cannot end with the adoption; there"
+                f" run {', '.join(names) or 'none'}"
+            )
+        comparisons = self._open_asking().telling(activity.heartbeat).comparisons
         return tuple(
-            trial_id
-            for trial_id in running
-            if self._ledger.temporary_rule(trial_id).of.rulebook == ref.rulebook
+            TrialChoice(
+                preview=preview(trial, proposed, comparisons=comparisons),
+                effect="ended"
+                if trial.temporary_rule.trial_id in task.ended
+                else "pinned",
+            )
+            for trial in running
         )
+
+
+def _names(ledger: Ledger, rulebook: str) -> list[str]:
+    running = running_trials(ledger, rulebook)
+    return [item.temporary_rule.trial_id for item in running]
 
 
 def _owner(revision: RevisionInput) -> str:

@@ -62,6 +62,8 @@ class Adopt(Record):
     decision_id: str
     reason: str
     by: Actor
+    ended: tuple[TrialId, ...] = ()
+    """Running trials that end with it; all others stay pinned to their version."""
 
 
 class Retain(Record):
@@ -101,14 +103,19 @@ class EndRevision(Record):
     """Version of the rulebook the proposal amends."""
     consultation: Consultation
     at: Instant
+    ended: tuple[TrialId, ...] = ()
+    """Running trials that end with the adoption."""
 
 
 class AdoptionResult(Record):
-    """What was adopted, and which running trials keep their version."""
+    """What was adopted, and what becomes of running trials."""
 
     before: RulebookRef
     after: RulebookRef
     running: tuple[TrialId, ...] = ()
+    """All that are told."""
+    ended: tuple[TrialId, ...] = ()
+    """Those of them that end; the others keep their version."""
 
 
 class KeepConsultation(Record):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sandbox.model.application import Application, Defect
 from sandbox.model.decision import Decision, Refusal
+from sandbox.model.impact import TrialEffect
 from sandbox.model.load import LoadResult
 from sandbox.model.party import Actor, Applicant
 from sandbox.model.record import Digest, Identifier, Instant, Period, Record, TrialId
@@ -100,9 +101,11 @@ class BreachReport(Record):
 
 
 class RulebookChanged(Record):
-    """Signal: a new version of the rulebook is adopted; this trial keeps its own."""
+    """Signal: a new version of the rulebook is adopted."""
 
     adopted: RulebookRef
+    effect: TrialEffect = "pinned"
+    """What becomes of this trial."""
 
 
 class Terms(Record):

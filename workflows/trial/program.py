@@ -122,14 +122,17 @@ class TrialWorkflow:
 
     @workflow.signal
     async def rulebook_changed(self, change: RulebookChanged) -> None:
-        """Record that a newer version exists; this trial stays under its own."""
-        ref = change.adopted
+        """Record that a newer version exists; stay under the own one, or end."""
+        ref, effect = change.adopted, change.effect
         async with self._journal.lock:
             await self._journal.record(
                 "rule-version",
-                f"pinned/{self._state.trial_id}/{ref.rulebook}/{ref.version}",
-                {"adopted": ref.model_dump(mode="json"), "effect": "pinned"},
+                f"{effect}/{self._state.trial_id}/{ref.rulebook}/{ref.version}",
+                {"adopted": ref.model_dump(mode="json"), "effect": effect},
             )
+            if effect == "ended" and self._journal.stands in ("running", "paused"):
+                why = f"{ref.rulebook} v{ref.version} was adopted"
+                self._journal.change(stop_requested=why)
 
     @workflow.query
     def status(self) -> TrialStatus:

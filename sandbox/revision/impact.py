@@ -1,0 +1,196 @@
+"""Who and what would have been different under the proposed text.
+
+Rules of this module:
+
+* Every amended rule is asked of every recorded unit of every trial, whatever version
+  the trial ran under; trials of different versions are never counted together.
+* The proposed text is read as it will read on the day it enters into force, without
+  exceptions of trials, and asked as if it had always read so.
+* It is compared with what judged the trial, and with the text in force today without
+  exceptions, which is what holds for everyone who is in no trial.
+* What people and systems did is taken as it was. Under another text they may have done
+  something else; no figure shows that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+
+from sandbox.model.comparison import Comparison, ComparisonAnswer, RuleShifts, Side
+from sandbox.model.impact import Baseline, ImpactFigure, ImpactStatement
+from sandbox.model.proposal import RevisionProposal
+from sandbox.model.record import Digest
+from sandbox.model.rule import Parameter, Rule, Rulebook, TemporaryRule
+from sandbox.ports import Comparisons
+from sandbox.revision.adopt import apply_amendments
+from sandbox.revision.recorded import Drawn, Recorded, source_of
+from sandbox.rules import reference
+
+_BASELINES: tuple[Baseline, ...] = ("as-recorded", "text-in-force")
+_BEHAVIOUR = (
+    "What was done is taken as it was done: under the proposed text people and systems"
+    " may have acted otherwise."
+)
+_DELIVERED = "A unit that a producer delivered twice is counted twice."
+_NOTHING = "Nothing is amended, so nothing would have been different."
+
+
+def impact_of(
+    proposal: RevisionProposal,
+    *,
+    rulebook: Rulebook,
+    recorded: Sequence[Recorded],
+    comparisons: Comparisons,
+    left_out: Sequence[str] = (),
+) -> ImpactStatement:
+    """Return what would have been different under the proposed text.
+
+    Args:
+        proposal: What is proposed.
+        rulebook: The version it amends.
+        recorded: All recorded trials of the rulebook, by version.
+        comparisons: Asks two versions of the rules of what was recorded.
+        left_out: Trials that are still running.
+
+    Raises:
+        InputError: The amendments do not fit the version.
+    """
+    trials = tuple(item.trial_id for stratum in recorded for item in stratum.trials)
+    if not proposal.amendments:
+        return ImpactStatement(
+            proposal=proposal.proposal,
+            amends=proposal.amends,
+            trials=trials,
+            limits=(_NOTHING,),
+            at=proposal.proposed_at,
+        )
+    proposed = apply_amendments(rulebook, proposal.amendments)
+    asking = _Asking(proposal, rulebook, proposed)
+    queries: dict[Digest, str] = {}
+    figures: list[ImpactFigure] = []
+    for stratum in recorded:
+        for trial in stratum.trials:
+            for baseline in _BASELINES:
+                answer = comparisons.compare(asking.question(stratum, trial, baseline))
+                figures += figures_of(
+                    answer,
+                    stratum=stratum,
+                    baseline=baseline,
+                    first=len(figures) + 1,
+                    queries=queries,
+                )
+    return ImpactStatement(
+        proposal=proposal.proposal,
+        amends=proposal.amends,
+        proposed=reference(proposed),
+        trials=trials,
+        figures=tuple(figures),
+        queries=queries,
+        limits=tuple(_limits(figures, left_out)),
+        at=proposal.proposed_at,
+    )
+
+
+def as_if_always(rulebook: Rulebook, on: date) -> Rulebook:
+    """Return a rulebook whose values of one day have always been in force.
+
+    A value that would only be dated later has none on that day, and stays as it is.
+    """
+    rules = tuple(_as_if_always(rule, on) for rule in rulebook.rules)
+    return rulebook.model_copy(update={"rules": rules})
+
+
+def _as_if_always(rule: Rule, on: date) -> Rule:
+    parameters = {name: _constant(item, on) for name, item in rule.parameters.items()}
+    return rule.model_copy(update={"parameters": parameters})
+
+
+def _constant(parameter: Parameter, on: date) -> Parameter:
+    dates = [day for day in parameter.values if day <= on]
+    if not dates:
+        return parameter
+    always = {date.min: parameter.values[max(dates)]}
+    return parameter.model_copy(update={"values": always})
+
+
+class _Asking:
+    """The questions of one proposal."""
+
+    def __init__(
+        self, proposal: RevisionProposal, rulebook: Rulebook, proposed: Rulebook
+    ) -> None:
+        self._rules = tuple(item.rule for item in proposal.amendments)
+        entry = max(item.in_force_from for item in proposal.amendments)
+        today = proposal.proposed_at.date()
+        # The day before entry: an amendment may be drafted on the day it enters.
+        self._now = as_if_always(rulebook, min(today, entry - timedelta(days=1)))
+        self._then = as_if_always(proposed, entry)
+
+    def question(
+        self, stratum: Recorded, trial: TemporaryRule, baseline: Baseline
+    ) -> Comparison:
+        """Return the question of one trial."""
+        before = Side(rulebook=self._now)
+        if baseline == "as-recorded":
+            before = Side(rulebook=stratum.rulebook, overlay=trial)
+        return Comparison(
+            trial_id=trial.trial_id,
+            before=before,
+            after=Side(rulebook=self._then),
+            rules=self._rules,
+        )
+
+
+def figures_of(
+    answer: ComparisonAnswer,
+    *,
+    stratum: Recorded,
+    baseline: Baseline,
+    first: int,
+    queries: dict[Digest, str],
+) -> Iterator[ImpactFigure]:
+    """Yield the figures of an answer.
+
+    Args:
+        answer: What was asked of one trial.
+        stratum: The version the trial ran under.
+        baseline: What the proposed text was compared with.
+        first: Number of the first figure.
+        queries: Takes the text of every question.
+    """
+    for number, item in enumerate(answer.rules, start=first):
+        yield ImpactFigure(
+            figure=f"I-{number}",
+            trial_id=answer.evidence.trial_id,
+            rule=item.rule,
+            compared_with=baseline,
+            shifts=item.shifts,
+            singly=item.singly,
+            source=source_of(stratum, _drawn(answer, item), queries=queries),
+        )
+
+
+def _drawn(answer: ComparisonAnswer, item: RuleShifts) -> Drawn:
+    return Drawn(
+        rules_digests=(answer.before_digest, answer.after_digest),
+        data_digest=answer.data_digest,
+        evidence=(answer.evidence,),
+        statements=item.statements,
+        engine=answer.engine,
+    )
+
+
+def _limits(figures: Sequence[ImpactFigure], left_out: Sequence[str]) -> Iterator[str]:
+    yield _BEHAVIOUR
+    yield _DELIVERED
+    if left_out:
+        yield f"Trials that are still running are not asked: {', '.join(left_out)}."
+    for trial_id in dict.fromkeys(item.trial_id for item in figures):
+        sources = [item.source for item in figures if item.trial_id == trial_id]
+        if erased := max(item.erased for item in sources):
+            yield f"{erased} segments of {trial_id} are erased and were not asked."
+        if unsealed := max(item.unsealed for item in sources):
+            yield f"{unsealed} segments of {trial_id} were not sealed and not asked."
+        if not any(item.segments for item in sources):
+            yield f"Nothing is recorded of {trial_id}."

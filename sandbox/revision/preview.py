@@ -1,0 +1,127 @@
+"""Would a running trial be compliant under a new version?
+
+Rules of this module:
+
+* A temporary rule stands over one version. It could stand over another only if every
+  rule it speaks of is there, may be waived where it waives, and has the parameters it
+  sets.
+* Units recorded so far are asked under the new version with the exceptions that fit.
+* Nothing is changed here: who adopts chooses, for each trial, whether it stays pinned
+  to its version or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from sandbox.model.application import TrialPlan
+from sandbox.model.comparison import Comparison, Side
+from sandbox.model.impact import ImpactFigure, TrialPreview
+from sandbox.model.record import Digest
+from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
+from sandbox.ports import Comparisons
+from sandbox.revision.impact import as_if_always, figures_of
+from sandbox.revision.recorded import Recorded
+from sandbox.rules import over, reference
+
+
+class RunningTrial(NamedTuple):
+    """A trial that runs under some version."""
+
+    rulebook: Rulebook
+    """That version."""
+    temporary_rule: TemporaryRule
+    plan: TrialPlan
+
+
+def preview(
+    trial: RunningTrial, proposed: Rulebook, *, comparisons: Comparisons
+) -> TrialPreview:
+    """Return what a new version would mean for a running trial.
+
+    Args:
+        trial: The trial.
+        proposed: The new version.
+        comparisons: Asks two versions of the rules of what was recorded.
+    """
+    temporary, there = trial.temporary_rule, _by_name(proposed)
+    changed = _changed(trial.rulebook, proposed)
+    then = as_if_always(proposed, proposed.in_force_from)
+    fitting = tuple(
+        item for item in temporary.overlays if not list(_unfit(item, there))
+    )
+    queries: dict[Digest, str] = {}
+    figures: list[ImpactFigure] = []
+    if changed:
+        answer = comparisons.compare(
+            Comparison(
+                trial_id=temporary.trial_id,
+                before=Side(rulebook=trial.rulebook, overlay=temporary),
+                after=Side(
+                    rulebook=then,
+                    overlay=over(
+                        then, temporary.model_copy(update={"overlays": fitting})
+                    ),
+                ),
+                rules=tuple(changed),
+            )
+        )
+        stratum = Recorded(trial.rulebook, (temporary,))
+        figures += figures_of(
+            answer, stratum=stratum, baseline="as-recorded", first=1, queries=queries
+        )
+    return TrialPreview(
+        trial_id=temporary.trial_id,
+        under=reference(trial.rulebook),
+        unfit=tuple(
+            reason for item in temporary.overlays for reason in _unfit(item, there)
+        ),
+        touched=tuple(_touched(trial, changed)),
+        figures=tuple(figures),
+        queries=queries,
+    )
+
+
+def _by_name(rulebook: Rulebook) -> dict[str, Rule]:
+    return {item.rule: item for item in rulebook.rules}
+
+
+def _changed(before: Rulebook, after: Rulebook) -> dict[str, None]:
+    """Return the rules that differ, in order: changed, gone, new."""
+    old, new = _by_name(before), _by_name(after)
+    return dict.fromkeys(
+        name for name in (*old, *new) if old.get(name) != new.get(name)
+    )
+
+
+def _unfit(waiver: Waiver, there: Mapping[str, Rule]) -> Iterator[str]:
+    """Say why an exception could not stand over a version."""
+    rule = there.get(waiver.exception_to)
+    if rule is None:
+        yield f"{waiver.label} excepts from {waiver.exception_to}, which is repealed."
+        return
+    if not rule.waivable:
+        yield f"{waiver.label} excepts from {rule.rule}, which becomes a red line."
+    for name in waiver.set:
+        if name not in rule.parameters:
+            yield f"{waiver.label} sets {name}, which {rule.rule} no longer has."
+    for name in waiver.compensates:
+        if name not in there:
+            yield f"{waiver.label} is compensated for by {name}, which is repealed."
+
+
+def _touched(trial: RunningTrial, changed: Mapping[str, None]) -> Iterator[str]:
+    temporary = trial.temporary_rule
+    read = [
+        *((item.estimand.of, f"The goal {item.goal}") for item in trial.plan.goals),
+        *((item.of, f"The harm {item.harm}") for item in trial.plan.harms),
+        *((item.watches, f"The guardrail {item.id}") for item in temporary.guardrails),
+        *(
+            (item.exception_to, f"The exception {item.label}")
+            for item in temporary.overlays
+        ),
+    ]
+    for rule, what in read:
+        if rule in changed:
+            yield f"{what} is about {rule}, which changes."

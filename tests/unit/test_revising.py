@@ -1,0 +1,205 @@
+"""A revision as its activities do it: draft, figures found again, adoption."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from sandbox.errors import RecordsError
+from sandbox.model.impact import ImpactStatement
+from sandbox.model.party import Actor
+from sandbox.model.proposal import Consultation
+from sandbox.model.record import Interval
+from sandbox.model.rule import Waiver
+from sandbox.testing.backtest import FakeBacktests
+from sandbox.testing.comparison import FakeComparisons
+from sandbox.testing.spans import FakeSpans
+from workflows.activities.asking import Asking
+from workflows.activities.keeping import Bundles
+from workflows.activities.reproducing import (
+    ProposalRecord,
+    find_proposal,
+    reproduce,
+)
+from workflows.activities.revise import ReviseActivities
+from workflows.messages import DraftProposal, EndRevision, RevisionInput
+
+OWNER = Actor(name="Desk", role="rule-owner", represents="o")
+
+
+class Revising:
+    """A closed trial under a stricter value, and its revision."""
+
+    def __init__(self, case: Any) -> None:
+        self.case = case
+        self.except_from("t")
+        case.record(range(1, 401), slow=3, evenly=True)
+        case.close()
+        case.ledger.records.set_case("t", "closed", {})
+        self.activities = ReviseActivities(
+            case.ledger, Bundles(case.folder), lambda: self.asking
+        )
+        regime = case.ledger.records.get_document("t", "regime")
+        self.revision = RevisionInput(
+            rulebook="calls", number=1, trials=("t",), regime=regime, by=OWNER
+        )
+
+    @property
+    def asking(self) -> Asking:
+        """What asks the evidence, span by span."""
+        spans = FakeSpans(
+            self.case.segments,
+            self.case.ledger.rules,
+            keys=[self.case.signer.public_key],
+        )
+        return Asking(FakeBacktests(spans), FakeComparisons(spans))
+
+    def except_from(self, trial: str) -> None:
+        """Put a stricter value in force for a trial."""
+        stricter = Waiver(
+            label="stricter",
+            exception_to="calls/time",
+            kind="modification",
+            set={"max_s": 1.5},
+        )
+        ledger = self.case.ledger
+        rule = ledger.temporary_rule("t").model_copy(
+            update={"trial_id": trial, "overlays": (stricter,)}
+        )
+        ledger.records.put_document(trial, "temporary-rule", rule)
+        ledger.write("temporary-rule", f"{rule.temporary_rule}/{trial}", trial, rule)
+
+    def draft(self) -> ProposalRecord:
+        """Draft the proposal and return what the log has of it."""
+        at = self.case.started_at + timedelta(days=1)
+        drafting = DraftProposal(revision=self.revision, at=at)
+        ActivityEnvironment().run(self.activities.draft_proposal, drafting)
+        return find_proposal(self.case.ledger, "calls/P-1")
+
+    def adopt(self, **changes: Any) -> Any:
+        """Adopt the proposal."""
+        at = self.case.started_at + timedelta(days=3)
+        task = EndRevision(
+            revision=self.revision,
+            by=OWNER,
+            reason="shown",
+            version=1,
+            consultation=Consultation(
+                proposal="P-1",
+                open=Interval(start=at - timedelta(days=2), end=at - timedelta(days=1)),
+            ),
+            at=at,
+        )
+        return ActivityEnvironment().run(
+            self.activities.adopt_proposal, task.model_copy(update=changes)
+        )
+
+
+@pytest.fixture(name="revising")
+def _revising(case: Any) -> Revising:
+    return Revising(case)
+
+
+def test_a_draft_carries_support_and_impact_over_all_that_was_recorded(
+    revising: Revising,
+) -> None:
+    """Both are entries of the log, with the figures of every trial."""
+    found = revising.draft()
+    assert {item.units for item in found.proposal.support} == {400}
+    assert found.impact
+    assert found.impact.trials == ("t",)
+    assert [item.compared_with for item in found.impact.figures] == [
+        "as-recorded",
+        "text-in-force",
+    ]
+    kinds = [x.entry.kind for x in revising.case.ledger.log.entries("rulebook/calls")]
+    assert kinds.count("proposal") == kinds.count("impact") == 1
+
+
+def test_every_figure_is_found_again_from_the_record(revising: Revising) -> None:
+    """Support and impact, each by its name."""
+    again = reproduce(revising.case.ledger, revising.draft(), revising.asking)
+    assert len(again) > 5
+    assert all(item.same for item in again)
+
+
+def test_a_figure_that_was_tampered_with_is_not_found_again(
+    revising: Revising,
+) -> None:
+    """The one that was changed, and no other."""
+    record = revising.draft()
+    assert record.impact
+    figure = record.impact.figures[0]
+    shift = figure.shifts[0].model_copy(update={"units": 1})
+    changed = figure.model_copy(update={"shifts": (shift, *figure.shifts[1:])})
+    impact = ImpactStatement.model_validate(
+        {**dict(record.impact), "figures": (changed, *record.impact.figures[1:])}
+    )
+    tampered = record._replace(impact=impact)
+    again = reproduce(revising.case.ledger, tampered, revising.asking)
+    assert [x.figure for x in again if not x.same] == [
+        "I-1: calls/time in t, as-recorded, calls v1"
+    ]
+
+
+def test_evidence_that_is_gone_is_named(revising: Revising) -> None:
+    """Erased segments make every figure another one, and the reason is said."""
+    record = revising.draft()
+    revising.case.segments.erase("t", 1)
+    again = reproduce(revising.case.ledger, record, revising.asking)
+    figures = [item for item in again if "calls/time" in item.figure]
+    assert not any(item.same for item in figures)
+    assert all("0 segments, 1 erased" in " ".join(item.said) for item in figures)
+
+
+def test_a_running_trial_is_left_out_and_said(revising: Revising) -> None:
+    """Its evidence still grows."""
+    revising.case.ledger.records.put_document(
+        "u", "application", revising.case.application
+    )
+    revising.except_from("u")
+    revising.case.ledger.records.set_case("u", "running", {})
+    found = revising.draft()
+    assert found.impact
+    assert found.impact.trials == ("t",)
+    assert "Trials that are still running are not asked: u." in found.impact.limits
+
+
+def test_adoption_records_what_becomes_of_each_running_trial(
+    revising: Revising,
+) -> None:
+    """With what was foreseen for it; the others stay pinned."""
+    for trial in ("u", "v"):
+        revising.case.ledger.records.put_document(
+            trial, "application", revising.case.application
+        )
+        revising.except_from(trial)
+        revising.case.ledger.records.set_case(trial, "running", {})
+    revising.draft()
+    adopted = revising.adopt(ended=("v",))
+    assert (adopted.running, adopted.ended) == (("u", "v"), ("v",))
+    found = find_proposal(revising.case.ledger, "P-1").adoption
+    assert found
+    assert [item.effect for item in found.running] == ["pinned", "ended"]
+    goal, exception = found.running[0].preview.touched
+    assert goal == "The goal in-time is about calls/time, which changes."
+    assert exception == "The exception stricter is about calls/time, which changes."
+
+
+def test_a_trial_that_does_not_run_cannot_be_ended(revising: Revising) -> None:
+    """The ones that run are named, and nothing is adopted."""
+    revising.draft()
+    with pytest.raises(ApplicationError, match="t is not running"):
+        revising.adopt(ended=("t",))
+    assert find_proposal(revising.case.ledger, "P-1").adoption is None
+
+
+def test_a_proposal_that_is_not_there_is_refused_with_those_that_are(
+    revising: Revising,
+) -> None:
+    """By rulebook and name."""
+    revising.draft()
+    with pytest.raises(RecordsError, match=r"P-7 is no proposal .*: calls/P-1"):
+        find_proposal(revising.case.ledger, "P-7")

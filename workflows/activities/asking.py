@@ -1,0 +1,97 @@
+"""What is asked of everything that was recorded, and of which trials.
+
+Rules of this module:
+
+* A trial counts once it is no longer running: its evidence does not grow any more.
+* Trials are kept apart by the version they ran under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
+
+from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.comparison import Comparison, ComparisonAnswer
+from sandbox.model.rule import TemporaryRule
+from sandbox.ports import Backtests, Comparisons
+from sandbox.revision import Recorded, RunningTrial
+from workflows.activities.keeping import Ledger
+
+RUNNING = ("provisioning", "running", "paused")
+
+
+class Asking(NamedTuple):
+    """The ports through which recorded spans are asked."""
+
+    backtests: Backtests
+    comparisons: Comparisons
+
+    def telling(self, tell: Callable[[], object]) -> Asking:
+        """Return the same ports; `tell` is called before every question."""
+        return Asking(
+            _TellingBacktests(self.backtests, tell),
+            _TellingComparisons(self.comparisons, tell),
+        )
+
+
+class _TellingBacktests(NamedTuple):
+    port: Backtests
+    tell: Callable[[], object]
+
+    def backtest(self, asked: Backtest) -> BacktestAnswer:
+        self.tell()
+        return self.port.backtest(asked)
+
+
+class _TellingComparisons(NamedTuple):
+    port: Comparisons
+    tell: Callable[[], object]
+
+    def compare(self, asked: Comparison) -> ComparisonAnswer:
+        self.tell()
+        return self.port.compare(asked)
+
+
+def recorded_trials(
+    ledger: Ledger, rulebook: str, *, only: Collection[str] | None = None
+) -> list[Recorded]:
+    """Return all trials of a rulebook that run no longer, by version, oldest first.
+
+    Args:
+        ledger: The record.
+        rulebook: Its name.
+        only: Leave out other trials than these, and none for running still.
+    """
+    versions: dict[int, list[TemporaryRule]] = {}
+    for state, rule in _trials(ledger, rulebook):
+        is_meant = state not in RUNNING if only is None else rule.trial_id in only
+        if is_meant:
+            versions.setdefault(rule.of.version, []).append(rule)
+    return [
+        Recorded(ledger.records.rulebook(rulebook, version), tuple(versions[version]))
+        for version in sorted(versions)
+    ]
+
+
+def running_trials(ledger: Ledger, rulebook: str) -> list[RunningTrial]:
+    """Return every trial of a rulebook that is running, with its plan."""
+    return [
+        RunningTrial(
+            rulebook=ledger.records.rulebook(rulebook, rule.of.version),
+            temporary_rule=rule,
+            plan=ledger.application(rule.trial_id).plan,
+        )
+        for state, rule in _trials(ledger, rulebook)
+        if state in RUNNING
+    ]
+
+
+def _trials(ledger: Ledger, rulebook: str) -> Iterator[tuple[str, TemporaryRule]]:
+    """Yield (state, temporary rule) of every trial of a rulebook, by name."""
+    for case in sorted(ledger.records.cases(), key=lambda item: item["trial_id"]):
+        found = ledger.records.find_documents(case["trial_id"], "temporary-rule")
+        if "temporary-rule" in found:
+            rule = TemporaryRule.model_validate(found["temporary-rule"])
+            if rule.of.rulebook == rulebook:
+                yield case["state"], rule
