@@ -182,6 +182,9 @@ class RevisionWorkflow:
             )
         consultation = self._open
         assert self._proposal is not None
+        text: dict[str, Any] = {}
+        if isinstance(decision, Adopt):
+            text = decision.model_dump(include={"ended", "amendments", "reasons"})
         return EndRevision(
             revision=self._start,
             by=decision.by,
@@ -189,7 +192,7 @@ class RevisionWorkflow:
             version=self._proposal.version,
             consultation=consultation,
             at=workflow.now(),
-            ended=decision.ended if isinstance(decision, Adopt) else (),
+            **text,
         )
 
     async def _attempt(

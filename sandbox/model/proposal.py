@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sandbox.model.finding import Counts
-from sandbox.model.impact import FigureSource, TrialChoice
+from sandbox.model.impact import FigureSource, ImpactStatement, TrialChoice
 from sandbox.model.party import Actor
 from sandbox.model.record import Digest, Identifier, Instant, Interval, Record
 from sandbox.model.rule import Amendment, Mechanism, RulebookRef
@@ -43,6 +43,15 @@ class Alternative(Record):
     reasons: str
 
 
+class RedlinePart(Record):
+    """One part of a rule that changes: its words, a condition, a dated value."""
+
+    part: str
+    now: str
+    """Empty where there is none."""
+    proposed: str
+
+
 class RedlineRow(Record):
     """One row of the comparison table: what is, what would be, and why."""
 
@@ -50,6 +59,8 @@ class RedlineRow(Record):
     now: str
     proposed: str
     because: str
+    parts: tuple[RedlinePart, ...] = ()
+    """The same, part by part, with what machines read; empty in older records."""
 
 
 class RevisionProposal(Record):
@@ -102,6 +113,16 @@ class Consultation(Record):
     dispositions: tuple[Disposition, ...] = ()
 
 
+class TextDifference(Record):
+    """How the adopted text of one rule differs from the draft, and why."""
+
+    rule: Identifier
+    difference: str
+    reason: str
+    parts: tuple[RedlinePart, ...]
+    """Of each part, `now` is the draft and `proposed` what was adopted."""
+
+
 class Adoption(Record):
     """The amended rulebook, and how it differs from the draft that was consulted on."""
 
@@ -113,6 +134,8 @@ class Adoption(Record):
     differs_from_draft: tuple[str, ...]
     """Each difference between draft and adopted text with its reason
     (Administrative Procedure Act of Japan, Art. 43(1)(iv))."""
+    differences: tuple[TextDifference, ...] = ()
+    """The same with both texts; empty in older records."""
     running: tuple[TrialChoice, ...] = ()
     """What becomes of each running trial, with what was foreseen for it."""
     reason: str
@@ -138,3 +161,15 @@ class Retention(Record):
     reason: str
     by: Actor
     at: Instant
+
+
+class Publication(Record):
+    """Everything the public is told of one proposal."""
+
+    kind: Literal["publication"] = "publication"
+    proposal: RevisionProposal
+    impact: ImpactStatement | None = None
+    """None in proposals that were drafted without one."""
+    consultation: Consultation | None = None
+    adoption: Adoption | None = None
+    retention: Retention | None = None

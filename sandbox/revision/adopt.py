@@ -20,11 +20,17 @@ from typing import NamedTuple
 
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.application import Defect
-from sandbox.model.impact import TrialChoice
 from sandbox.model.party import Actor
-from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
+from sandbox.model.proposal import (
+    Adoption,
+    Consultation,
+    Retention,
+    RevisionProposal,
+    TextDifference,
+)
 from sandbox.model.rule import Amendment, Rule, Rulebook
 from sandbox.revision.consultation import undisposed
+from sandbox.revision.parts import rule_parts
 from sandbox.rules import check_rulebook, reference
 
 
@@ -38,8 +44,6 @@ class Enactment(NamedTuple):
     """As adopted; None adopts the draft as it was consulted on."""
     reasons: Mapping[str, str] = {}
     """Rule → why its adopted text differs from the draft."""
-    running: tuple[TrialChoice, ...] = ()
-    """What becomes of each running trial."""
 
 
 def apply_amendments(rulebook: Rulebook, amendments: Sequence[Amendment]) -> Rulebook:
@@ -96,7 +100,11 @@ def adopt(
         ProcedureError: It may not be adopted now, or not by this person.
         InputError: The amendments do not fit, or a difference has no reason.
     """
-    _check_lawful(proposal, rulebook, consultation, enactment)
+    problems = [
+        *_other_version(proposal, rulebook),
+        *_unlawful(proposal, rulebook, consultation, enactment),
+    ]
+    _refuse_if(problems, proposal)
     adopted = enactment.amendments
     if adopted is None:
         adopted = proposal.amendments
@@ -107,8 +115,10 @@ def adopt(
         before=reference(rulebook),
         after=reference(amended),
         adopted=adopted,
-        differs_from_draft=differs,
-        running=enactment.running,
+        differs_from_draft=tuple(
+            f"{item.rule}: {item.difference}. Reason: {item.reason}" for item in differs
+        ),
+        differences=differs,
         reason=enactment.reason,
         by=enactment.by,
         at=enactment.at,
@@ -124,7 +134,8 @@ def retain(
 ) -> Retention:
     """Leave the rulebook as it is after a consultation on a proposal.
 
-    It ends a proposal of no change, and declines one that has amendments.
+    It ends a proposal of no change, and declines one that has amendments, also where
+    another version came into force meanwhile.
 
     Args:
         proposal: The draft as it was consulted on.
@@ -135,7 +146,8 @@ def retain(
     Raises:
         ProcedureError: It may not be decided now, or not by this person.
     """
-    _check_lawful(proposal, rulebook, consultation, enactment)
+    problems = list(_unlawful(proposal, rulebook, consultation, enactment))
+    _refuse_if(problems, proposal)
     return Retention(
         proposal=proposal.proposal,
         retained=reference(rulebook),
@@ -180,36 +192,48 @@ def _shape(item: Amendment, place: str) -> Iterator[Defect]:
         yield _defect("shape", what, "Give the rule after amendment", f"{place}.new")
 
 
-def _check_lawful(
+def _other_version(proposal: RevisionProposal, rulebook: Rulebook) -> Iterator[str]:
+    """Say for which version it was written, where that is not the one in force."""
+    amends, now = proposal.amends, reference(rulebook)
+    if amends == now:
+        return
+    digests = ""
+    if amends.version == now.version:
+        digests = f" ({amends.digest} then, {now.digest} now)"
+    yield (
+        f"it was written for {amends.rulebook} v{amends.version} and v{now.version} is"
+        f" in force{digests}; propose again on that"
+    )
+
+
+def _unlawful(
     proposal: RevisionProposal,
     rulebook: Rulebook,
     consultation: Consultation,
     enactment: Enactment,
-) -> None:
-    problems = []
-    if proposal.amends != reference(rulebook):
-        problems.append(
-            f"it was written for {proposal.amends.rulebook} v{proposal.amends.version}"
-            f" and v{rulebook.version} is in force; propose again on that"
-        )
+) -> Iterator[str]:
+    """Say why nothing may be decided on a proposal now, or by this person."""
     if consultation.proposal != proposal.proposal:
-        problems.append(f"the consultation is on {consultation.proposal}")
+        yield f"the consultation is on {consultation.proposal}"
     if enactment.at < consultation.open.end:
-        problems.append(
+        yield (
             f"it is open for comment until {consultation.open.end:%Y-%m-%d %H:%M:%S}"
             " UTC; wait until then"
         )
     waiting = undisposed(consultation)
     if waiting:
-        problems.append(f"comments without a disposition: {', '.join(waiting)}")
+        yield f"comments without a disposition: {', '.join(waiting)}"
     by = enactment.by
     if by.role != "rule-owner" or by.represents != rulebook.owner:
-        problems.append(
+        yield (
             f"{by.name} is {by.role} for {by.represents or 'nobody'}; only the rule"
             f" owner {rulebook.owner} decides"
         )
     if not enactment.reason.strip():
-        problems.append("no reason is given; say why")
+        yield "no reason is given; say why"
+
+
+def _refuse_if(problems: Sequence[str], proposal: RevisionProposal) -> None:
     if problems:
         raise ProcedureError(
             f"{proposal.proposal} cannot be decided: " + "; ".join(problems) + "."
@@ -220,19 +244,23 @@ def _differences(
     draft: Sequence[Amendment],
     adopted: Sequence[Amendment],
     reasons: Mapping[str, str],
-) -> tuple[str, ...]:
+) -> tuple[TextDifference, ...]:
     before = {item.rule: item for item in draft}
     after = {item.rule: item for item in adopted}
-    said: list[str] = []
+    said: list[TextDifference] = []
     defects: list[Defect] = []
     for rule in dict.fromkeys((*before, *after)):
-        change = _difference(before.get(rule), after.get(rule))
+        one, two = before.get(rule), after.get(rule)
+        change = _difference(one, two)
         reason = reasons.get(rule, "").strip()
         if change and not reason:
             what = f"{rule}: {change}, and no reason is given"
             defects.append(_defect("reason", what, "Say why it differs", "reasons"))
         elif change:
-            said.append(f"{rule}: {change}. Reason: {reason}")
+            parts = rule_parts(one.new if one else None, two.new if two else None)
+            said.append(
+                TextDifference(rule=rule, difference=change, reason=reason, parts=parts)
+            )
     if defects:
         raise InputError(defects)
     return tuple(said)

@@ -4,6 +4,7 @@ Rules of this module:
 
 * Rows are in words with the values in force on a date, the form in which most Japanese
   ordinances are amended (comparison table of new and old text).
+* Beside the words stand the parts a machine reads: conditions, dated values, severity.
 * The HTML marks deletions and insertions word by word and escapes everything it shows.
 """
 
@@ -14,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from html import escape
 
-from sandbox.model.proposal import RedlineRow
+from sandbox.model.proposal import RedlinePart, RedlineRow
 from sandbox.model.rule import Amendment, Rulebook
+from sandbox.revision.parts import parts_of
 from sandbox.rules import rule_named, text_in_force
 
 _NOTHING = "(none)"
@@ -48,6 +50,27 @@ def redline_markdown(rows: Iterable[RedlineRow]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def parts_markdown(rows: Iterable[RedlineRow]) -> str:
+    """Return every part that changes, in Markdown; empty where there is none."""
+    lines = [
+        "| " + " | ".join(map(_cell, (row.rule, *_told(part)))) + " |"
+        for row in rows
+        for part in row.parts
+    ]
+    head = ["| rule | part | now | proposed |", "|---|---|---|---|"]
+    return "\n".join([*head, *lines]) + "\n" if lines else ""
+
+
+def parts_html(rows: Iterable[RedlineRow]) -> str:
+    """Return every part that changes, in HTML, marked word by word."""
+    body = "".join(_html_part(row.rule, part) for row in rows for part in row.parts)
+    return (
+        '<table class="redline"><caption>What changes, part by part</caption><thead>'
+        '<tr><th scope="col">Rule</th><th scope="col">Part</th><th scope="col">Now</th>'
+        f'<th scope="col">Proposed</th></tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
 def redline_html(rows: Iterable[RedlineRow]) -> str:
     """Return the table in HTML, deletions and insertions marked word by word."""
     body = "".join(_html_row(row) for row in rows)
@@ -72,6 +95,7 @@ def _row(rulebook: Rulebook, amendment: Amendment, on: date) -> RedlineRow:
         now=now,
         proposed=proposed,
         because=f"{amendment.why}{grounds}",
+        parts=parts_of(rulebook, amendment),
     )
 
 
@@ -85,6 +109,18 @@ def _html_row(row: RedlineRow) -> str:
         f'<tr><th scope="row"><code>{escape(row.rule)}</code></th><td>{now}</td>'
         f"<td>{proposed}</td><td>{escape(row.because)}</td></tr>"
     )
+
+
+def _html_part(rule: str, part: RedlinePart) -> str:
+    now, proposed = _marked(part.now, part.proposed)
+    return (
+        f'<tr><th scope="row"><code>{escape(rule)}</code></th>'
+        f"<td>{escape(part.part)}</td><td>{now}</td><td>{proposed}</td></tr>"
+    )
+
+
+def _told(part: RedlinePart) -> tuple[str, str, str]:
+    return part.part, part.now or _NOTHING, part.proposed or _NOTHING
 
 
 def _marked(now: str, proposed: str) -> tuple[str, str]:

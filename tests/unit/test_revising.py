@@ -17,7 +17,7 @@ from sandbox.testing.backtest import FakeBacktests
 from sandbox.testing.comparison import FakeComparisons
 from sandbox.testing.spans import FakeSpans
 from workflows.activities.asking import Asking
-from workflows.activities.keeping import Bundles
+from workflows.activities.keeping import Bundles, publish_rulebook
 from workflows.activities.reproducing import (
     ProposalRecord,
     find_proposal,
@@ -203,3 +203,45 @@ def test_a_proposal_that_is_not_there_is_refused_with_those_that_are(
     revising.draft()
     with pytest.raises(RecordsError, match=r"P-7 is no proposal .*: calls/P-1"):
         find_proposal(revising.case.ledger, "P-7")
+
+
+def test_a_proposal_for_an_older_version_is_refused_with_that_version(
+    revising: Revising,
+) -> None:
+    """Another revision came into force meanwhile; it can still be declined."""
+    revising.draft()
+    ledger = revising.case.ledger
+    book = ledger.records.rulebook("calls", 1)
+    publish_rulebook(ledger, book.model_copy(update={"version": 2}))
+    with pytest.raises(ApplicationError, match="was written for calls v1 and v2 is"):
+        revising.adopt()
+    assert ledger.records.rulebook("calls").version == 2
+
+
+def test_an_adoption_that_is_done_twice_makes_one_version(revising: Revising) -> None:
+    """A worker that replaces another finds it done, and finishes it."""
+    revising.draft()
+    first = revising.adopt()
+    assert revising.adopt() == first
+    assert revising.case.ledger.records.rulebook("calls").version == 2
+
+
+def test_another_text_is_adopted_with_its_reason_or_not_at_all(
+    revising: Revising,
+) -> None:
+    """The difference is published with both texts (Art. 43(1)(iv))."""
+    (drafted,) = revising.draft().proposal.amendments
+    assert drafted.new
+    milder = drafted.model_copy(
+        update={"new": drafted.new.model_copy(update={"severity": "minor"})}
+    )
+    with pytest.raises(ApplicationError, match="no reason is given"):
+        revising.adopt(amendments=(milder,))
+    revising.adopt(amendments=(milder,), reasons={"calls/time": "Comment c-1."})
+    adoption = find_proposal(revising.case.ledger, "P-1").adoption
+    assert adoption
+    (difference,) = adoption.differences
+    assert difference.reason == "Comment c-1."
+    assert [(x.part, x.now, x.proposed) for x in difference.parts] == [
+        ("severity", "major", "minor")
+    ]

@@ -16,7 +16,7 @@ from temporalio import activity
 from sandbox.errors import ProcedureError
 from sandbox.model.finding import Finding
 from sandbox.model.impact import TrialChoice
-from sandbox.model.proposal import Consultation, Retention, RevisionProposal
+from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.rule import Rulebook
 from sandbox.revision import (
     Enactment,
@@ -106,30 +106,25 @@ class ReviseActivities:
 
     @activity_method
     def adopt_proposal(self, task: EndRevision) -> AdoptionResult:
-        """Publish the next version of the rulebook."""
+        """Publish the next version of the rulebook; done again, it is the same one."""
         revision, ledger = task.revision, self._ledger
         owner = _owner(revision)
-        rulebook = ledger.records.rulebook(revision.rulebook, task.version)
-        proposal = self._proposal(revision)
-        choices = self._choices(task, apply_amendments(rulebook, proposal.amendments))
-        version, adoption = adopt(
-            proposal,
-            rulebook=rulebook,
-            consultation=task.consultation,
-            enactment=Enactment(
-                by=task.by, at=task.at, reason=task.reason, running=choices
-            ),
-        )
-        ledger.write("adoption", f"{owner}/adoption/{revision.number}", owner, adoption)
-        publish_rulebook(ledger, version)
+        entry_id = f"{owner}/adoption/{revision.number}"
+        known = ledger.log.entry(entry_id)
+        if known is not None:
+            adoption = Adoption.model_validate(known.entry.body)
+        else:
+            adoption = self._adopt(task)
+            ledger.write("adoption", entry_id, owner, adoption)
+        before = ledger.records.rulebook(revision.rulebook, adoption.before.version)
+        publish_rulebook(ledger, apply_amendments(before, adoption.adopted))
         ledger.records.put_document(owner, "adoption", adoption)
+        chosen = {item.preview.trial_id: item.effect for item in adoption.running}
         return AdoptionResult(
             before=adoption.before,
             after=adoption.after,
-            running=tuple(item.preview.trial_id for item in choices),
-            ended=tuple(
-                item.preview.trial_id for item in choices if item.effect == "ended"
-            ),
+            running=tuple(chosen),
+            ended=tuple(name for name, effect in chosen.items() if effect == "ended"),
         )
 
     @activity_method
@@ -139,7 +134,7 @@ class ReviseActivities:
         owner = _owner(revision)
         retention = retain(
             self._proposal(revision),
-            rulebook=ledger.records.rulebook(revision.rulebook, task.version),
+            rulebook=ledger.records.rulebook(revision.rulebook),
             consultation=task.consultation,
             enactment=Enactment(by=task.by, at=task.at, reason=task.reason),
         )
@@ -169,6 +164,25 @@ class ReviseActivities:
                 Finding.model_validate(findings[name]) for name in sorted(findings)
             ),
         )
+
+    def _adopt(self, task: EndRevision) -> Adoption:
+        rulebook = self._ledger.records.rulebook(task.revision.rulebook)
+        proposal = self._proposal(task.revision)
+        enactment = Enactment(
+            by=task.by,
+            at=task.at,
+            reason=task.reason,
+            amendments=task.amendments,
+            reasons=task.reasons,
+        )
+        # First whether it is lawful at all, then what it would mean.
+        version, adoption = adopt(
+            proposal,
+            rulebook=rulebook,
+            consultation=task.consultation,
+            enactment=enactment,
+        )
+        return adoption.model_copy(update={"running": self._choices(task, version)})
 
     def _choices(
         self, task: EndRevision, proposed: Rulebook

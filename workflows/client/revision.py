@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -66,20 +66,14 @@ class RevisionClient:
             RevisionWorkflow.dispose, disposal, id=decision_id
         )
 
-    async def adopt(
-        self, reason: str, *, by: Actor, decision_id: str, ended: Iterable[str] = ()
-    ) -> Answer:
-        """Adopt the proposal, or learn why not yet.
+    async def adopt(self, reason: str, *, by: Actor, decision_id: str) -> Answer:
+        """Adopt the proposal as it was consulted on, or learn why not yet."""
+        return await self.enact(Adopt(decision_id=decision_id, reason=reason, by=by))
 
-        Args:
-            reason: The owner's own words.
-            by: The owner of the rulebook.
-            decision_id: The same id is the same decision.
-            ended: Running trials that end with it; others stay pinned to their version.
-        """
-        adopt = Adopt(decision_id=decision_id, reason=reason, by=by, ended=tuple(ended))
+    async def enact(self, adopt: Adopt) -> Answer:
+        """Adopt the proposal, perhaps with another text, and end running trials."""
         return await self._handle.execute_update(
-            RevisionWorkflow.adopt, adopt, id=decision_id
+            RevisionWorkflow.adopt, adopt, id=adopt.decision_id
         )
 
     async def retain(self, reason: str, *, by: Actor, decision_id: str) -> Answer:

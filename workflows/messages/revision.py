@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from sandbox.model.party import Actor
 from sandbox.model.proposal import Consultation
 from sandbox.model.record import Digest, Identifier, Instant, Record, TrialId
 from sandbox.model.regime import Regime
-from sandbox.model.rule import RulebookRef
+from sandbox.model.rule import Amendment, RulebookRef
 
 
 class RevisionInput(Record):
@@ -64,6 +66,10 @@ class Adopt(Record):
     by: Actor
     ended: tuple[TrialId, ...] = ()
     """Running trials that end with it; all others stay pinned to their version."""
+    amendments: tuple[Amendment, ...] | None = None
+    """As adopted; None adopts the draft as it was consulted on."""
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Rule → why its adopted text differs from the draft."""
 
 
 class Retain(Record):
@@ -105,6 +111,8 @@ class EndRevision(Record):
     at: Instant
     ended: tuple[TrialId, ...] = ()
     """Running trials that end with the adoption."""
+    amendments: tuple[Amendment, ...] | None = None
+    reasons: dict[str, str] = Field(default_factory=dict)
 
 
 class AdoptionResult(Record):
