@@ -29,7 +29,7 @@ from sandbox.report.sections import (
 )
 from sandbox.report.story import TrialStory
 from sandbox.report.timeline import timeline
-from sandbox.revision import redline_html
+from sandbox.revision import parts_html, redline_html, shift_words, support_words
 
 
 def render_report(story: TrialStory) -> str:
@@ -52,6 +52,7 @@ def render_report(story: TrialStory) -> str:
         drawings=[(item, Markup(item.svg)) for item in drawings(story)],
         attempts=attempts(story.proof) if story.proof else [],
         redline=Markup(redline),
+        parts=Markup(parts_html(story.proposal.redline) if story.proposal else ""),
         comments=comments(story.consultation) if story.consultation else [],
         entries=entries,
         entries_note=entries_note,
@@ -99,5 +100,10 @@ TEMPLATES = Environment(
 )
 """The pages' templates; everything put into them is escaped."""
 TEMPLATES.filters.update(
-    moment=_moment, percent=_percent, figure=_figure, verdict=verdict_word
+    moment=_moment,
+    percent=_percent,
+    figure=_figure,
+    verdict=verdict_word,
+    shifts=shift_words,
+    supported=support_words,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.model.application import Application
 from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
+from sandbox.model.impact import ImpactStatement
 from sandbox.model.load import LoadResult
 from sandbox.model.log import Checkpoint, LoggedEntry, Verification
 from sandbox.model.observation import Breach, Observation
@@ -37,6 +38,7 @@ class TrialStory(Record):
     proof: IsolationProof | None = None
     loads: tuple[LoadResult, ...] = ()
     proposal: RevisionProposal | None = None
+    impact: ImpactStatement | None = None
     consultation: Consultation | None = None
     adoption: Adoption | None = None
     retention: Retention | None = None

@@ -18,8 +18,18 @@ from sandbox.revision.consultation import (
 from sandbox.revision.impact import as_if_always, impact_of
 from sandbox.revision.preview import RunningTrial, preview
 from sandbox.revision.propose import TrialGrounds, propose
+from sandbox.revision.publication import (
+    publication_markdown,
+    shift_words,
+    support_words,
+)
 from sandbox.revision.recorded import Recorded
-from sandbox.revision.redline import redline_html, redline_markdown, redline_rows
+from sandbox.revision.redline import (
+    parts_html,
+    redline_html,
+    redline_markdown,
+    redline_rows,
+)
 from sandbox.revision.rerun import compare_impact, compare_support
 from sandbox.revision.support import candidates_of, label_support, with_support
 
@@ -39,12 +49,16 @@ __all__ = [
     "impact_of",
     "label_support",
     "open_consultation",
+    "parts_html",
     "preview",
     "propose",
+    "publication_markdown",
     "redline_html",
     "redline_markdown",
     "redline_rows",
     "retain",
+    "shift_words",
+    "support_words",
     "undisposed",
     "with_support",
 ]

@@ -46,14 +46,14 @@ def redline_markdown(rows: Iterable[RedlineRow]) -> str:
     lines = ["| rule | now | proposed | because |", "|---|---|---|---|"]
     for row in rows:
         cells = (row.rule, row.now, row.proposed, row.because)
-        lines.append("| " + " | ".join(_cell(text) for text in cells) + " |")
+        lines.append("| " + " | ".join(cell(text) for text in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def parts_markdown(rows: Iterable[RedlineRow]) -> str:
     """Return every part that changes, in Markdown; empty where there is none."""
     lines = [
-        "| " + " | ".join(map(_cell, (row.rule, *_told(part)))) + " |"
+        "| " + " | ".join(map(cell, (row.rule, *_told(part)))) + " |"
         for row in rows
         for part in row.parts
     ]
@@ -99,8 +99,12 @@ def _row(rulebook: Rulebook, amendment: Amendment, on: date) -> RedlineRow:
     )
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+def cell(text: str) -> str:
+    """Return text of others as one cell of a table, on one line, without markup."""
+    line = " ".join(text.split())
+    for sign in "\\|<`*_[":
+        line = line.replace(sign, f"\\{sign}")
+    return line
 
 
 def _html_row(row: RedlineRow) -> str:

@@ -1,11 +1,13 @@
-"""A revision as its activities do it: draft, figures found again, adoption."""
+"""A revision as its activities and `sandbox revision` do it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from typer.testing import CliRunner, Result
 
 from sandbox.errors import RecordsError
 from sandbox.model.impact import ImpactStatement
@@ -24,6 +26,7 @@ from workflows.activities.reproducing import (
     reproduce,
 )
 from workflows.activities.revise import ReviseActivities
+from workflows.cli import revision
 from workflows.messages import DraftProposal, EndRevision, RevisionInput
 
 OWNER = Actor(name="Desk", role="rule-owner", represents="o")
@@ -77,6 +80,13 @@ class Revising:
         drafting = DraftProposal(revision=self.revision, at=at)
         ActivityEnvironment().run(self.activities.draft_proposal, drafting)
         return find_proposal(self.case.ledger, "calls/P-1")
+
+    def run_trial(self, name: str) -> None:
+        """Let another trial run under the same version; nothing of it is sealed."""
+        records = self.case.ledger.records
+        records.put_document(name, "application", self.case.application)
+        self.except_from(name)
+        records.set_case(name, "running", {})
 
     def adopt(self, **changes: Any) -> Any:
         """Adopt the proposal."""
@@ -156,11 +166,7 @@ def test_evidence_that_is_gone_is_named(revising: Revising) -> None:
 
 def test_a_running_trial_is_left_out_and_said(revising: Revising) -> None:
     """Its evidence still grows."""
-    revising.case.ledger.records.put_document(
-        "u", "application", revising.case.application
-    )
-    revising.except_from("u")
-    revising.case.ledger.records.set_case("u", "running", {})
+    revising.run_trial("u")
     found = revising.draft()
     assert found.impact
     assert found.impact.trials == ("t",)
@@ -172,11 +178,7 @@ def test_adoption_records_what_becomes_of_each_running_trial(
 ) -> None:
     """With what was foreseen for it; the others stay pinned."""
     for trial in ("u", "v"):
-        revising.case.ledger.records.put_document(
-            trial, "application", revising.case.application
-        )
-        revising.except_from(trial)
-        revising.case.ledger.records.set_case(trial, "running", {})
+        revising.run_trial(trial)
     revising.draft()
     adopted = revising.adopt(ended=("v",))
     assert (adopted.running, adopted.ended) == (("u", "v"), ("v",))
@@ -245,3 +247,75 @@ def test_another_text_is_adopted_with_its_reason_or_not_at_all(
     assert [(x.part, x.now, x.proposed) for x in difference.parts] == [
         ("severity", "major", "minor")
     ]
+
+
+@pytest.fixture(name="call")
+def _call(revising: Revising, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
+    monkeypatch.setattr(revision, "open_ledger", lambda _: (revising.case.ledger, None))
+    monkeypatch.setattr(revision, "_asking", lambda *_: [revising.asking])
+
+    def call(*arguments: str) -> Result:
+        home = ("--home", str(tmp_path / "home"))
+        return CliRunner().invoke(revision.app, [*arguments, *home])
+
+    return call
+
+
+def test_a_proposal_is_listed_and_shown_in_three_forms(
+    revising: Revising, call: Any
+) -> None:
+    """For reading, for a page, and for machines, with what became of it."""
+    revising.draft()
+    revising.run_trial("u")
+    revising.adopt(ended=("u",))
+    (listed,) = json.loads(call("list", "-o", "json").stdout)
+    assert (listed["proposal"], listed["state"]) == ("calls/P-1", "adopted")
+    words = call("show", "P-1").stdout
+    assert words.startswith("# P-1 on calls v1\n\nAdopted as v2 by Desk")
+    for title in (
+        "## Text",
+        "Part by part:",
+        "## How far the evidence reaches",
+        "## What would have been different",
+        "## Other ways to the same goal",
+        "## Draft and adopted text",
+        "## Running trials",
+    ):
+        assert title in words
+    assert "| calls/time | max\\_s from 2026-04-02 | (none) | 1.5 s" in words
+    assert "| I-1 | t | v1 | calls/time | as recorded | 400 as before |" in words
+    assert "| u | v1 | ended | yes |" in words
+    told = json.loads(call("show", "P-1", "--format", "json").stdout)
+    assert told["proposal"]["redline"][0]["parts"]
+    assert told["impact"]["figures"][0]["source"]["data_digest"].startswith("sha256:")
+    page = call("show", "P-1", "--format", "html").stdout
+    assert "<!doctype html>" in page
+    assert "What would have been different" in page
+    assert "<script" not in page
+
+
+def test_rerun_says_of_each_figure_whether_it_is_the_same(
+    revising: Revising, call: Any
+) -> None:
+    """All are: done. One is not: the exit code says so, and the table which."""
+    revising.draft()
+    good = call("rerun", "calls/P-1", "-o", "json")
+    assert good.exit_code == 0
+    assert {row["same"] for row in json.loads(good.stdout)} == {"yes"}
+    assert "figures are the same" in good.stderr
+    revising.case.segments.erase("t", 1)
+    bad = call("rerun", "calls/P-1", "-o", "json")
+    assert bad.exit_code == 1
+    assert "NO" in {row["same"] for row in json.loads(bad.stdout)}
+    assert "Other evidence: 1 segments" in bad.stdout
+
+
+def test_preview_names_each_running_trial(revising: Revising, call: Any) -> None:
+    """Whether it would comply, and what of its plan is touched."""
+    revising.draft()
+    assert "no trial of this rulebook is running" in call("preview", "P-1").stderr
+    revising.run_trial("u")
+    (row,) = json.loads(call("preview", "P-1", "-o", "json").stdout)
+    assert row["trial_id"] == "u"
+    assert row["touched"]
+    assert "yes" in call("preview", "P-1").stdout

@@ -26,6 +26,7 @@ NOUNS = {
     "trial": "Cases and their state.",
     "rule": "Rulebooks and what is in force.",
     "findings": "What all trials of a question show together.",
+    "revision": "Proposals, their figures, and what they mean for running trials.",
     "evidence": "What was recorded, and its proof.",
     "worker": "Runs workflows and activities.",
     "recorder": "Receives OTLP and makes it durable.",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sandbox.evidence.verify import verify_bundle
 from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
+from sandbox.model.impact import ImpactStatement
 from sandbox.model.load import LoadResult
 from sandbox.model.log import LoggedEntry, Verification
 from sandbox.model.observation import Breach
@@ -65,6 +66,7 @@ def tell_story(
         proof=_first(entries, "isolation-proof", IsolationProof),
         loads=_all(entries, "load-result", LoadResult),
         proposal=_last(entries, "proposal", RevisionProposal),
+        impact=_last(entries, "impact", ImpactStatement),
         consultation=_consultation(ledger, owner),
         adoption=_last(entries, "adoption", Adoption),
         retention=_last(entries, "retention", Retention),
