@@ -18,7 +18,8 @@ from sandbox.adapters.backtest import (
     evidence_of,
     judge_file,
 )
-from sandbox.adapters.spans_files import Derived, DerivedFile, DerivedFiles
+from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.model.comparison import (
     Comparison,
     ComparisonAnswer,

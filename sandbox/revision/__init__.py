@@ -9,6 +9,7 @@ leaves it as it is.
 """
 
 from sandbox.revision.adopt import Enactment, adopt, apply_amendments, retain
+from sandbox.revision.candidates import candidates_of
 from sandbox.revision.consultation import (
     add_comment,
     dispose,
@@ -31,7 +32,7 @@ from sandbox.revision.redline import (
     redline_rows,
 )
 from sandbox.revision.rerun import compare_impact, compare_support
-from sandbox.revision.support import candidates_of, label_support, with_support
+from sandbox.revision.support import label_support, with_support
 
 __all__ = [
     "Enactment",

@@ -57,38 +57,26 @@ def impact_of(
         InputError: The amendments do not fit the version.
     """
     trials = tuple(item.trial_id for stratum in recorded for item in stratum.trials)
+    statement = ImpactStatement(
+        proposal=proposal.proposal,
+        amends=proposal.amends,
+        trials=trials,
+        limits=(_NOTHING,),
+        at=proposal.proposed_at,
+    )
     if not proposal.amendments:
-        return ImpactStatement(
-            proposal=proposal.proposal,
-            amends=proposal.amends,
-            trials=trials,
-            limits=(_NOTHING,),
-            at=proposal.proposed_at,
-        )
+        return statement
     proposed = apply_amendments(rulebook, proposal.amendments)
     asking = _Asking(proposal, rulebook, proposed)
     queries: dict[Digest, str] = {}
-    figures: list[ImpactFigure] = []
-    for stratum in recorded:
-        for trial in stratum.trials:
-            for baseline in _BASELINES:
-                answer = comparisons.compare(asking.question(stratum, trial, baseline))
-                figures += figures_of(
-                    answer,
-                    stratum=stratum,
-                    baseline=baseline,
-                    first=len(figures) + 1,
-                    queries=queries,
-                )
-    return ImpactStatement(
-        proposal=proposal.proposal,
-        amends=proposal.amends,
-        proposed=reference(proposed),
-        trials=trials,
-        figures=tuple(figures),
-        queries=queries,
-        limits=tuple(_limits(figures, left_out)),
-        at=proposal.proposed_at,
+    figures = tuple(asking.figures(recorded, comparisons, queries))
+    return statement.model_copy(
+        update={
+            "proposed": reference(proposed),
+            "figures": figures,
+            "queries": queries,
+            "limits": (*_of_objects(proposal), *_limits(figures, left_out)),
+        }
     )
 
 
@@ -127,6 +115,24 @@ class _Asking:
         self._now = as_if_always(rulebook, min(today, entry - timedelta(days=1)))
         self._then = as_if_always(proposed, entry)
 
+    def figures(
+        self,
+        recorded: Sequence[Recorded],
+        comparisons: Comparisons,
+        queries: dict[Digest, str],
+    ) -> Iterator[ImpactFigure]:
+        """Yield every figure: by version, trial, baseline and rule."""
+        first = 1
+        for stratum, trial, baseline in _asked(recorded):
+            yield from figures_of(
+                comparisons.compare(self.question(stratum, trial, baseline)),
+                stratum=stratum,
+                baseline=baseline,
+                first=first,
+                queries=queries,
+            )
+            first += len(self._rules)
+
     def question(
         self, stratum: Recorded, trial: TemporaryRule, baseline: Baseline
     ) -> Comparison:
@@ -140,6 +146,15 @@ class _Asking:
             after=Side(rulebook=self._then),
             rules=self._rules,
         )
+
+
+def _asked(
+    recorded: Sequence[Recorded],
+) -> Iterator[tuple[Recorded, TemporaryRule, Baseline]]:
+    for stratum in recorded:
+        for trial in stratum.trials:
+            for baseline in _BASELINES:
+                yield stratum, trial, baseline
 
 
 def figures_of(
@@ -179,6 +194,14 @@ def _drawn(answer: ComparisonAnswer, item: RuleShifts) -> Drawn:
         statements=item.statements,
         engine=answer.engine,
     )
+
+
+def _of_objects(proposal: RevisionProposal) -> Iterator[str]:
+    for item in proposal.amendments:
+        if item.new is not None and item.new.about != "span":
+            yield (
+                f"{item.rule} is not about spans, so recorded units say nothing of it."
+            )
 
 
 def _limits(figures: Sequence[ImpactFigure], left_out: Sequence[str]) -> Iterator[str]:

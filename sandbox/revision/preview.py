@@ -23,7 +23,7 @@ from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.ports import Comparisons
 from sandbox.revision.impact import as_if_always, figures_of
 from sandbox.revision.recorded import Recorded
-from sandbox.rules import over, reference
+from sandbox.rules import check_temporary_rule, over, reference
 
 
 class RunningTrial(NamedTuple):
@@ -45,41 +45,49 @@ def preview(
         proposed: The new version.
         comparisons: Asks two versions of the rules of what was recorded.
     """
-    temporary, there = trial.temporary_rule, _by_name(proposed)
+    temporary = trial.temporary_rule
     changed = _changed(trial.rulebook, proposed)
-    then = as_if_always(proposed, proposed.in_force_from)
-    fitting = tuple(
-        item for item in temporary.overlays if not list(_unfit(item, there))
-    )
     queries: dict[Digest, str] = {}
     figures: list[ImpactFigure] = []
     if changed:
-        answer = comparisons.compare(
-            Comparison(
-                trial_id=temporary.trial_id,
-                before=Side(rulebook=trial.rulebook, overlay=temporary),
-                after=Side(
-                    rulebook=then,
-                    overlay=over(
-                        then, temporary.model_copy(update={"overlays": fitting})
-                    ),
-                ),
-                rules=tuple(changed),
-            )
-        )
-        stratum = Recorded(trial.rulebook, (temporary,))
         figures += figures_of(
-            answer, stratum=stratum, baseline="as-recorded", first=1, queries=queries
+            comparisons.compare(_question(trial, proposed, tuple(changed))),
+            stratum=Recorded(trial.rulebook, (temporary,)),
+            baseline="as-recorded",
+            first=1,
+            queries=queries,
         )
     return TrialPreview(
         trial_id=temporary.trial_id,
         under=reference(trial.rulebook),
         unfit=tuple(
-            reason for item in temporary.overlays for reason in _unfit(item, there)
+            reason
+            for item in temporary.overlays
+            for reason in _unfit(item, temporary, proposed)
         ),
         touched=tuple(_touched(trial, changed)),
         figures=tuple(figures),
         queries=queries,
+    )
+
+
+def _question(
+    trial: RunningTrial, proposed: Rulebook, rules: tuple[str, ...]
+) -> Comparison:
+    """Return the question for the new version with the exceptions that fit."""
+    temporary = trial.temporary_rule
+    fitting = tuple(
+        item
+        for item in temporary.overlays
+        if not list(_unfit(item, temporary, proposed))
+    )
+    then = as_if_always(proposed, proposed.in_force_from)
+    kept = over(then, temporary.model_copy(update={"overlays": fitting}))
+    return Comparison(
+        trial_id=temporary.trial_id,
+        before=Side(rulebook=trial.rulebook, overlay=temporary),
+        after=Side(rulebook=then, overlay=kept),
+        rules=rules,
     )
 
 
@@ -95,20 +103,14 @@ def _changed(before: Rulebook, after: Rulebook) -> dict[str, None]:
     )
 
 
-def _unfit(waiver: Waiver, there: Mapping[str, Rule]) -> Iterator[str]:
+def _unfit(waiver: Waiver, trial: TemporaryRule, proposed: Rulebook) -> Iterator[str]:
     """Say why an exception could not stand over a version."""
-    rule = there.get(waiver.exception_to)
-    if rule is None:
-        yield f"{waiver.label} excepts from {waiver.exception_to}, which is repealed."
-        return
-    if not rule.waivable:
-        yield f"{waiver.label} excepts from {rule.rule}, which becomes a red line."
-    for name in waiver.set:
-        if name not in rule.parameters:
-            yield f"{waiver.label} sets {name}, which {rule.rule} no longer has."
+    alone = over(proposed, trial.model_copy(update={"overlays": (waiver,)}))
+    yield from (f"{item.what}." for item in check_temporary_rule(alone, proposed))
+    there = _by_name(proposed)
     for name in waiver.compensates:
         if name not in there:
-            yield f"{waiver.label} is compensated for by {name}, which is repealed."
+            yield f"`{waiver.label}` is compensated for by `{name}`, which is repealed."
 
 
 def _touched(trial: RunningTrial, changed: Mapping[str, None]) -> Iterator[str]:

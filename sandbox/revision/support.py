@@ -16,28 +16,25 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sandbox.errors import RuleError
-from sandbox.model.backtest import Backtest, BacktestAnswer
+from sandbox.model.backtest import BacktestAnswer
 from sandbox.model.finding import Counts
+from sandbox.model.impact import FigureSource
 from sandbox.model.proposal import RevisionProposal, Support, SupportLabel
 from sandbox.model.record import Digest
-from sandbox.model.rule import (
-    Parameter,
-    ParameterValue,
-    Rule,
-    Rulebook,
-    TemporaryRule,
-    Waiver,
-)
 from sandbox.ports import Backtests
+from sandbox.revision.candidates import (
+    CANDIDATE,
+    IN_FORCE,
+    Asked,
+    candidates_of,
+    has_parameter,
+)
 from sandbox.revision.recorded import Drawn, Recorded, source_of
-from sandbox.rules import over, rule_named
-
-_IN_FORCE, _CANDIDATE = "in-force", "candidate"
+from sandbox.rules import rule_named
 
 
 class Labelled(NamedTuple):
@@ -53,6 +50,15 @@ class _Tried(NamedTuple):
     units: Mapping[float, int]
     """Value → units for which it was in force; those with units alone."""
     looser: str
+
+
+class _Candidate(NamedTuple):
+    """A candidate value and the recorded units judged anew with it."""
+
+    rule: str
+    parameter: str
+    value: float
+    counts: Counts
 
 
 def label_support(
@@ -85,37 +91,28 @@ def label_support(
     if parameter not in found.parameters:
         known = ", ".join(sorted(found.parameters)) or "none"
         raise RuleError(f"{rule} has no parameter {parameter}; name one of {known}.")
-    values = list(candidates)
-    asked = _Asked(found, parameter, recorded)
+    asked, values = Asked(found, parameter, recorded), list(candidates)
     answer = backtests.backtest(asked.question(values))
-    counted = _counted(answer)
-    in_force = {
-        value: counted.get(f"{_IN_FORCE}/{number}", Counts()).satisfied
-        for number, value in enumerate(asked.known)
-    }
-    tried = _Tried(
-        {value: units for value, units in in_force.items() if units},
-        found.parameters[parameter].looser,
-    )
     queries: dict[Digest, str] = {}
     source = source_of(recorded, _drawn(answer), queries=queries)
-    labels = []
-    for number, value in enumerate(values):
-        counts = counted.get(f"{_CANDIDATE}/{number}", Counts())
-        label, reason = _label(parameter, value, tried)
-        labels.append(
-            SupportLabel(
-                rule=rule,
-                parameter=parameter,
-                value=value,
-                label=label,
-                reason=f"{reason} {_rejudged(value, counts)}".strip(),
-                units=sum(tried.units.values()),
-                counts=counts,
-                source=source,
-            )
-        )
-    return Labelled(tuple(labels), queries)
+    counts = _counted(answer)
+    in_force = (
+        counts.get(f"{IN_FORCE}/{n}", Counts()) for n in range(len(asked.known))
+    )
+    tried = _Tried(
+        {
+            value: item.satisfied
+            for value, item in zip(asked.known, in_force, strict=True)
+            if item.satisfied
+        },
+        found.parameters[parameter].looser,
+    )
+    anew = (counts.get(f"{CANDIDATE}/{n}", Counts()) for n in range(len(values)))
+    labels = tuple(
+        _label(_Candidate(rule, parameter, value, item), tried, source)
+        for value, item in zip(values, anew, strict=True)
+    )
+    return Labelled(labels, queries)
 
 
 def with_support(
@@ -143,40 +140,6 @@ def with_support(
     return proposal.model_copy(update=changed)
 
 
-def candidates_of(
-    rule: str, parameter: str, recorded: Iterable[Recorded], *, on: date
-) -> list[float]:
-    """Return values worth a label: all that may have been in force, and one step beyond
-    on each side.
-
-    Args:
-        rule: The rule.
-        parameter: Its parameter.
-        recorded: The strata; a version without that parameter has no value.
-        on: Values dated later are no candidates.
-    """
-    known = sorted(
-        {
-            value
-            for stratum in recorded
-            for value in _documented(stratum, rule, parameter, on)
-        }
-    )
-    if not known:
-        return []
-    low, high = known[0], known[-1]
-    step = (high - low) or abs(high) / 2
-    beyond = {round(low - step, 6), round(high + step, 6)}
-    return sorted({*known, *(value for value in beyond if value > 0 or low <= 0)})
-
-
-def has_parameter(rulebook: Rulebook, rule: str, parameter: str) -> bool:
-    """Return whether a version has a rule with this parameter."""
-    return any(
-        item.rule == rule and parameter in item.parameters for item in rulebook.rules
-    )
-
-
 def _changed(recorded: Iterable[Recorded]) -> dict[tuple[str, str], None]:
     """Return (rule, parameter) of every value that an exception set, each once."""
     return dict.fromkeys(
@@ -186,98 +149,6 @@ def _changed(recorded: Iterable[Recorded]) -> dict[tuple[str, str], None]:
         for overlay in trial.overlays
         for name in overlay.set
     )
-
-
-class _Asked:
-    """The backtest of one parameter: a rule of its own for every value."""
-
-    def __init__(self, rule: Rule, parameter: str, recorded: Recorded) -> None:
-        self._rule = rule
-        self._parameter = parameter
-        self._recorded = recorded
-        self.known = sorted(set(_documented(recorded, rule.rule, parameter, date.max)))
-
-    def question(self, candidates: Sequence[float]) -> Backtest:
-        """Return the question for what was in force and for the candidates."""
-        probes = [
-            (f"{_IN_FORCE}/{number}", self._probe(value))
-            for number, value in enumerate(self.known)
-        ]
-        anew = [
-            (f"{_CANDIDATE}/{number}", self._with(value))
-            for number, value in enumerate(candidates)
-        ]
-        rules = [rule.model_copy(update={"rule": name}) for name, rule in probes + anew]
-        book = self._recorded.rulebook.model_copy(update={"rules": tuple(rules)})
-        return Backtest(
-            rulebook=book,
-            trials=tuple(item.trial_id for item in self._recorded.trials),
-            overlays={
-                item.trial_id: over(book, self._copied(item, probes, anew))
-                for item in self._recorded.trials
-            },
-        )
-
-    def _probe(self, value: float) -> Rule:
-        """Return a rule that is satisfied where the value is in force."""
-        asks = f"params.{self._parameter} == {float(value)!r}"
-        return self._rule.model_copy(update={"requires": asks})
-
-    def _with(self, value: float) -> Rule:
-        spec = self._rule.parameters[self._parameter]
-        changed = {**self._rule.parameters, self._parameter: _always(spec, value)}
-        return self._rule.model_copy(update={"parameters": changed})
-
-    def _copied(
-        self,
-        trial: TemporaryRule,
-        probes: Iterable[tuple[str, Rule]],
-        anew: Iterable[tuple[str, Rule]],
-    ) -> TemporaryRule:
-        """Return the exceptions of a trial for every copy of the rule."""
-        own = [item for item in trial.overlays if item.exception_to == self._rule.rule]
-        overlays = [
-            waiver.model_copy(update={"exception_to": name})
-            for name, _ in probes
-            for waiver in own
-        ]
-        overlays += [
-            waiver.model_copy(update={"exception_to": name})
-            for name, _ in anew
-            for waiver in self._without(own)
-        ]
-        return trial.model_copy(update={"overlays": tuple(overlays)})
-
-    def _without(self, overlays: Iterable[Waiver]) -> Iterator[Waiver]:
-        """Yield exceptions without the parameter, which is the candidate's now."""
-        for waiver in overlays:
-            rest = {
-                name: value
-                for name, value in waiver.set.items()
-                if name != self._parameter
-            }
-            if waiver.kind == "waiver" or rest:
-                yield waiver.model_copy(update={"set": rest})
-
-
-def _always(parameter: Parameter, value: float) -> Parameter:
-    # One date before all spans: a value that was first dated later is judged as well.
-    always = {date.min: ParameterValue(value=value, reference="candidate")}
-    return parameter.model_copy(update={"values": always})
-
-
-def _documented(
-    recorded: Recorded, rule: str, parameter: str, on: date
-) -> Iterator[float]:
-    """Yield every value that may have been in force for units of a stratum."""
-    if not has_parameter(recorded.rulebook, rule, parameter):
-        return
-    values = rule_named(recorded.rulebook, rule).parameters[parameter].values
-    yield from (item.value for day, item in values.items() if day <= on)
-    for trial in recorded.trials:
-        for waiver in trial.overlays:
-            if waiver.exception_to == rule and parameter in waiver.set:
-                yield waiver.set[parameter]
 
 
 def _counted(answer: BacktestAnswer) -> dict[str, Counts]:
@@ -303,7 +174,18 @@ def _drawn(answer: BacktestAnswer) -> Drawn:
     )
 
 
-def _label(parameter: str, value: float, tried: _Tried) -> tuple[Support | None, str]:
+def _label(candidate: _Candidate, tried: _Tried, source: FigureSource) -> SupportLabel:
+    label, reason = _judged(candidate.parameter, candidate.value, tried)
+    return SupportLabel(
+        **candidate._asdict(),
+        label=label,
+        reason=f"{reason} {_rejudged(candidate.value, candidate.counts)}".strip(),
+        units=sum(tried.units.values()),
+        source=source,
+    )
+
+
+def _judged(parameter: str, value: float, tried: _Tried) -> tuple[Support | None, str]:
     if not tried.units:
         return None, f"No unit was recorded with a value of {parameter} in force."
     low, high = min(tried.units), max(tried.units)

@@ -108,7 +108,7 @@ def _effect(
 ) -> Effect:
     if (before.unit, before.looser) != (after.unit, after.looser):
         return "unknown"
-    if one is None or two is None:
+    if one is None or two is None or after.looser == "unknown":
         return "unknown"
     return "looser" if (two > one) == (after.looser == "higher") else "tighter"
 

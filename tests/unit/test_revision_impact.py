@@ -322,14 +322,14 @@ def test_an_exception_to_a_rule_that_is_repealed_no_longer_fits() -> None:
     """The temporary rule could not stand over the new version."""
     found = previewed(REPEALED)
     assert not found.would_comply
-    assert found.unfit == ("waive excepts from check, which is repealed.",)
+    assert found.unfit == ("pharmacy v3 has no rule `check`.",)
 
 
 def test_a_rule_that_becomes_a_red_line_makes_waived_units_violations() -> None:
     """Units recorded under the waiver are counted."""
     strict = rule("check", waivable=False, requires="span.duration_s <= 2.0")
     found = previewed(replaced(strict))
-    assert found.unfit == ("waive excepts from check, which becomes a red line.",)
+    assert found.unfit == ("`waive` is an exception to `check`, a red line.",)
     assert found.violations == 4
 
 
@@ -337,10 +337,10 @@ def test_parameters_and_compensations_that_are_gone_are_named() -> None:
     """Each with its exception."""
     bare = rule("speed", parameters={}, text="Soon.", requires="span.duration_s < 9.0")
     assert previewed(replaced(bare)).unfit == (
-        "tighten sets limit, which speed no longer has.",
+        "`tighten` sets limit, which `speed` has not.",
     )
     gone = Amendment(operation="repeal", rule="speed", why="w", in_force_from=ENTRY)
     assert previewed(gone).unfit == (
-        "waive is compensated for by speed, which is repealed.",
-        "tighten excepts from speed, which is repealed.",
+        "`waive` is compensated for by `speed`, which is repealed.",
+        "pharmacy v3 has no rule `speed`.",
     )
