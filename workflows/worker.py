@@ -150,10 +150,10 @@ def open_asking(settings: Settings, ledger: Ledger) -> Asking:
 def asking_with(counting: CountingEngine, settings: Settings, ledger: Ledger) -> Asking:
     """Return what asks recorded spans with an engine."""
     history = key_history(ledger.log, ledger.signer)
-    files = DerivedFiles(
-        ledger.segments,
-        ledger.rules,
-        root=settings.derived_dir,
+    files = DerivedFiles.of(
+        settings,
+        segments=ledger.segments,
+        rules=ledger.rules,
         keys=[key.public_key for key in history.keys],
     )
     return Asking(SqlBacktests(files, counting), SqlComparisons(files, counting))

@@ -30,7 +30,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from statistics import quantiles
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -52,6 +52,7 @@ from sandbox.settings import Settings
 from sandbox.testing.rules import one_rule
 from sandbox.testing.signer import ThrowawaySigner
 
+Made = TypeVar("Made", bound=DerivedFiles)
 TRIAL = "bench-1"
 SERVICES = ("frontend", "dispatch", "driver", "route", "customer", "payment")
 BEGUN = datetime(2026, 4, 1, tzinfo=UTC)
@@ -227,9 +228,16 @@ def rules() -> CompiledRules:
     )
 
 
-def _files(task: Task) -> DerivedFiles:
+def prepare(task: Task) -> None:
+    """Generate the spans and derive the files, where they are not there yet."""
+    _apart(_generate, task)
+    _apart(_derive, task)
+
+
+def files(task: Task, made: type[Made]) -> Made:
+    """Return the derived files of the generated trial."""
     settings, compiled = Settings(home=task.home), rules()
-    return DerivedFiles.of(
+    return made.of(
         settings,
         segments=LocalSegments.of(settings),
         rules=lambda _: compiled,
@@ -240,7 +248,7 @@ def _files(task: Task) -> DerivedFiles:
 def _derive(task: Task) -> dict[str, Any]:
     is_new = not Settings(home=task.home).derived_dir.exists()
     begun, used = time.monotonic(), time.process_time()
-    derived = _files(task).current(TRIAL)
+    derived = files(task, DerivedFiles).current(TRIAL)
     seconds, used = time.monotonic() - begun, time.process_time() - used
     spans = sum(file.origin.spans for file in derived.files)
     if spans != task.spans:
@@ -274,7 +282,7 @@ def _bytes(folder: Path) -> float:
 
 def _check(task: Task) -> dict[str, Any]:
     settings = Settings(home=task.home)
-    check = ChdbCheck(_files(task), LocalSegments.of(settings))
+    check = ChdbCheck(files(task, DerivedFiles), LocalSegments.of(settings))
     begun = time.monotonic()
     check.check(TRIAL)
     seconds = time.monotonic() - begun
@@ -286,7 +294,11 @@ def _check(task: Task) -> dict[str, Any]:
 
 
 def _opened(name: str, task: Task) -> DuckSpans | ChdbSpans:
-    return ChdbSpans(_files(task)) if name == "chdb" else DuckSpans(_files(task))
+    return (
+        ChdbSpans(files(task, DerivedFiles))
+        if name == "chdb"
+        else DuckSpans(files(task, DerivedFiles))
+    )
 
 
 def _ask_once(task: Task, name: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ Rules of this module:
 * Goals are judged in the plan's order of analysis, each at its own alpha. Once one is
   not met, what follows is exploratory (fixed-sequence testing); so is a goal outside
   the order.
+* Units of two versions of a rulebook are never counted together.
 * Harms come after goals and are never offset by them.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sandbox.errors import JudgementError
 from sandbox.findings.designs import measure_of
 from sandbox.findings.evidence import TrialEvidence, strata_of
 from sandbox.findings.goal import GoalJudgement, judge_goal
@@ -60,8 +62,10 @@ def judge_evidence(plan: TrialPlan, evidence: TrialEvidence) -> Judgement:
         looks.
 
     Raises:
-        JudgementError: A harm of the plan cannot be watched as written.
+        JudgementError: A harm of the plan cannot be watched as written, or units were
+            judged under another version of the rulebook.
     """
+    _check_version(evidence)
     findings: list[Finding] = []
     looks: list[Look] = []
     gate_open = True
@@ -80,6 +84,22 @@ def judge_evidence(plan: TrialPlan, evidence: TrialEvidence) -> Judgement:
         for number, finding in enumerate(findings, start=1)
     )
     return Judgement(tuple(numbered), tuple(looks))
+
+
+def _check_version(evidence: TrialEvidence) -> None:
+    """Refuse to count units of two versions of the rulebook together.
+
+    Raises:
+        JudgementError: There are units of another version than the findings are on.
+    """
+    ref = evidence.rulebook
+    others = {item.rulebook_version for item in evidence.observations} - {ref.version}
+    if others:
+        raise JudgementError(
+            f"trial {evidence.trial_id} is judged under {ref.rulebook} v{ref.version},"
+            f" and has units of v{', v'.join(map(str, sorted(others)))}; units of two"
+            " versions are never counted together. Judge each version by itself."
+        )
 
 
 def _in_order(plan: TrialPlan) -> list[Hypothesis]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import __version__
+from sandbox.errors import JudgementError
 from sandbox.findings import (
     Judgement,
     TrialEvidence,
@@ -383,3 +384,20 @@ def test_at_the_boundary_few_trials_are_called_met(share: float) -> None:
         finding = judged(letters, plan(harms=())).findings[0]
         met += finding.verdict == "met"
     assert met <= 0.05 * runs + 3 * (0.05 * 0.95 * runs) ** 0.5
+
+
+def test_units_of_two_versions_of_a_rulebook_are_never_counted_together() -> None:
+    """What was recorded under another version is refused, with both versions."""
+    later = [
+        item.model_copy(update={"rulebook_version": 4}) for item in units("ss", first=9)
+    ]
+    with pytest.raises(
+        JudgementError, match=r"under transport v3, and has units of v4"
+    ):
+        judge(
+            plan(),
+            trial_id="t",
+            observations=[*units("sss"), *later],
+            breaches=(),
+            rulebook=REF,
+        )
