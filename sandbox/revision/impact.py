@@ -51,7 +51,7 @@ def impact_of(
         rulebook: The version it amends.
         recorded: All recorded trials of the rulebook, by version.
         comparisons: Asks two versions of the rules of what was recorded.
-        left_out: Trials that are still running.
+        left_out: Trials that are not asked, and why, one sentence each.
 
     Raises:
         InputError: The amendments do not fit the version.
@@ -207,8 +207,7 @@ def _of_objects(proposal: RevisionProposal) -> Iterator[str]:
 def _limits(figures: Sequence[ImpactFigure], left_out: Sequence[str]) -> Iterator[str]:
     yield _BEHAVIOUR
     yield _DELIVERED
-    if left_out:
-        yield f"Trials that are still running are not asked: {', '.join(left_out)}."
+    yield from left_out
     for trial_id in dict.fromkeys(item.trial_id for item in figures):
         sources = [item.source for item in figures if item.trial_id == trial_id]
         if erased := max(item.erased for item in sources):

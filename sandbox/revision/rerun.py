@@ -35,6 +35,8 @@ class _Told(NamedTuple):
     source: FigureSource | None
     query: str | None
     """The text of its question, if it is there."""
+    reason: str = ""
+    """What is said of it."""
 
 
 def compare_impact(
@@ -78,7 +80,10 @@ def compare_support(
     def told(proposal: RevisionProposal) -> dict[str, _Told]:
         return {
             _label_name(item): _Told(
-                _labelled(item), item.source, _query(item.source, proposal.queries)
+                _labelled(item),
+                item.source,
+                _query(item.source, proposal.queries),
+                item.reason,
             )
             for item in proposal.support
         }
@@ -105,6 +110,8 @@ def _compared(
 
 def _reproduced(name: str, before: _Told, after: _Told) -> Reproduction:
     broken = [*_altered(before), *_other_source(before.source, after.source)]
+    if before.reason != after.reason:
+        broken.append(f"Another reason now: {after.reason}")
     return Reproduction(
         figure=name,
         same=before.numbers == after.numbers and not broken,
@@ -189,8 +196,7 @@ def _labelled(item: SupportLabel) -> str:
     counts = item.counts
     return (
         f"{item.label or 'no label'}; {item.units} units; {counts.satisfied} satisfied,"
-        f" {counts.violated} violated, {counts.not_evaluable} not evaluable."
-        f" {item.reason}"
+        f" {counts.violated} violated, {counts.not_evaluable} not evaluable"
     )
 
 

@@ -170,7 +170,25 @@ def test_a_running_trial_is_left_out_and_said(revising: Revising) -> None:
     found = revising.draft()
     assert found.impact
     assert found.impact.trials == ("t",)
-    assert "Trials that are still running are not asked: u." in found.impact.limits
+    assert "u is still running and was not asked." in found.impact.limits
+
+
+def test_a_trial_whose_evidence_is_damaged_does_not_hold_up_the_others(
+    revising: Revising,
+) -> None:
+    """It is named, with what is wrong with it."""
+    segments = revising.case.segments
+    revising.except_from("u")
+    revising.case.ledger.records.set_case("u", "closed", {})
+    # The statement of another trial's segment stands where its own should.
+    segments.receive("u", segments.read("t", 1))
+    segments.roll("u")
+    compressed, envelope = segments.read_sealed("t", 1)
+    segments.put_sealed("u", 1, compressed=compressed, envelope=envelope)
+    found = revising.draft()
+    assert found.impact
+    assert found.impact.trials == ("t",)
+    assert "u was not asked, since its evidence cannot be" in str(found.impact.limits)
 
 
 def test_adoption_records_what_becomes_of_each_running_trial(

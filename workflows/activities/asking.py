@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
+from sandbox.errors import EvidenceError
 from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.comparison import Comparison, ComparisonAnswer
 from sandbox.model.rule import TemporaryRule
@@ -72,6 +73,55 @@ def recorded_trials(
         Recorded(ledger.records.rulebook(rulebook, version), tuple(versions[version]))
         for version in sorted(versions)
     ]
+
+
+def readable_trials(
+    ledger: Ledger, rulebook: str, asking: Asking
+) -> tuple[list[Recorded], list[str]]:
+    """Return the trials that can be asked, and why others cannot, a sentence each.
+
+    One trial whose evidence is damaged does not hold up the revision of a rule; it is
+    named instead.
+    """
+    running = running_trials(ledger, rulebook)
+    left_out = [
+        f"{item.temporary_rule.trial_id} is still running and was not asked."
+        for item in running
+    ]
+    found = []
+    for stratum in recorded_trials(ledger, rulebook):
+        kept = []
+        for trial in stratum.trials:
+            try:
+                _try(stratum, trial, asking)
+            except EvidenceError as error:
+                if error.retryable:
+                    raise
+                left_out.append(
+                    f"{trial.trial_id} was not asked, since its evidence cannot be"
+                    f" read: {error.diagnosis}"
+                )
+            else:
+                kept.append(trial)
+        found.append(stratum._replace(trials=tuple(kept)))
+    return found, left_out
+
+
+def _try(stratum: Recorded, trial: TemporaryRule, asking: Asking) -> None:
+    """Read everything of a trial once, as every question does.
+
+    Raises:
+        EvidenceError: It cannot be read.
+    """
+    rules = [item.rule for item in stratum.rulebook.rules if item.about == "span"]
+    if rules:
+        asking.backtests.backtest(
+            Backtest(
+                rulebook=stratum.rulebook,
+                trials=(trial.trial_id,),
+                rules=tuple(rules[:1]),
+            )
+        )
 
 
 def running_trials(ledger: Ledger, rulebook: str) -> list[RunningTrial]:

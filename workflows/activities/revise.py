@@ -30,7 +30,7 @@ from sandbox.revision import (
     retain,
     with_support,
 )
-from workflows.activities.asking import Asking, recorded_trials, running_trials
+from workflows.activities.asking import Asking, readable_trials, running_trials
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.messages import (
@@ -60,7 +60,7 @@ class ReviseActivities:
         revision, ledger = draft.revision, self._ledger
         rulebook = ledger.records.rulebook(revision.rulebook)
         asking = self._open_asking().telling(activity.heartbeat)
-        recorded = recorded_trials(ledger, revision.rulebook)
+        recorded, left_out = readable_trials(ledger, revision.rulebook, asking)
         drafted = propose(
             rulebook,
             [self._grounds(trial_id) for trial_id in revision.trials],
@@ -74,7 +74,7 @@ class ReviseActivities:
             rulebook=rulebook,
             recorded=recorded,
             comparisons=asking.comparisons,
-            left_out=_names(ledger, revision.rulebook),
+            left_out=left_out,
         )
         owner, number = _owner(revision), revision.number
         ledger.write("proposal", f"{owner}/proposal/{number}", owner, proposal)
@@ -207,11 +207,6 @@ class ReviseActivities:
             )
             for trial in running
         )
-
-
-def _names(ledger: Ledger, rulebook: str) -> list[str]:
-    running = running_trials(ledger, rulebook)
-    return [item.temporary_rule.trial_id for item in running]
 
 
 def _owner(revision: RevisionInput) -> str:
