@@ -9,12 +9,24 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from sandbox.model.proposal import Alternative
 from sandbox.model.rule import Mechanism, Rulebook
 from sandbox.rules import rule_named
+
+
+class Basis(NamedTuple):
+    """What was tried, as far as it decides which alternatives there are."""
+
+    rules: tuple[str, ...]
+    """The rules that overlays were tried on."""
+    is_waived: bool
+    """Whether one of them was waived; else values were modified."""
+    is_watched: bool
+    """Whether a guardrail watched a trial."""
+    is_change: bool
+    """Whether amendments are proposed; *no change* is an alternative then."""
 
 
 class _Way(NamedTuple):
@@ -25,25 +37,38 @@ class _Way(NamedTuple):
     reasons: str
 
 
+_REPEAL = _Way(
+    "regulation",
+    "Repeal {rules} without an exception's conditions.",
+    "Simplest to read. Goes beyond what was tried: no unit was seen that was bound"
+    " neither by the rule nor by what compensated for it.",
+)
+_OTHER_VALUES = _Way(
+    "regulation",
+    "Set other values in {rules} than were tried, or repeal it.",
+    "Goes beyond what was tried: the labels of support say for which values units were"
+    " seen, and none was seen without the rule.",
+)
+_RECORDER = _Way(
+    "infrastructure",
+    "Require the recorder of the trial of every operator, and a guardrail that stops"
+    " the service at a breach.",
+    "Keeps the record the trial had; no guardrail was tried, so how often one would"
+    " stop the service is not known.",
+)
+_GUARDRAIL = _Way(
+    "infrastructure",
+    "Require the recorder and guardrail of the trial of every operator, so that a"
+    " breach stops the service by itself.",
+    "Keeps the protection the trial had; costs each operator the running of it.",
+)
 _WAYS = (
-    _Way(
-        "regulation",
-        "Repeal {rules} without an exception's conditions.",
-        "Simplest to read. Goes beyond what was tried: no unit was seen that was bound"
-        " neither by the rule nor by what compensated for it.",
-    ),
     _Way(
         "corporate-governance",
         "Let operators show by their own records that they serve {goals}, open to"
         " inspection at any time.",
         "Fits operators of different size; rests on the operator's own measurement,"
         " which the trial did not test.",
-    ),
-    _Way(
-        "infrastructure",
-        "Require the recorder and guardrail of the trial of every operator, so that a"
-        " breach stops the service by itself.",
-        "Keeps the protection the trial had; costs each operator the running of it.",
     ),
     _Way(
         "market",
@@ -66,27 +91,31 @@ _NO_CHANGE = Alternative(
 )
 
 
-def alternatives(
-    rulebook: Rulebook, rules: Sequence[str], *, is_change: bool
-) -> tuple[Alternative, ...]:
-    """Return the alternatives to what is proposed.
+def alternatives(rulebook: Rulebook, basis: Basis) -> tuple[Alternative, ...]:
+    """Return the alternatives to what is proposed: one for every mechanism.
 
     Args:
         rulebook: The version that would be amended.
-        rules: The rules that overlays were tried on.
-        is_change: Whether amendments are proposed; *no change* is an alternative then.
+        basis: What was tried.
     """
-    goals = dict.fromkeys(rule_named(rulebook, rule).goal for rule in rules)
+    goals = dict.fromkeys(rule_named(rulebook, rule).goal for rule in basis.rules)
     words = {
         "goals": ", ".join(goals) or "the goals",
-        "rules": ", ".join(rules) or "the rules",
+        "rules": ", ".join(basis.rules) or "the rules",
     }
+    ways = (
+        _REPEAL if basis.is_waived else _OTHER_VALUES,
+        _GUARDRAIL if basis.is_watched else _RECORDER,
+        *_WAYS,
+    )
     found = tuple(
         Alternative(
             mechanism=way.mechanism,
             description=way.description.format(**words),
             reasons=way.reasons,
         )
-        for way in _WAYS
+        for way in sorted(
+            ways, key=lambda way: get_args(Mechanism).index(way.mechanism)
+        )
     )
-    return (*found, _NO_CHANGE) if is_change else found
+    return (*found, _NO_CHANGE) if basis.is_change else found

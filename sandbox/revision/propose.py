@@ -15,7 +15,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from sandbox.errors import RuleError
 from sandbox.model.finding import Finding
 from sandbox.model.proposal import RevisionProposal
 from sandbox.model.rule import Amendment, Rule, Rulebook, TemporaryRule, Waiver
-from sandbox.revision.alternatives import alternatives
+from sandbox.revision.alternatives import Basis, alternatives
 from sandbox.revision.redline import redline_rows
 from sandbox.revision.redraft import (
     Compensation,
@@ -91,7 +91,9 @@ def propose(
         amendments=tuple(amendments),
         reasons=tuple(dict.fromkeys(reasons)) or ("No overlay was tried.",),
         grounds=_all_grounds(trials),
-        alternatives=alternatives(rulebook, list(by_rule), is_change=bool(amendments)),
+        alternatives=alternatives(
+            rulebook, _basis(by_rule, trials, is_change=bool(amendments))
+        ),
         redline=redline_rows(rulebook, amendments, at.date()),
         proposed_at=at,
     )
@@ -130,6 +132,21 @@ def _by_rule(trials: Sequence[TrialGrounds]) -> dict[str, list[_Tried]]:
             if waiver.kind == "waiver" or waiver.exception_to not in serving:
                 found.setdefault(waiver.exception_to, []).append(_Tried(waiver, trial))
     return found
+
+
+def _basis(
+    by_rule: Mapping[str, Sequence[_Tried]],
+    trials: Sequence[TrialGrounds],
+    *,
+    is_change: bool,
+) -> Basis:
+    overlays = [item.waiver for tried in by_rule.values() for item in tried]
+    return Basis(
+        rules=tuple(by_rule),
+        is_waived=any(item.kind == "waiver" for item in overlays),
+        is_watched=any(trial.temporary_rule.guardrails for trial in trials),
+        is_change=is_change,
+    )
 
 
 def _goals(item: _Tried) -> list[Finding]:

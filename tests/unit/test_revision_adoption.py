@@ -7,7 +7,14 @@ import pytest
 
 from sandbox.errors import InputError, ProcedureError
 from sandbox.model.party import Actor
-from sandbox.model.proposal import Comment, Consultation, Disposition, RevisionProposal
+from sandbox.model.proposal import (
+    Comment,
+    Consultation,
+    Disposition,
+    Publication,
+    Retention,
+    RevisionProposal,
+)
 from sandbox.model.regime import Regime
 from sandbox.model.rule import Amendment, Rule, Rulebook, RuleSource
 from sandbox.revision import (
@@ -17,6 +24,7 @@ from sandbox.revision import (
     apply_amendments,
     dispose,
     open_consultation,
+    publication_markdown,
     retain,
     undisposed,
 )
@@ -331,3 +339,32 @@ def test_a_repeal_takes_a_rule_out_and_never_the_last_one() -> None:
     repeal = [replace(name, operation="repeal", new=None) for name in ("a", "b")]
     assert [item.rule for item in apply_amendments(BOOK, repeal[:1]).rules] == ["b"]
     assert codes(*repeal) == ["amendment/empties"]
+
+
+def test_what_is_published_cannot_be_markup_and_hides_nothing() -> None:
+    """A comment stays text, the unanswered one is said, and so is what was retained."""
+    attack = Comment(
+        comment_id="c-9",
+        by=Actor(name="<b>A</b>", role="public"),
+        text="x | y\n# [a](javascript:b)",
+        at=T0,
+    )
+    kept = Retention(
+        proposal="P-1",
+        retained=reference(BOOK),
+        not_adopted=("dispense/check",),
+        reason="It is *enough*.",
+        by=OWNER,
+        at=T0,
+    )
+    words = publication_markdown(
+        Publication(
+            proposal=proposal(),
+            consultation=add_comment(opened(), attack),
+            retention=kept,
+        )
+    )
+    (row,) = [line for line in words.splitlines() if "not answered" in line]
+    assert row.startswith("| \\<b>A\\</b> | x \\| y # \\[a](javascript:b) |")
+    assert "v6 was retained by Desk" in words
+    assert "It is \\*enough\\*." in words

@@ -11,6 +11,8 @@ from sandbox.model.observation import Span
 from sandbox.model.pattern import Pattern
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
+    Guardrail,
+    HarmLimit,
     Parameter,
     ParameterValue,
     Rule,
@@ -321,6 +323,27 @@ def test_all_five_mechanisms_are_laid_beside_the_proposal() -> None:
         "social-norm",
         "no-change",
     }
+
+
+def test_alternatives_fit_what_was_tried() -> None:
+    """Nothing is said of waivers or guardrails where there were none."""
+    waived = {item.mechanism: item for item in draft().alternatives}
+    modified = {
+        item.mechanism: item for item in draft(grounds(tightened(limit=5))).alternatives
+    }
+    assert modified["regulation"].description.startswith("Set other values in dispense")
+    assert "compensated" not in modified["regulation"].reasons
+    assert "no guardrail was tried" in waived["infrastructure"].reasons
+    guarded = grounds()
+    limit = HarmLimit(
+        baseline_rate=0.02, design="maxsprt", alpha=0.01, min_events=3, horizon=50
+    )
+    guardrail = Guardrail(
+        id="slow", watches="dispense/screen", harm=limit, action="pause"
+    )
+    rule = guarded.temporary_rule.model_copy(update={"guardrails": (guardrail,)})
+    watched = draft(guarded._replace(temporary_rule=rule)).alternatives
+    assert "recorder and guardrail of the trial" in watched[2].description
 
 
 def test_a_trial_of_another_version_is_refused_by_name() -> None:
