@@ -21,10 +21,10 @@ from sandbox.model.comparison import Comparison, ComparisonAnswer, RuleShifts, S
 from sandbox.model.impact import Baseline, ImpactFigure, ImpactStatement
 from sandbox.model.proposal import RevisionProposal
 from sandbox.model.record import Digest
-from sandbox.model.rule import Parameter, Rule, Rulebook, TemporaryRule
+from sandbox.model.rule import Amendment, Parameter, Rule, Rulebook, TemporaryRule
 from sandbox.ports import Comparisons
 from sandbox.revision.adopt import apply_amendments
-from sandbox.revision.recorded import Drawn, Recorded, source_of
+from sandbox.revision.recorded import Drawn, Recorded, source_of, unasked
 from sandbox.rules import reference
 
 _BASELINES: tuple[Baseline, ...] = ("as-recorded", "text-in-force")
@@ -67,7 +67,14 @@ def impact_of(
     if not proposal.amendments:
         return statement
     proposed = apply_amendments(rulebook, proposal.amendments)
-    asking = _Asking(proposal, rulebook, proposed)
+    not_asked = unasked(rulebook, proposed, *(item.rulebook for item in recorded))
+    asking = _Asking(
+        [item for item in proposal.amendments if item.rule not in not_asked],
+        today=proposal.proposed_at.date(),
+        now=rulebook,
+        then=proposed,
+    )
+    said = [not_asked[x.rule] for x in proposal.amendments if x.rule in not_asked]
     queries: dict[Digest, str] = {}
     figures = tuple(asking.figures(recorded, comparisons, queries))
     return statement.model_copy(
@@ -75,7 +82,7 @@ def impact_of(
             "proposed": reference(proposed),
             "figures": figures,
             "queries": queries,
-            "limits": (*_of_objects(proposal), *_limits(figures, left_out)),
+            "limits": (*said, *_limits(figures, left_out)),
         }
     )
 
@@ -106,14 +113,18 @@ class _Asking:
     """The questions of one proposal."""
 
     def __init__(
-        self, proposal: RevisionProposal, rulebook: Rulebook, proposed: Rulebook
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        today: date,
+        now: Rulebook,
+        then: Rulebook,
     ) -> None:
-        self._rules = tuple(item.rule for item in proposal.amendments)
-        entry = max(item.in_force_from for item in proposal.amendments)
-        today = proposal.proposed_at.date()
+        self._rules = tuple(item.rule for item in amendments)
+        entry = then.in_force_from
         # The day before entry: an amendment may be drafted on the day it enters.
-        self._now = as_if_always(rulebook, min(today, entry - timedelta(days=1)))
-        self._then = as_if_always(proposed, entry)
+        self._now = as_if_always(now, min(today, entry - timedelta(days=1)))
+        self._then = as_if_always(then, entry)
 
     def figures(
         self,
@@ -123,6 +134,8 @@ class _Asking:
     ) -> Iterator[ImpactFigure]:
         """Yield every figure: by version, trial, baseline and rule."""
         first = 1
+        if not self._rules:
+            return
         for stratum, trial, baseline in _asked(recorded):
             yield from figures_of(
                 comparisons.compare(self.question(stratum, trial, baseline)),
@@ -194,14 +207,6 @@ def _drawn(answer: ComparisonAnswer, item: RuleShifts) -> Drawn:
         statements=item.statements,
         engine=answer.engine,
     )
-
-
-def _of_objects(proposal: RevisionProposal) -> Iterator[str]:
-    for item in proposal.amendments:
-        if item.new is not None and item.new.about != "span":
-            yield (
-                f"{item.rule} is not about spans, so recorded units say nothing of it."
-            )
 
 
 def _limits(figures: Sequence[ImpactFigure], left_out: Sequence[str]) -> Iterator[str]:

@@ -6,6 +6,8 @@ Rules of this module:
   rule it speaks of is there, may be waived where it waives, and has the parameters it
   sets.
 * Units recorded so far are asked under the new version with the exceptions that fit.
+* A rule about the order of spans, or about other things than spans, is not asked;
+  that it changes is said.
 * Nothing is changed here: who adopts chooses, for each trial, whether it stays pinned
   to its version or ends.
 """
@@ -22,7 +24,7 @@ from sandbox.model.record import Digest
 from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.ports import Comparisons
 from sandbox.revision.impact import as_if_always, figures_of
-from sandbox.revision.recorded import Recorded
+from sandbox.revision.recorded import Recorded, unasked
 from sandbox.rules import check_temporary_rule, over, reference
 
 
@@ -49,9 +51,11 @@ def preview(
     changed = _changed(trial.rulebook, proposed)
     queries: dict[Digest, str] = {}
     figures: list[ImpactFigure] = []
-    if changed:
+    not_asked = unasked(trial.rulebook, proposed)
+    asked = tuple(name for name in changed if name not in not_asked)
+    if asked:
         figures += figures_of(
-            comparisons.compare(_question(trial, proposed, tuple(changed))),
+            comparisons.compare(_question(trial, proposed, asked)),
             stratum=Recorded(trial.rulebook, (temporary,)),
             baseline="as-recorded",
             first=1,

@@ -8,13 +8,13 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sandbox.model.backtest import BacktestEvidence
 from sandbox.model.impact import FigureSource
 from sandbox.model.record import Digest, digest_of
-from sandbox.model.rule import Rulebook, TemporaryRule
+from sandbox.model.rule import Rule, Rulebook, TemporaryRule
 from sandbox.rules import reference
 
 
@@ -67,6 +67,23 @@ def source_of(
     )
 
 
-def overlays_of(recorded: Recorded) -> Mapping[str, TemporaryRule]:
-    """Return the temporary rule of each trial, by trial."""
-    return {item.trial_id: item for item in recorded.trials}
+def why_not_asked(rule: Rule) -> str:
+    """Return why recorded spans cannot be asked of a rule; empty where they can."""
+    if rule.about != "span":
+        return f"{rule.rule} is not about spans, so recorded units say nothing of it."
+    if rule.pattern is not None:
+        return (
+            f"{rule.rule} is about the order of spans, whose units are judged together;"
+            " no figures are made of it."
+        )
+    return ""
+
+
+def unasked(*rulebooks: Rulebook) -> dict[str, str]:
+    """Return why rules cannot be asked, by rule, where one version of them cannot."""
+    return {
+        rule.rule: why_not_asked(rule)
+        for rulebook in rulebooks
+        for rule in rulebook.rules
+        if why_not_asked(rule)
+    }

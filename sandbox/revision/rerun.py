@@ -124,8 +124,8 @@ def _reproduced(name: str, before: _Told, after: _Told) -> Reproduction:
 def _altered(told: _Told) -> Iterator[str]:
     """Say where the text of a question is not what its digest says."""
     if told.source is None:
-        yield "It does not say from what it follows."
-    elif told.query is None:
+        return
+    if told.query is None:
         yield "The text of its question is missing."
     elif digest_of(told.query.encode()) != told.source.query:
         yield "The text of its question is another than its digest says."
@@ -136,6 +136,8 @@ def _other_source(
 ) -> Iterator[str]:
     """Say what is different of rules and evidence."""
     if before is None or after is None:
+        if before is not after:
+            yield "It does not say from what it follows."
         return
     if before.rules_digest != after.rules_digest:
         yield f"Other rules: {before.rules_digest} then, {after.rules_digest} now."

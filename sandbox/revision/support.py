@@ -33,7 +33,7 @@ from sandbox.revision.candidates import (
     candidates_of,
     has_parameter,
 )
-from sandbox.revision.recorded import Drawn, Recorded, source_of
+from sandbox.revision.recorded import Drawn, Recorded, source_of, why_not_asked
 from sandbox.rules import rule_named
 
 
@@ -91,6 +91,8 @@ def label_support(
     if parameter not in found.parameters:
         known = ", ".join(sorted(found.parameters)) or "none"
         raise RuleError(f"{rule} has no parameter {parameter}; name one of {known}.")
+    if reason := why_not_asked(found):
+        return Labelled(_unlabelled(rule, parameter, candidates, reason), {})
     asked, values = Asked(found, parameter, recorded), list(candidates)
     answer = backtests.backtest(asked.question(values))
     queries: dict[Digest, str] = {}
@@ -113,6 +115,17 @@ def label_support(
         for value, item in zip(values, anew, strict=True)
     )
     return Labelled(labels, queries)
+
+
+def _unlabelled(
+    rule: str, parameter: str, values: Iterable[float], reason: str
+) -> tuple[SupportLabel, ...]:
+    return tuple(
+        SupportLabel(
+            rule=rule, parameter=parameter, value=value, label=None, reason=reason
+        )
+        for value in values
+    )
 
 
 def with_support(

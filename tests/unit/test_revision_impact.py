@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.model.application import Estimand, Hypothesis, TrialPlan
 from sandbox.model.impact import ImpactFigure, ImpactStatement
 from sandbox.model.observation import Span
+from sandbox.model.pattern import Pattern
 from sandbox.model.proposal import RevisionProposal
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
@@ -189,6 +190,18 @@ def test_each_figure_names_its_question_its_evidence_and_its_rules() -> None:
         assert figure.source.query in statement.queries
         assert figure.source.stratum == reference(book())
         assert (figure.source.trials, figure.source.segments) == (("t",), 1)
+
+
+def test_a_rule_about_the_order_of_spans_has_no_figures_and_that_is_said() -> None:
+    """Its units are judged together; nothing is made up of single spans."""
+    ordered = rule("check", requires="", pattern=Pattern(never='span.name == "never"'))
+    statement = stated(replaced(ordered), LOOSER)
+    assert {item.rule for item in statement.figures} == {"speed"}
+    assert statement.limits[0].startswith("check is about the order of spans")
+    assert stated(replaced(ordered)).figures == ()
+    found = previewed(replaced(ordered))
+    assert found.figures == ()
+    assert found.touched == ("The exception waive is about check, which changes.",)
 
 
 def test_trials_of_two_versions_have_figures_of_their_own() -> None:

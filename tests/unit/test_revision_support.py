@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.errors import RuleError
 from sandbox.model.observation import Span
+from sandbox.model.pattern import Pattern
 from sandbox.model.proposal import RevisionProposal, SupportLabel
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
@@ -186,6 +187,16 @@ def test_a_missing_attribute_is_not_evaluable() -> None:
     assert "6 could not be evaluated" in found.reason
 
 
+def test_of_a_rule_about_the_order_of_spans_nothing_is_claimed() -> None:
+    """Its units are judged together, and the reason says so."""
+    (screen,) = book().rules
+    values = {**dict(screen), "requires": "", "pattern": Pattern(never="false")}
+    ordered = book().model_copy(update={"rules": (Rule(**values),)})
+    (found,) = labels([5], under(ordered), rulebook=ordered)
+    assert (found.label, found.units, found.source) == (None, 0, None)
+    assert "about the order of spans" in found.reason
+
+
 def test_support_of_an_unknown_parameter_is_refused() -> None:
     """The parameters of the rule are named."""
     with pytest.raises(RuleError, match="no parameter speed; name one of limit, score"):
@@ -241,6 +252,9 @@ def test_labels_are_found_again() -> None:
     assert "30 units" in differs[0].now
     other = supported(ListedSpans({"t": spans(31)}), stratum)
     assert all("Other evidence" in str(x.said) for x in compare_support(found, other))
+    bare = found.support[0].model_copy(update={"source": None})
+    stripped = found.model_copy(update={"support": (bare, *found.support[1:])})
+    assert not all(item.same for item in compare_support(stripped, found))
     forged = found.model_copy(update={"queries": dict.fromkeys(found.queries, "x")})
     said = [item.said for item in compare_support(forged, found)]
     assert said[0] == ("The text of its question is another than its digest says.",)

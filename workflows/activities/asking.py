@@ -113,7 +113,11 @@ def _try(stratum: Recorded, trial: TemporaryRule, asking: Asking) -> None:
     Raises:
         EvidenceError: It cannot be read.
     """
-    rules = [item.rule for item in stratum.rulebook.rules if item.about == "span"]
+    rules = [
+        item.rule
+        for item in stratum.rulebook.rules
+        if item.requires and item.about == "span"
+    ]
     if rules:
         asking.backtests.backtest(
             Backtest(
