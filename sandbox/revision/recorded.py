@@ -25,11 +25,6 @@ class Recorded(NamedTuple):
     trials: tuple[TemporaryRule, ...]
     """The temporary rule under which each ran."""
 
-    @property
-    def version(self) -> str:
-        """The version in words."""
-        return f"{self.rulebook.rulebook} v{self.rulebook.version}"
-
 
 class Drawn(NamedTuple):
     """What an answer was drawn from, and how."""

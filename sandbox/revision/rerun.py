@@ -50,12 +50,15 @@ def compare_impact(
     """
 
     def told(statement: ImpactStatement) -> dict[str, _Told]:
-        return {
-            _impact_name(item): _Told(
-                _shifts(item), item.source, statement.queries.get(item.source.query)
+        return _named(
+            (
+                _impact_name(item),
+                _Told(
+                    _shifts(item), item.source, statement.queries.get(item.source.query)
+                ),
             )
             for item in statement.figures
-        }
+        )
 
     version = _version(recorded), _version(again)
     whole = Reproduction(
@@ -78,17 +81,31 @@ def compare_support(
     """
 
     def told(proposal: RevisionProposal) -> dict[str, _Told]:
-        return {
-            _label_name(item): _Told(
-                _labelled(item),
-                item.source,
-                _query(item.source, proposal.queries),
-                item.reason,
+        return _named(
+            (
+                _label_name(item),
+                _Told(
+                    _labelled(item),
+                    item.source,
+                    _query(item.source, proposal.queries),
+                    item.reason,
+                ),
             )
             for item in proposal.support
-        }
+        )
 
     return tuple(_compared(told(recorded), told(again)))
+
+
+def _named(figures: Iterable[tuple[str, _Told]]) -> dict[str, _Told]:
+    """Return figures by name; one that has the name of another keeps its own place."""
+    found: dict[str, _Told] = {}
+    for name, told in figures:
+        own = name
+        while own in found:
+            own += ", again"
+        found[own] = told
+    return found
 
 
 def _compared(
@@ -148,6 +165,8 @@ def _other_source(
             f"Other evidence: {_evidence(before)} ({before.data_digest}) then,"
             f" {_evidence(after)} ({after.data_digest}) now."
         )
+    elif _evidence(before) != _evidence(after) or before.stratum != after.stratum:
+        yield "What it says of its version and its segments is not so."
 
 
 def _other_engine(

@@ -266,6 +266,21 @@ def test_a_figure_too_many_or_too_few_is_found() -> None:
     assert (lost.now, lost.said) == ("", ("The record gives no such figure today.",))
 
 
+def test_a_second_figure_of_one_name_does_not_hide_behind_the_first() -> None:
+    """Wherever it stands, and so does a source that says other segments."""
+    statement = stated(LOOSER)
+    first = statement.figures[0]
+    shift = first.shifts[0].model_copy(update={"units": 9})
+    forged = first.model_copy(update={"shifts": (shift,)})
+    twice = statement.model_copy(update={"figures": (forged, *statement.figures)})
+    assert [x.same for x in compare_impact(twice, statement)].count(False) == 2
+    source = first.source.model_copy(update={"segments": 7})
+    lied = first.model_copy(update={"source": source})
+    boasting = statement.model_copy(update={"figures": (lied, *statement.figures[1:])})
+    (differs,) = [x for x in compare_impact(boasting, statement) if not x.same]
+    assert differs.said == ("What it says of its version and its segments is not so.",)
+
+
 def test_other_evidence_and_other_rules_are_named() -> None:
     """Numbers that stay the same do not hide them."""
     moved = [
