@@ -101,8 +101,8 @@ class TrialPreview(Record):
     under: RulebookRef
     """The version it runs under."""
     unfit: tuple[str, ...]
-    """Why its temporary rule could not stand over the new version, one sentence
-    each."""
+    """Why its temporary rule could not stand over the new version, or why that cannot
+    be said, one sentence each."""
     touched: tuple[str, ...]
     """What of its plan and its guardrails reads a rule that changes."""
     figures: tuple[ImpactFigure, ...]

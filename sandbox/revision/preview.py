@@ -7,7 +7,7 @@ Rules of this module:
   sets.
 * Units recorded so far are asked under the new version with the exceptions that fit.
 * A rule about the order of spans, or about other things than spans, is not asked;
-  that it changes is said.
+  that it changes is said. Evidence that cannot be read is said too.
 * Nothing is changed here: who adopts chooses, for each trial, whether it stays pinned
   to its version or ends.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from sandbox.errors import EvidenceError
 from sandbox.model.application import TrialPlan
 from sandbox.model.comparison import Comparison, Side
 from sandbox.model.impact import ImpactFigure, TrialPreview
@@ -48,31 +49,53 @@ def preview(
         comparisons: Asks two versions of the rules of what was recorded.
     """
     temporary = trial.temporary_rule
-    changed = _changed(trial.rulebook, proposed)
     queries: dict[Digest, str] = {}
-    figures: list[ImpactFigure] = []
-    not_asked = unasked(trial.rulebook, proposed)
-    asked = tuple(name for name in changed if name not in not_asked)
-    if asked:
-        figures += figures_of(
-            comparisons.compare(_question(trial, proposed, asked)),
-            stratum=Recorded(trial.rulebook, (temporary,)),
-            baseline="as-recorded",
-            first=1,
-            queries=queries,
-        )
+    figures: tuple[ImpactFigure, ...] = ()
+    unfit = [
+        reason
+        for item in temporary.overlays
+        for reason in _unfit(item, temporary, proposed)
+    ]
+    try:
+        figures = _figures(trial, proposed, comparisons, queries)
+    except EvidenceError as error:
+        if error.retryable:
+            raise
+        unfit.append(f"What was recorded cannot be read: {error.diagnosis}.")
     return TrialPreview(
         trial_id=temporary.trial_id,
         under=reference(trial.rulebook),
-        unfit=tuple(
-            reason
-            for item in temporary.overlays
-            for reason in _unfit(item, temporary, proposed)
-        ),
-        touched=tuple(_touched(trial, changed)),
-        figures=tuple(figures),
+        unfit=tuple(unfit),
+        touched=tuple(_touched(trial, _changed(trial.rulebook, proposed))),
+        figures=figures,
         queries=queries,
     )
+
+
+def _figures(
+    trial: RunningTrial,
+    proposed: Rulebook,
+    comparisons: Comparisons,
+    queries: dict[Digest, str],
+) -> tuple[ImpactFigure, ...]:
+    """Return what was recorded so far, under the new version.
+
+    Raises:
+        EvidenceError: It cannot be read.
+    """
+    not_asked = unasked(trial.rulebook, proposed)
+    changed = _changed(trial.rulebook, proposed)
+    asked = tuple(name for name in changed if name not in not_asked)
+    if not asked:
+        return ()
+    found = figures_of(
+        comparisons.compare(_question(trial, proposed, asked)),
+        stratum=Recorded(trial.rulebook, (trial.temporary_rule,)),
+        baseline="as-recorded",
+        first=1,
+        queries=queries,
+    )
+    return tuple(found)
 
 
 def _question(

@@ -3,7 +3,9 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from sandbox.errors import EvidenceError
 from sandbox.model.application import Estimand, Hypothesis, TrialPlan
+from sandbox.model.comparison import Comparison, ComparisonAnswer
 from sandbox.model.impact import ImpactFigure, ImpactStatement
 from sandbox.model.observation import Span
 from sandbox.model.pattern import Pattern
@@ -371,4 +373,19 @@ def test_parameters_and_compensations_that_are_gone_are_named() -> None:
     assert previewed(gone).unfit == (
         "`waive` is compensated for by `speed`, which is repealed.",
         "pharmacy v3 has no rule `speed`.",
+    )
+
+
+def test_evidence_that_cannot_be_read_is_no_compliance() -> None:
+    """The preview says so, and holds nothing up."""
+
+    class Damaged:
+        def compare(self, asked: Comparison) -> ComparisonAnswer:
+            raise EvidenceError(f"segment 3 of {asked.trial_id} is damaged")
+
+    proposed = apply_amendments(book(), (LOOSER,))
+    found = preview(running(), proposed, comparisons=Damaged())
+    assert not found.would_comply
+    assert found.unfit == (
+        "What was recorded cannot be read: segment 3 of t is damaged.",
     )

@@ -103,7 +103,8 @@ def readable_trials(
                 )
             else:
                 kept.append(trial)
-        found.append(stratum._replace(trials=tuple(kept)))
+        if kept:
+            found.append(stratum._replace(trials=tuple(kept)))
     return found, left_out
 
 

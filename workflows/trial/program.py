@@ -130,7 +130,7 @@ class TrialWorkflow:
                 f"{effect}/{self._state.trial_id}/{ref.rulebook}/{ref.version}",
                 {"adopted": ref.model_dump(mode="json"), "effect": effect},
             )
-            if effect == "ended" and self._journal.stands in ("running", "paused"):
+            if effect == "ended":
                 why = f"{ref.rulebook} v{ref.version} was adopted"
                 self._journal.change(stop_requested=why)
 
