@@ -15,11 +15,14 @@ from typing import Any
 from sandbox.adapters.backtest import (
     Case,
     CountingEngine,
+    CurrentFiles,
+    check_whole,
     evidence_of,
     judge_file,
 )
-from sandbox.adapters.spans_files import Derived, DerivedFiles
+from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
+from sandbox.errors import EvidenceError
 from sandbox.model.comparison import (
     Comparison,
     ComparisonAnswer,
@@ -57,7 +60,7 @@ class SqlComparisons:
         engine: What counts.
     """
 
-    def __init__(self, files: DerivedFiles, engine: CountingEngine) -> None:
+    def __init__(self, files: CurrentFiles, engine: CountingEngine) -> None:
         self._files = files
         self._engine = engine
 
@@ -65,6 +68,18 @@ class SqlComparisons:
         """Return every recorded span of the trial, by what both versions say of it."""
         sides = compiled_sides(asked)
         derived = self._files.current(asked.trial_id)
+        try:
+            return self._of(derived, sides, asked)
+        except (EvidenceError, OSError):
+            # Another process may have replaced files meanwhile: asked again, once.
+            now = self._files.current(asked.trial_id)
+            if [file.path for file in now.files] == [f.path for f in derived.files]:
+                raise
+            return self._of(now, sides, asked)
+
+    def _of(
+        self, derived: Derived, sides: Sides, asked: Comparison
+    ) -> ComparisonAnswer:
         evidence = evidence_of(asked.trial_id, derived)
         return ComparisonAnswer(
             rules=tuple(
@@ -115,7 +130,9 @@ def _counted(
 ) -> tuple[Counter[_Pair], Counter[_Pair]]:
     """Return what SQL counted, and what was judged where it could not tell."""
     pairs: Counter[_Pair] = Counter()
-    for number, units in (engine.count(cases) if cases else Counter[int]()).items():
+    counted = engine.count(cases) if cases else Counter[int]()
+    check_whole(counted.total(), cases)
+    for number, units in counted.items():
         pairs[divmod(number, _STEP)] += units
     unsure = {pair: units for pair, units in pairs.items() if UNSURE in pair}
     for pair in unsure:
@@ -138,15 +155,14 @@ def _judged(
     engine: CountingEngine,
 ) -> Iterator[_Pair]:
     """Yield what both versions say of each span of which SQL could not tell."""
-    places: set[tuple[Any, ...]] = set()
-    for (before, after), units in unsure.items():
-        found = engine.find(cases, before * _STEP + after, units)
-        places |= {item[:3] for item in found}
-    segments = {place[0] for place in places}
-    for file, _ in cases:
-        first, last = file.range
-        if any(first <= number <= last for number in segments):
-            yield from _judge_both(file, sides, places.__contains__)
+    for case in cases if unsure else ():
+        spans = case.file.origin.spans
+        places: set[tuple[Any, ...]] = set()
+        for before, after in unsure:
+            found = engine.find([case], before * _STEP + after, spans)
+            places |= {item[:3] for item in found}
+        if places:
+            yield from _judge_both(case.file, sides, places.__contains__)
 
 
 def _judge_both(
