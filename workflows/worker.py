@@ -26,8 +26,9 @@ from temporalio.worker.workflow_sandbox import (
     SandboxRestrictions,
 )
 
-from sandbox.adapters.backtest import CountingEngine, SqlBacktests
+from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_duckdb import DuckCounting
+from sandbox.adapters.backtest_engine import CountingEngine
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.adapters.comparison import SqlComparisons

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benches import query
-from sandbox.adapters.backtest import CountingEngine, SqlBacktests
+from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
+from sandbox.adapters.backtest_engine import CountingEngine
 from sandbox.adapters.comparison import SqlComparisons
 from sandbox.adapters.spans_files import Derived, DerivedFiles
 from sandbox.model.comparison import Comparison, Side

@@ -20,8 +20,9 @@ from experiments.replays.course import JudgedRows, replay
 from experiments.replays.papers import read_papers, read_question
 from experiments.replays.results import Experiment, Results, results_of
 from sandbox.model.record import digest_of
-from sandbox.revision.support import label_support
-from sandbox.rules import rule_named
+from sandbox.revision import Recorded, label_support
+from sandbox.testing.backtest import FakeBacktests
+from sandbox.testing.listed import ListedSpans
 
 _PACKAGE = "experiments.credit_explanations"
 _SHARES = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -79,15 +80,15 @@ def _reason(done: JudgedRows, span_id: str) -> str:
 
 
 def _support(done: JudgedRows) -> list[dict[str, Any]]:
-    rule = rule_named(done.papers.rulebook, "credit/reasons-carry-the-refusal")
-    labels = label_support(
+    spans = ListedSpans({done.papers.trial_id: done.spans})
+    found = label_support(
         "min_share",
         _SHARES,
-        rule=rule,
-        observations=done.observations,
-        spans=done.spans,
+        rule="credit/reasons-carry-the-refusal",
+        recorded=Recorded(done.papers.rulebook, (done.papers.temporary_rule,)),
+        backtests=FakeBacktests(spans),
     )
-    return [label.model_dump(mode="json") for label in labels]
+    return [label.model_dump(mode="json") for label in found.labels]
 
 
 def _most_told(done: JudgedRows) -> dict[str, int]:

@@ -12,14 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sandbox.adapters.backtest import (
-    Case,
-    CountingEngine,
-    CurrentFiles,
-    check_whole,
-    evidence_of,
-    judge_file,
-)
+from sandbox.adapters.backtest import CurrentFiles, evidence_of, judge_file
+from sandbox.adapters.backtest_engine import Case, CountingEngine, check_whole
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from sandbox.model.backtest import (
     Backtest,
@@ -51,18 +52,8 @@ class FakeBacktests:
                     erased=answer.erased,
                 )
             )
-            results = [
-                {one.rule: one.result for one in verdicts_of(item.span, rules)}
-                for item in answer.spans
-            ]
-            for rule in rules.rules:
-                name = rule.rule.rule
-                if rule.pattern is None:
-                    said = (found.get(name, "not_under") for found in results)
-                    judged = list(zip(answer.spans, said, strict=True))
-                else:
-                    times = asked.times.get(trial_id)
-                    judged = _together(answer.spans, rules.only([name]), times)
+            times = asked.times.get(trial_id)
+            for name, judged in _judged(answer.spans, rules, times):
                 counts.append(_count(trial_id, name, judged))
                 violations += _violating(trial_id, name, judged)[: asked.violations]
         return BacktestAnswer(
@@ -78,6 +69,23 @@ class FakeBacktests:
 
 
 _Judged = list[tuple[RecordedSpan, str]]
+
+
+def _judged(
+    spans: tuple[RecordedSpan, ...], rules: CompiledRules, times: EvidenceTimes | None
+) -> Iterator[tuple[str, _Judged]]:
+    """Yield each rule with what it says of every span."""
+    results = [
+        {one.rule: one.result for one in verdicts_of(item.span, rules)}
+        for item in spans
+    ]
+    for rule in rules.rules:
+        name = rule.rule.rule
+        if rule.pattern is None:
+            said = (found.get(name, "not_under") for found in results)
+            yield name, list(zip(spans, said, strict=True))
+        else:
+            yield name, _together(spans, rules.only([name]), times)
 
 
 def _together(

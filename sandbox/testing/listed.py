@@ -60,6 +60,6 @@ class ListedSpans:
         """Refuse; a list is not asked for traces."""
         raise EvidenceError(f"{trial_id} is a list, and {trace_id} is not looked for")
 
-    def sql(self, trial_id: str, statement: str, *, limit: int) -> SqlAnswer:
+    def sql(self, trial_id: str, statement: str, *, limit: int = 1000) -> SqlAnswer:
         """Refuse; a list takes no SQL."""
         raise EvidenceError(f"{trial_id} is a list, which takes no SQL: {statement}")
