@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.cel_conformance.engine import difference
+from experiments.cel_conformance.sql import ask_engines
 from experiments.cel_conformance.suite import Suite, load_suite
 
 RESULTS = Path(__file__).parent / "results" / "per-span.json"
@@ -31,6 +32,11 @@ class Report(NamedTuple):
     """Test file → number of its tests."""
     differences: dict[str, str]
     """Test → what the engine does instead."""
+    in_sql: dict[str, int]
+    """Test file → tests whose expression is put into SQL, and gives the answer with
+    both engines."""
+    sql_differences: dict[str, str]
+    """Engine and test → what its SQL gives instead."""
 
     def passed(self, file: str) -> int:
         """Return how many tests of a file pass."""
@@ -47,11 +53,20 @@ def run() -> Report:
 def run_suite(suite: Suite) -> Report:
     """Run all tests of a suite."""
     found = ((case.id, difference(case, suite.pool)) for case in suite.cases)
+    asked = ask_engines(suite.cases)
+    agree = set.intersection(*(set(item.agree) for item in asked.values()))
+    in_sql = Counter(name.partition("/")[0] for name in agree)
     return Report(
         suite.version,
         f"{_ENGINE} {version(_ENGINE)}",
         dict(Counter(case.file for case in suite.cases)),
         {name: said for name, said in found if said},
+        dict(sorted(in_sql.items())),
+        {
+            f"{engine}: {name}": said
+            for engine, item in asked.items()
+            for name, said in item.differences.items()
+        },
     )
 
 
@@ -70,9 +85,11 @@ def record(report: Report) -> None:
 def table(report: Report) -> str:
     """Return the counts as a table in Markdown."""
     rows = [
-        f"| {file} | {report.passed(file)} | {count} |"
+        f"| {file} | {count} | {report.passed(file)} | {report.in_sql.get(file, 0)} |"
         for file, count in report.tests.items()
     ]
     total = sum(report.tests.values())
-    rows.append(f"| **all** | **{total - len(report.differences)}** | **{total}** |")
-    return "\n".join(("| test file | agree | tests |", "|---|---|---|", *rows))
+    passed, in_sql = total - len(report.differences), sum(report.in_sql.values())
+    rows.append(f"| **all** | **{total}** | **{passed}** | **{in_sql}** |")
+    head = "| test file | tests | agree | agree in SQL |", "|---|---|---|---|"
+    return "\n".join((*head, *rows))
