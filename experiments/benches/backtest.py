@@ -96,18 +96,18 @@ def main() -> None:
 
 
 def _measure(task: Task) -> dict[str, Any]:
-    _apart(_make, task)
+    apart(make, task)
     return {
         "spans": task.spans * task.times,
         "rule": [BOOK.rules[0].applies, BOOK.rules[0].requires],
         "machine": {"cores": os.cpu_count(), "system": platform.platform()},
         "load_average": os.getloadavg(),
-        "engines": {name: _apart(_ask, task, name) for name in ENGINES},
-        "span_by_span": _apart(_singly),
+        "engines": {name: apart(_ask, task, name) for name in ENGINES},
+        "span_by_span": apart(_singly),
     }
 
 
-def _apart(step: Callable[..., Any], *given: Any) -> Any:
+def apart(step: Callable[..., Any], *given: Any) -> Any:
     """Run a step in a new process and return what it says."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(step, given)
@@ -144,7 +144,8 @@ def _book() -> Rulebook:
 BOOK = _book()
 
 
-def _make(task: Task) -> None:
+def make(task: Task) -> None:
+    """Write the files of a task that are not there."""
     task.folder.mkdir(parents=True, exist_ok=True)
     for number, first in enumerate(range(0, task.spans, FILE_SPANS)):
         path = task.folder / f"{number}.parquet"
@@ -219,7 +220,7 @@ def _maps(count: int) -> dict[str, pa.Array]:
     }
 
 
-class _Files:
+class Files:
     """The files that were made, as the derived files of a trial."""
 
     def __init__(self, task: Task) -> None:
@@ -248,7 +249,7 @@ def _ask(task: Task, name: str) -> dict[str, Any]:
     engine: CountingEngine = (
         chdb if name == "chdb" else DuckCounting(memory_mib=BAR_MIB)
     )
-    backtests = SqlBacktests(_Files(task), engine)
+    backtests = SqlBacktests(Files(task), engine)
     asked = Backtest(rulebook=BOOK, trials=(TRIAL,))
     taken = []
     for _ in range(1 + RUNS):
@@ -258,7 +259,7 @@ def _ask(task: Task, name: str) -> dict[str, Any]:
     chdb.close()
     cold, *warm = taken
     spans, p50 = task.spans * task.times, median(warm)
-    peak = _peak_mib()
+    peak = peak_mib()
     return {
         "cold_s": round(cold, 3),
         "p50_s": round(p50, 3),
@@ -346,7 +347,7 @@ def _span(number: int) -> Span:
     )
 
 
-def _peak_mib() -> int:
+def peak_mib() -> int:
     """Return the most memory of this process and of the largest that it ended."""
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return round(sum(resource.getrusage(item).ru_maxrss for item in whose) / 1024)

@@ -203,6 +203,8 @@ class _Writing:
 
     def _key(self, asking: _Asking) -> str:
         """Return what a span has in common with others; NULL where it lacks a key."""
+        if self._pattern.pattern.same == ("trace",):
+            return self._sql.column("trace_id")
         parts = [self._part(asking, name) for name in self._pattern.pattern.same]
         whole = parts[0]
         for part in parts[1:]:
