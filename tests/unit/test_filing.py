@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sandbox.model.party import Actor
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.regime import Regime
 from sandbox.model.trial import RecorderEndpoint
-from sandbox.rules import foresee, read_rulebook
+from sandbox.rules import foresee, read_rulebook, reference
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.records import FakeLog, FakeRecords
 from sandbox.testing.segments import FakeSegments
@@ -84,14 +84,18 @@ class Office:
         self.ledger.records.put_document(trial_id, "temporary-rule", rule)
         self.ledger.records.set_case(trial_id, "running", {})
 
-    def conflicts(self, trial_id: str) -> list[str]:
-        """Return the certain conflicts of a trial that would begin now."""
-        prepare = PrepareTrial(
+    def preparation(self, trial_id: str) -> PrepareTrial:
+        """Return what a trial would begin with now."""
+        return PrepareTrial(
             trial_id=trial_id,
             decision=DECISION.model_copy(update={"trial_id": trial_id}),
             regime=self.regime,
             at=self.ledger.clock.now(),
         )
+
+    def conflicts(self, trial_id: str) -> list[str]:
+        """Return the certain conflicts of a trial that would begin now."""
+        prepare = self.preparation(trial_id)
         return ActivityEnvironment().run(self.activities.find_conflicts, prepare)
 
 
@@ -124,6 +128,23 @@ def test_the_regime_is_kept_with_the_trial_and_its_digest_in_the_log(
     assert regime_of(office.ledger.records, "ride-1") == office.regime
     (entry,) = office.ledger.log.entries("ride-1")
     assert entry.entry.body["regime_digest"] == digest_of(office.regime)
+
+
+def test_a_version_that_is_not_in_force_yet_holds_for_no_trial(office: Office) -> None:
+    """A trial is filed and begins under the version in force at that instant."""
+    records = office.ledger.records
+    first, later = records.rulebook("passenger-transport"), date(2099, 1, 1)
+    coming = first.model_copy(update={"version": 2, "in_force_from": later})
+    publish_rulebook(office.ledger, coming)
+    assert office.file("first").admitted
+    prepare = office.preparation("first")
+    prepared = ActivityEnvironment().run(office.activities.prepare_trial, prepare)
+    assert prepared.rulebook == reference(first)
+    alone = coming.model_copy(update={"rulebook": "coming", "version": 1})
+    publish_rulebook(office.ledger, alone)
+    (defect,) = office.file("second", "file/2", rulebook="coming").defects
+    assert defect.code == "application/rulebook-not-in-force"
+    assert "2099-01-01" in defect.what
 
 
 def asking_for(seconds: float) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from sandbox.model.rule import Rulebook, RulebookRef, TemporaryRule
 from sandbox.monitor import observe_frames
 from sandbox.ports import Clock, Log, Records, Segments, Signer, Timestamps
 from sandbox.recorder import Frame, decode_frames
-from sandbox.rules import CompiledRules, compile_rules
+from sandbox.rules import CompiledRules, compile_rules, version_in_force
 from workflows.messages import EntryDraft, EntryPlace
 
 _LOG = logging.getLogger(__name__)
@@ -147,6 +148,21 @@ class Ledger(NamedTuple):
         """Return the temporary rule of a trial."""
         document = self.records.get_document(trial_id, "temporary-rule")
         return TemporaryRule.model_validate(document)
+
+    def in_force(self, rulebook: str, *, at: datetime) -> Rulebook:
+        """Return the version of a rulebook that is in force at an instant.
+
+        Raises:
+            RecordsError: It was never published.
+            RuleError: No version has entered into force by then.
+        """
+        versions = self.records.versions(rulebook)
+        if not versions:
+            raise RecordsError(
+                f"rulebook {rulebook} was never published; publish it first",
+                retryable=False,
+            )
+        return version_in_force(versions, at.date())
 
     def rules(self, trial_id: str) -> CompiledRules:
         """Return the rulebook of a trial with its temporary rule over it."""

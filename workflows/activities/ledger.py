@@ -17,7 +17,7 @@ from datetime import datetime
 from pydantic import JsonValue
 from temporalio import activity
 
-from sandbox.errors import EvidenceError, RecorderError, RecordsError
+from sandbox.errors import EvidenceError, RecorderError, RecordsError, RuleError
 from sandbox.evidence import seal
 from sandbox.evidence.refusals import refusal_entries
 from sandbox.findings import check_plan
@@ -177,11 +177,13 @@ def _weigh(
     """
     application, file = check.submission.application, check.submission.file
     try:
-        rulebook = ledger.records.rulebook(application.rulebook)
+        rulebook = ledger.in_force(application.rulebook, at=ledger.clock.now())
     except RecordsError as error:
         if error.retryable:
             raise
         return (_unknown_rulebook(application.rulebook),), ()
+    except RuleError as error:
+        return (_not_in_force(error),), ()
     conflicts: tuple[Conflict, ...] = ()
     found = [
         *check_application(application, regime=check.regime, rulebook=rulebook),
@@ -213,6 +215,15 @@ def _unknown_rulebook(name: str) -> Defect:
         what=f"there is no rulebook called {name}",
         field="rulebook",
         remedy="Name a published one; `sandbox rule list` shows them",
+    )
+
+
+def _not_in_force(error: RuleError) -> Defect:
+    return Defect(
+        code="application/rulebook-not-in-force",
+        what=error.diagnosis,
+        field="rulebook",
+        remedy="File again when it is in force",
     )
 
 
@@ -292,7 +303,7 @@ def _enter_refusals(ledger: Ledger) -> int:
 def _prepare(ledger: Ledger, site: Site, prepare: PrepareTrial) -> PreparedTrial:
     trial_id, records = prepare.trial_id, ledger.records
     application = ledger.application(trial_id)
-    rulebook = records.rulebook(application.rulebook)
+    rulebook = ledger.in_force(application.rulebook, at=prepare.at)
     plan_digest = digest_of(application.plan)
     ledger.write("plan", f"plan/{trial_id}", trial_id, application.plan)
     until = add_period(

@@ -38,7 +38,7 @@ def conflicts_if_begun(
 ) -> tuple[Conflict, ...]:
     """Return the conflicts a trial comes into if it begins at an instant."""
     application = ledger.application(trial_id)
-    rulebook = ledger.records.rulebook(application.rulebook)
+    rulebook = ledger.in_force(application.rulebook, at=at)
     until = add_period(at, application.period.length, time_zone=regime.time_zone)
     in_force = Interval(start=at, end=until)
     asked = foresee(application, rulebook=rulebook, in_force=in_force)
