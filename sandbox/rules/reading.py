@@ -10,6 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -22,8 +23,10 @@ from sandbox.model.rule import Rulebook
 from sandbox.rules.rulebook import check_rulebook
 
 _FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
-_ROUNDS = 4
-"""A stand-in may itself lack fields; no field lies deeper than this many of them."""
+_ROUNDS = 8
+"""A stand-in may itself lack fields, and a pattern may be wrong piece by piece."""
+_RULE_DEPTH = 2
+"""Steps from the document to one of its rules."""
 _DATED = {_FIRST_DAY: {"value": 0, "reference": "-"}}
 _STAND_INS: dict[str, Any] = {
     "rulebook": "unread",
@@ -39,6 +42,7 @@ _STAND_INS: dict[str, Any] = {
     "waivable": True,
     "applies": "true",
     "requires": "true",
+    "at_most": 1,
     "source": {"instrument": "-", "provision": "-", "as_of": _FIRST_DAY},
     "instrument": "-",
     "provision": "-",
@@ -80,7 +84,11 @@ def examine_rulebook(text: str, *, file: str) -> RulebookReading:
     if understood is not None:
         refused = {item.field for item in reading.defects}
         checked = check_rulebook(understood, file=file)
-        found = tuple(item for item in checked if not _touches(item.field, refused))
+        whole = refused - _rules_in(reading.data).keys()
+        found = (
+            *(item for item in checked if not _touches(item.field, whole)),
+            *_without_one(reading.data, refused),
+        )
     defects = placed((*reading.defects, *found), reading.places, file=file)
     return RulebookReading(None if defects else reading.record, defects)
 
@@ -98,6 +106,33 @@ def _touches(field: str, refused: set[str]) -> bool:
     return holds or bool(around & refused)
 
 
+def _rules_in(data: Any) -> dict[str, dict[str, Any]]:
+    """Return the rules of a document by their fields, as far as they are mappings."""
+    rules = data.get("rules") if isinstance(data, dict) else None
+    numbered = enumerate(rules) if isinstance(rules, list) else ()
+    return {
+        f"rules.{number}": rule for number, rule in numbered if isinstance(rule, dict)
+    }
+
+
+def _without_one(data: Any, refused: set[str]) -> Iterator[Defect]:
+    """Find rules that ask for both or for neither of two things.
+
+    The schema says so only of rules in which it refuses nothing else.
+    """
+    for field, rule in _rules_in(data).items():
+        asked = ("requires", "pattern")
+        parts = tuple(f"{field}.{name}" for name in asked)
+        told = field in refused or any(item.startswith(parts) for item in refused)
+        if not told and sum(bool(rule.get(name)) for name in asked) != 1:
+            yield Defect(
+                code="rulebook/wrong-value",
+                what=f"`rules` of {rule.get('rule')} needs `requires` or `pattern`",
+                remedy="Give exactly one",
+                field=field,
+            )
+
+
 def _understood(data: Any) -> Rulebook | None:
     """Return the document with stand-ins where the schema refuses it, if that helps."""
     repaired = deepcopy(data)
@@ -111,20 +146,33 @@ def _understood(data: Any) -> Rulebook | None:
     return None
 
 
+def _asking_for_one(rule: Any) -> dict[str, Any]:
+    """Return a rule that asks for exactly one of two things, or one without fields."""
+    if not isinstance(rule, dict):
+        return {}
+    kept = {name: value for name, value in rule.items() if name != "pattern"}
+    return {**kept, "requires": rule.get("requires") or _STAND_INS["requires"]}
+
+
 def _stand_in(data: Any, steps: list[int | str], is_unknown: bool) -> None:
     """Put a stand-in where the steps lead, or take away what is not known there."""
     if not steps:
         return
     *way, last = steps
+    holder = data
     for step in way:
         try:
-            data = data[step]
+            holder = holder[step]
         except (LookupError, TypeError):
             return
-    if isinstance(data, list) and isinstance(last, int) and last < len(data):
-        data[last] = {}
-    elif isinstance(data, dict):
-        if is_unknown or data.get(last) == {}:
-            data.pop(last, None)
+    if isinstance(holder, dict):
+        if is_unknown or holder.get(last) == {}:
+            holder.pop(last, None)
         else:
-            data[last] = deepcopy(_STAND_INS.get(str(last), {}))
+            holder[last] = deepcopy(_STAND_INS.get(str(last), {}))
+    elif not isinstance(holder, list) or not isinstance(last, int):
+        # The last step names a type that was tried, not a field.
+        _stand_in(data, way, is_unknown)
+    elif last < len(holder):
+        is_rule = len(steps) == _RULE_DEPTH
+        holder[last] = _asking_for_one(holder[last]) if is_rule else {}

@@ -195,6 +195,44 @@ def test_what_the_schema_refuses_does_not_make_the_rest_look_wrong():
     assert {item.code for item in raised.value.defects} == {"rulebook/wrong-value"}
 
 
+REQUIRES = "requires: span.duration_s <= params.max_offer_s"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "",
+        f"{REQUIRES}\n    pattern: {{never: 'true'}}",
+        "pattern: {never: 'true', always: 'true'}",
+        "pattern: {at_most: -1, of: 'true', per: 1m}",
+        "pattern: {at_most: [1], of: 'true', per: 1 m}",
+        "pattern: none",
+        "pattern: {every: 'true', followed_by: 'true', within: soon}",
+    ],
+)
+def test_a_rule_that_asks_for_nothing_sound_hides_no_other_mistake(instead):
+    """Neither in its other fields nor in other rules."""
+    text = TEXT.replace(REQUIRES, instead).replace(
+        'span.name == "/dis', 'spam == "/dis'
+    )
+    with pytest.raises(InputError) as raised:
+        read_rulebook(text, file="r.yaml")
+    found = [item.code for item in raised.value.defects]
+    assert found.count("rulebook/expression") == text.count("spam") > 0
+    assert len(found) > text.count("spam")
+
+
+def test_a_rule_that_asks_for_nothing_is_told_so_beside_its_other_mistakes():
+    """What the schema refuses of it does not hide that it requires nothing."""
+    text = TEXT.replace(REQUIRES, "").replace("unit: s\n", "unit: parsec\n", 1)
+    with pytest.raises(InputError) as raised:
+        read_rulebook(text, file="r.yaml")
+    assert {item.code for item in raised.value.defects} == {
+        "rulebook/not-a-choice",
+        "rulebook/wrong-value",
+    }
+
+
 @given(st.lists(st.sampled_from(BROKEN.splitlines()), max_size=40))
 def test_no_rulebook_however_torn_breaks_the_reader(lines):
     """Lines left out, doubled, in any order: the answer is defects with places."""
