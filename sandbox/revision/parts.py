@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from sandbox.model.proposal import RedlinePart
 from sandbox.model.record import canonical_json
 from sandbox.model.rule import Amendment, Parameter, Rule, Rulebook
+from sandbox.rules import number_text
 
 _APART = ("kind", "rule", "parameters")
 
@@ -68,6 +69,6 @@ def _values(name: str, parameter: Parameter) -> Iterator[tuple[str, str]]:
     for day, item in sorted(parameter.values.items()):
         yield (
             f"{name} from {day}",
-            f"{item.value:g} {parameter.unit} ({item.reference})",
+            f"{number_text(item.value)} {parameter.unit} ({item.reference})",
         )
     yield f"{name}, looser", parameter.looser

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from sandbox.model.record import Interval, Record
 from sandbox.model.rule import TemporaryRule, Waiver
+from sandbox.rules.rulebook import number_text
 
 _ONE_VALUE = re.compile(
     r"""\s*(?P<field>span(?:\.\w+|\["[^"\\]*"\])+)\s*==\s*"(?P<value>[^"\\]*)"\s*"""
@@ -130,5 +131,5 @@ def _why(ours: Waiver, theirs: Waiver, doubts: list[str]) -> str:
 
 
 def _outcome(waiver: Waiver) -> str:
-    values = [f"{name} = {value:g}" for name, value in sorted(waiver.set.items())]
+    values = [f"{name} = {number_text(x)}" for name, x in sorted(waiver.set.items())]
     return "waived" if waiver.kind == "waiver" else ", ".join(values)

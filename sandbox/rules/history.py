@@ -18,7 +18,7 @@ from typing import Literal
 from sandbox.errors import RuleError
 from sandbox.model.record import Record
 from sandbox.model.rule import Rule, Rulebook, RuleSource, TemporaryRule, Waiver
-from sandbox.rules.rulebook import text_with
+from sandbox.rules.rulebook import number_text, text_with
 
 
 class ValueInForce(Record):
@@ -33,8 +33,8 @@ class ValueInForce(Record):
     def sentence(self) -> str:
         """Return it as one line."""
         return (
-            f"{self.name} = {self.value:g} {self.unit}, since {self.since} "
-            f"({self.reference})"
+            f"{self.name} = {number_text(self.value)} {self.unit}, "
+            f"since {self.since} ({self.reference})"
         )
 
 

@@ -118,8 +118,13 @@ def text_with(rule: Rule, values: Mapping[str, float]) -> str:
     """Return the words of a rule with these values; without one, its placeholder."""
     text = rule.text
     for name, value in values.items():
-        text = text.replace("{" + name + "}", f"{value:g}")
+        text = text.replace("{" + name + "}", number_text(value))
     return text
+
+
+def number_text(value: float) -> str:
+    """Return a number of a rule as people write it, with all its digits."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def reference(rulebook: Rulebook) -> RulebookRef:

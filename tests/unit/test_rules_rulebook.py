@@ -98,6 +98,13 @@ def test_the_words_carry_the_values_in_force():
     assert "within 2 seconds" in text_in_force(TIME, date(2026, 1, 1))
 
 
+def test_the_words_carry_every_digit_of_a_value():
+    """A limit of 1,234,567 is not said to be another that is near to it."""
+    for value, words in ((1234567.0, "1234567"), (100000.5, "100000.5"), (0.1, "0.1")):
+        rule = with_rule(parameters=dated(_2024_01_01=value)).rules[1]
+        assert f"within {words} seconds" in text_in_force(rule, date(2026, 1, 1))
+
+
 def test_an_unknown_rule_is_answered_with_the_nearest():
     """A slip of the pen is recognised."""
     with pytest.raises(RuleError, match="did you mean `dispatch/offer-time`"):
