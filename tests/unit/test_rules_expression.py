@@ -258,6 +258,14 @@ def test_of_a_map_only_its_keys_are_kept():
         (r"span.attributes[r'a\b'] == 'span.kind'", [r"span.attributes.a\b"]),
         ('span.attributes["a\\"b"] == 1', ['span.attributes.a"b']),
         ("other.span.name == 1", []),
+        (
+            r"""span.name == r"\" && span.kind == "a" """,
+            ["span.name", "span.kind"],
+        ),
+        (
+            r'''span.name == """\""" span.kind""" && span.status == "a" ''',
+            ["span.name", "span.status"],
+        ),
     ],
 )
 def test_mentions_are_the_fields_an_expression_reads(expression, expected):
