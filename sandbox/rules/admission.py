@@ -26,7 +26,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.rules.expression import compile_rules
 from sandbox.rules.history import values_in_force
-from sandbox.rules.mentions import Token, tokens_of
+from sandbox.rules.mentions import Token, tokens_of, unquoted
 from sandbox.rules.rulebook import text_with
 
 _API = "admissionregistration.k8s.io/v1"
@@ -79,7 +79,7 @@ def _policy(
     conditions = {"not-being-deleted": "!has(object.metadata.deletionTimestamp)"}
     text, waived = text_with(rule, base), waiver is not None and waiver.kind == "waiver"
     if waiver is not None and waived:
-        conditions["not-waived"] = f"!({_with_values(waiver.under, base)})"
+        conditions["not-waived"] = f"!{_whole(_with_values(waiver.under, base))}"
     modified = waiver if waiver is not None and not waived else None
     if modified is not None:
         text = f"{text_with(rule, {**base, **modified.set})} [{modified.label}]"
@@ -118,7 +118,13 @@ def _modified(expression: str, base: Mapping[str, float], waiver: Waiver | None)
     changed = _with_values(expression, {**base, **waiver.set})
     if waiver.under == "true":
         return changed
-    return f"({_with_values(waiver.under, base)}) ? ({changed}) : ({plain})"
+    under = _whole(_with_values(waiver.under, base))
+    return f"{under} ? {_whole(changed)} : {_whole(plain)}"
+
+
+def _whole(expression: str) -> str:
+    # A line break ends a comment in which an expression may end.
+    return f"({expression}\n)" if "//" in expression else f"({expression})"
 
 
 def _binding(name: str, trial_id: str) -> dict[str, Any]:
@@ -173,7 +179,7 @@ def _parameter(tokens: list[Token]) -> tuple[str, int]:
     if kinds[:2] == ["sign", "name"] and texts[0] == ".":
         return texts[1], tokens[1].at + len(texts[1])
     if kinds == ["sign", "string", "sign"] and texts[0] + texts[2] == "[]":
-        return texts[1].strip("rR\"'"), tokens[2].at + 1
+        return unquoted(texts[1]), tokens[2].at + 1
     return "", 0
 
 

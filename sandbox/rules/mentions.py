@@ -94,13 +94,14 @@ def _path_from(tokens: list[Token], start: int) -> Path:
             path.append(texts[1])
             at += 2
         elif kinds[1:2] == ["string"] and texts[0] == "[" and texts[2:] == ["]"]:
-            path.append(_unquoted(texts[1]))
+            path.append(unquoted(texts[1]))
             at += 3
         else:
             return tuple(path)
 
 
-def _unquoted(literal: str) -> str:
+def unquoted(literal: str) -> str:
+    """Return the text that a string token stands for."""
     body = literal.lstrip("rR")
     marks = 3 if body[:3] in ('"""', "'''") else 1
     text = body[marks:-marks]

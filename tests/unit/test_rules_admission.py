@@ -54,6 +54,7 @@ rules:
     waivable: true
 """
 BOOK = read_rulebook(TEXT, file="f.yaml")
+LOOSER = {"max_cars": 5.0}
 
 
 def overlay(rulebook, **waiver):
@@ -151,6 +152,33 @@ def test_what_a_rule_is_about_fits_what_it_asks(old, new, words):
     """Spans and objects are not mixed, and the objects are named."""
     with pytest.raises(InputError, match=words):
         read_rulebook(TEXT.replace(old, new), file="f.yaml")
+
+
+def test_a_parameter_is_the_same_by_index_as_by_name():
+    """Whatever letter its name begins with."""
+    book = Rulebook.model_validate_json(BOOK.model_dump_json().replace("max_cars", "r"))
+    (rule,) = book.rules
+    changed = rule.model_copy(update={"requires": 'object.spec.x <= params["r"]'})
+    book = book.model_copy(update={"rules": (changed,)})
+    policy, _ = render_admission(book, "a", at=NOW)
+    assert policy["spec"]["validations"][0]["expression"] == "object.spec.x <= (3.0)"
+
+
+def test_a_comment_at_the_end_of_an_expression_hides_nothing_of_the_policy():
+    """The policy stays what Kubernetes can compile, and says the same."""
+    book = with_rule(requires="object.spec.replicas <= params.max_cars // at once")
+    under = 'object.metadata.name == "car-1" // the first'
+    things = [
+        {"metadata": {"name": name}, "spec": {"replicas": number}}
+        for name in ("car-1", "car-2")
+        for number in (3, 4, 6)
+    ]
+    for waiver in ({"kind": "waiver"}, {"kind": "modification", "set": LOOSER}):
+        rule = overlay(book, under=under, **waiver)
+        policy, _ = render_admission(book, "a", at=NOW, temporary_rule=rule)
+        for thing in things:
+            refused = answer(book, thing, rule) in ("violated", "not_evaluable")
+            assert admits(policy, thing) == (not refused)
 
 
 def test_a_waiver_takes_the_policy_away_and_a_modification_changes_its_value():
