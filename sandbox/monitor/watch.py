@@ -4,9 +4,12 @@ Rules of this module:
 
 * A unit is told when its time is over, whatever its result: a guardrail that heard of
   violations sooner than of what is in order would signal too often.
-* It is told again where a span that came later than it may did change its result.
+* It is told again where a span that came later than it may did change its result, or
+  a gap that was found later.
 * Spans are forgotten when they can no longer matter. A track without an end of its own
-  and without a time is kept for as long as the trial is watched.
+  and without a time is kept for as long as the trial is watched. Of a trace that was
+  forgotten nothing is told by a span that should have come before: what it stood with
+  is no longer known.
 * What is told depends on the spans and the instants of `settle` alone: a worker that
   goes on for another reads again what was recorded, and tells only what is new.
 """
@@ -53,7 +56,9 @@ class _Seen(NamedTuple):
 class _Track:
     """Spans that belong together under one rule, and what was told of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_late: bool) -> None:
+        self.is_late = is_late
+        """Whether spans that belong to it may have been forgotten."""
         self.spans: list[_Seen] = []
         self.names: set[tuple[str, str]] = set()
         self.told: dict[tuple[str, str], RuleResult] = {}
@@ -114,11 +119,16 @@ class TrackWatch:
                 seen = _Seen(span, span_facts(span), segment, frame.index)
                 for watched in self._watched:
                     watched.add(seen)
-        self._gaps += [
-            (_nanoseconds(gap.since) - self._settling, _nanoseconds(gap.until))
+        gaps = [
+            (
+                _nanoseconds(gap.since) - self._settling if gap.since else 0,
+                _nanoseconds(gap.until) if gap.until else _NEVER,
+            )
             for gap in recorded_gaps(frames)
-            if gap.since and gap.until
         ]
+        self._gaps += gaps
+        for watched in self._watched if gaps else ():
+            watched.doubt()
 
     def settle(self, now: int) -> list[Told]:
         """Return what can be told now, and what has changed of what was told.
@@ -147,6 +157,8 @@ class _Watched:
         self._tracks: dict[Key, _Track] = {}
         self._floor = -_NEVER
         """Units that start earlier are not told again."""
+        self._forgotten = -_NEVER
+        """Tracks of which a span starts earlier may have been forgotten."""
 
     @property
     def held(self) -> int:
@@ -157,10 +169,17 @@ class _Watched:
         """Take a span in, if it did not come before."""
         name = seen.span.trace_id, seen.span.span_id
         key = key_of(self._pattern.pattern, seen.facts) or (("alone", name),)
-        track = self._tracks.setdefault(key, _Track())
+        if key not in self._tracks:
+            self._tracks[key] = _Track(is_late=_start(seen) < self._forgotten)
+        track = self._tracks[key]
         if name not in track.names:
             track.names.add(name)
             track.spans.append(seen)
+            track.is_open = True
+
+    def doubt(self) -> None:
+        """Look again at all that is remembered: a gap was found."""
+        for track in self._tracks.values():
             track.is_open = True
 
     def settle(self, known: Known, trial_id: str) -> Iterator[Told]:
@@ -170,6 +189,7 @@ class _Watched:
                 yield from self._tell(track, known, trial_id)
             if not track.is_open and self._is_over(track, known):
                 del self._tracks[key]
+                self._forgotten = known.until - 2 * known.settling
         if self._longest is not None:
             self._floor = known.until - self._longest - known.settling
             for track in self._tracks.values():
@@ -177,9 +197,11 @@ class _Watched:
                 track.forget(oldest)
 
     def _tell(self, track: _Track, known: Known, trial_id: str) -> Iterator[Told]:
+        track.is_open = False
+        if track.is_late:
+            return
         facts = [item.facts for item in track.spans]
         ends = max(map(_start, track.spans)) + known.settling
-        track.is_open = False
         for place, outcome in judge_tracks(self._rules, facts, known=known):
             seen = track.spans[place]
             if self._over(_start(seen), ends) >= known.until:

@@ -6,8 +6,10 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sandbox.model.segment import Gap
 from sandbox.monitor import TrackWatch
 from sandbox.recorder import Frame
+from sandbox.recorder.gaps import RECORDER, gap_request
 from sandbox.rules import CompiledRules
 from sandbox.testing.patterns import SECOND, PlainKnown, PlainSpan, reference_results
 from sandbox.testing.random_tracks import Tracks, random_tracks, request_of
@@ -129,3 +131,43 @@ def test_what_no_longer_matters_is_forgotten() -> None:
         watch.add([frame_of(second, one)], segment=1)
         watch.settle(second * SECOND)
     assert watch.held < 120
+
+
+BEFORE = {"every": "span.attributes.p", "preceded_by": "span.attributes.q"}
+
+
+def test_a_unit_of_a_trace_that_was_forgotten_is_not_told_a_second_time() -> None:
+    """Delivered again it would stand alone, and seem to lack what came before it."""
+    watch = watch_of(one_pattern(BEFORE))
+    confirmed = span(1, 100, p=False, q=True)
+    unit = span(2, 101, p=True, q=False)
+    watch.add([frame_of(0, confirmed, unit)], segment=1)
+    assert told(watch, 150) == [(2, "satisfied", None)]
+    assert watch.held == 0
+    watch.add([frame_of(1, unit)], segment=2)
+    assert told(watch, 160) == told(watch, 200) == []
+    assert watch.held == 0
+
+
+def gap_frame(number: int, **times: datetime) -> Frame:
+    gap = Gap(producer=RECORDER, reason="recorder-down", detail="d", **times)
+    at = times["until"]
+    payload = gap_request(gap, at=at)
+    frame = frame_of(number)._replace(payload=payload, signal="logs")
+    return frame._replace(producer=RECORDER, received_at=at)
+
+
+def test_a_gap_that_is_found_later_changes_what_was_told() -> None:
+    """As for a worker that goes on for another, which reads the gap before it looks."""
+    rules = one_pattern({**NOTICE, "same": ["attributes.k"]})
+    one = frame_of(0, span(1, 100, p=True, q=False, k=1))
+    until = datetime.fromtimestamp(106, UTC)
+    for times in ({}, {"since": datetime.fromtimestamp(105, UTC)}):
+        gap = gap_frame(1, until=until, **times)
+        first, second = watch_of(rules), watch_of(rules)
+        first.add([one], segment=1)
+        assert told(first, 114) == [(1, "violated", None)]
+        first.add([gap], segment=1)
+        assert told(first, 115) == [(1, "not_evaluable", "violated")]
+        second.add([one, gap], segment=1)
+        assert told(second, 115) == [(1, "not_evaluable", None)]
