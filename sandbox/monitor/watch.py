@@ -17,7 +17,7 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -137,13 +137,22 @@ class TrackWatch:
             now: The present instant, in nanoseconds since 1970; never an earlier one
                 than before.
         """
+        return sorted(self._settled(now), key=lambda x: _order(x.observation))
+
+    def catch_up(self, now: int, *, beat: Callable[[], None]) -> None:
+        """Take as told what could be told at an instant, as another did.
+
+        Args:
+            now: As for `settle`.
+            beat: Called again and again while this takes its time.
+        """
+        for _ in self._settled(now):
+            beat()
+
+    def _settled(self, now: int) -> Iterator[Told]:
         known = Known(now - self._settling, self._settling, tuple(self._gaps))
-        told = [
-            item
-            for watched in self._watched
-            for item in watched.settle(known, self._trial_id)
-        ]
-        return sorted(told, key=lambda x: _order(x.observation))
+        for watched in self._watched:
+            yield from watched.settle(known, self._trial_id)
 
 
 class _Watched:

@@ -117,7 +117,9 @@ def test_what_goes_on_for_another_tells_only_what_is_new() -> None:
         first.settle(116 * SECOND)
     second = watch_of(rules)
     second.add(frames[:5], segment=1)
-    second.settle(116 * SECOND)
+    beats: list[int] = []
+    second.catch_up(116 * SECOND, beat=lambda: beats.append(1))
+    assert len(beats) == 3
     for watch in (first, second):
         watch.add(frames[5:], segment=1)
     assert told(first, 130) == told(second, 130) != []

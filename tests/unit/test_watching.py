@@ -238,3 +238,43 @@ def test_another_worker_watches_on(case) -> None:
     ]
     assert results[0].state.data_digest == results[1].state.data_digest
     assert results[0] == results[1]
+
+
+def begun(case) -> MonitorState:
+    """Return the state after a window in which the order of spans was watched."""
+    case.ledger.clock.set(T0 + timedelta(minutes=3))
+    result, _ = watch(case, short(spread(case)))
+    return result.state
+
+
+def test_reading_again_is_told_by_heartbeats(case, monkeypatch) -> None:
+    """A worker that goes on in a long trial is not taken for dead meanwhile."""
+    state = begun(case)
+    case.receive([51], number=2)
+    state = watch(case, state)[0].state
+    happened, read = [], case.segments.read
+
+    def told(trial_id, number, *, offset=0):
+        happened.append(number)
+        return read(trial_id, number, offset=offset)
+
+    monkeypatch.setattr(case.segments, "read", told)
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda state: happened.append("beat")
+    environment.run(ObserveActivities(case.ledger).watch_window, state)
+    assert happened[:4] == ["beat", 1, "beat", 2]
+
+
+def test_what_cannot_be_read_again_is_an_outage_or_an_incident(case) -> None:
+    """As what cannot be read the first time."""
+    state = begun(case)
+    case.segments.damage("t", 1, RecorderError("input/output error"))
+    off, _ = watch(case, state)
+    assert off.breach is None
+    assert off.state.recorder_off_since is not None
+    case.segments.damage("t", 1, RecorderError("it was cut", retryable=False))
+    paused, _ = watch(case, state)
+    assert paused.breach is not None
+    assert (paused.breach.action, paused.breach.cause) == ("pause", "it was cut")
+    resumed, _ = watch(case, paused.state)
+    assert resumed.breach is None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
 
 from temporalio import activity
 
@@ -44,7 +44,7 @@ from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
 from workflows.activities.damage import Unreadable, record_damage
 from workflows.activities.keeping import Ledger
-from workflows.activities.together import Watches, nanoseconds
+from workflows.activities.together import Lost, Watches, nanoseconds
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
 _POLL_S = 0.1
@@ -52,11 +52,14 @@ _ASK_S = 1.0
 """How often the recorder is asked how it is; oftener where the plan is impatient."""
 
 
-class _Judges(NamedTuple):
+class _Judges:
     """What judges spans alone, and what does together with others."""
 
-    rules: CompiledRules
-    watch: TrackWatch
+    def __init__(self, rules: CompiledRules, limit_s: float) -> None:
+        self.rules = rules
+        self.limit_s = limit_s
+        self.watch: TrackWatch | None = None
+        """None until what was recorded before could be read again."""
 
 
 class ObserveActivities:
@@ -85,15 +88,12 @@ class ObserveActivities:
         details = activity.info().heartbeat_details
         if details:
             state = MonitorState.model_validate(details[0])
-        rules = self._ledger.rules(state.trial_id)
         limit_s = self._settling_s(state.trial_id)
-        watch = self._watches.begin(state, rules, settling_s=limit_s)
+        judges = _Judges(self._ledger.rules(state.trial_id), limit_s)
         ends = time.monotonic() + state.window_s
         asks = time.monotonic()
         while time.monotonic() < ends and not activity.is_cancelled():
-            state, report, unread = self._try_to_read(state, _Judges(rules, watch))
-            if report is None:
-                state, report = self._settle(state, watch)
+            state, report, unread = self._try_to_read(state, judges)
             if report is None:
                 activity.heartbeat(state.model_dump(mode="json"))
             if report is None and time.monotonic() >= asks:
@@ -102,8 +102,8 @@ class ObserveActivities:
             if report is not None:
                 return WindowResult(state=self._look(state), breach=report)
             time.sleep(_POLL_S)
-        if not activity.is_cancelled():
-            self._watches.keep(state, watch)
+        if judges.watch is not None and not activity.is_cancelled():
+            self._watches.keep(state, judges.watch)
         return WindowResult(state=self._look(state))
 
     def _settling_s(self, trial_id: str) -> float:
@@ -142,11 +142,22 @@ class ObserveActivities:
     ) -> tuple[MonitorState, BreachReport | None, str]:
         """Read on; what cannot be read now is said, in words, and tried again."""
         try:
-            return (*self._read_on(state, judges), "")
+            watch = judges.watch = judges.watch or self._begin(state, judges)
+            state, report = self._read_on(state, judges.rules, watch)
+        except Lost as error:
+            return *self._pause_for(state, error.number, error.cause), ""
         except RecorderError as error:
             if not error.retryable:
                 raise
             return state, None, error.diagnosis
+        # What is recorded and not read yet must not look as if it had never come.
+        return (state, report, "") if report else (*self._settle(state, watch), "")
+
+    def _begin(self, state: MonitorState, judges: _Judges) -> TrackWatch:
+        beat = partial(activity.heartbeat, state.model_dump(mode="json"))
+        return self._watches.begin(
+            state, judges.rules, settling_s=judges.limit_s, beat=beat
+        )
 
     def _settle(
         self, state: MonitorState, watch: TrackWatch
@@ -160,7 +171,7 @@ class ObserveActivities:
         return state, self._record_breach(state, breach) if breach else None
 
     def _read_on(
-        self, state: MonitorState, judges: _Judges
+        self, state: MonitorState, rules: CompiledRules, watch: TrackWatch
     ) -> tuple[MonitorState, BreachReport | None]:
         trial_id, segments = state.trial_id, self._ledger.segments
         for file in segments.files(trial_id, since=state.cursor.segment):
@@ -175,9 +186,9 @@ class ObserveActivities:
                     return self._pause_for(state, file.number, error.diagnosis)
                 cursor, frames = Cursor(segment=file.number + 1), []
             observations = observe_frames(
-                frames, rules=judges.rules, trial_id=trial_id, segment=file.number
+                frames, rules=rules, trial_id=trial_id, segment=file.number
             )
-            judges.watch.add(frames, segment=file.number)
+            watch.add(frames, segment=file.number)
             told = [Told(item, None) for item in observations]
             state, breach = self._count(state, told)
             state = state.model_copy(update={"cursor": cursor})
