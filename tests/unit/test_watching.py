@@ -278,3 +278,20 @@ def test_what_cannot_be_read_again_is_an_outage_or_an_incident(case) -> None:
     assert (paused.breach.action, paused.breach.cause) == ("pause", "it was cut")
     resumed, _ = watch(case, paused.state)
     assert resumed.breach is None
+
+
+def test_no_unit_is_told_while_something_recorded_cannot_be_read(case) -> None:
+    """What would decide may lie there, and must not look as if it had never come."""
+    activities = ObserveActivities(spread(case).ledger)
+
+    def window(state: MonitorState) -> MonitorState:
+        return ActivityEnvironment().run(activities.watch_window, state).state
+
+    state = window(short(case))
+    case.receive([51], number=2)
+    case.segments.damage("t", 2, RecorderError("input/output error"))
+    case.ledger.clock.set(T0 + timedelta(minutes=6))
+    unread = window(state)
+    assert "calls/order" not in unread.counts
+    case.segments.restore("t", 2)
+    assert window(unread).counts["calls/order"].units == 40
