@@ -265,7 +265,11 @@ def _check_parameters(rule: Rule, field: str, from_: date) -> Iterator[Defect]:
 
 def _check_text(rule: Rule, field: str) -> Iterator[Defect]:
     try:
-        asked = [name for _, name, _, _ in Formatter().parse(rule.text) if name]
+        asked = [
+            f"{name}{'!' if how else ''}{how or ''}{':' if form else ''}{form}"
+            for _, name, form, how in Formatter().parse(rule.text)
+            if name is not None
+        ]
     except ValueError as error:
         what = f"the braces of the text do not match: {error}"
         yield _defect("text", what, "Write {parameter} for a value", f"{field}.text")

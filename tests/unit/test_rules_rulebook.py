@@ -58,6 +58,8 @@ def test_the_rulebook_of_the_experiment_is_sound():
         ({"requires": "span.duration <= 1.0"}, "expression", "`span.duration_s`"),
         ({"applies": "params.limit > 1.0"}, "expression", "params.limit"),
         ({"text": "Within {max_ofer_s} s."}, "text", "max_ofer_s"),
+        ({"text": "Within {max_offer_s:.1f} s."}, "text", "{max_offer_s:.1f}"),
+        ({"text": "Within {} s."}, "text", "{}"),
         ({"text": "Within {max_offer_s s."}, "text", "braces"),
         ({"parameters": dated(_2024_01_02=2.0)}, "parameter-undated", "2024-01-01"),
         ({"parameters": dated(_2024_01_01=float("inf"))}, "value", "inf"),
