@@ -11,6 +11,7 @@ import pytest
 from experiments.credit_explanations.script import EXPERIMENT as CREDIT_EXPLANATIONS
 from experiments.release_aid.script import EXPERIMENT as RELEASE_AID
 from experiments.replays.results import Experiment, Results, differences, recorded_in
+from experiments.ride_dispatch import recorded as ride_dispatch
 from sandbox.errors import LocalError
 
 REPLAYS = pytest.mark.parametrize(
@@ -72,3 +73,19 @@ def test_the_judge_reads_the_same_evidence() -> None:
         if item["subject"] == found["figures"]["looking"]["goal"]
     ]
     assert judged == [pytest.approx(looked, abs=1e-9)]
+
+
+def test_the_recorded_run_judged_again() -> None:
+    """The bundle of the recorded run verifies, and gives the committed figures."""
+    fresh_figures = json.loads(json.dumps(ride_dispatch.results()))
+    assert not list(differences(ride_dispatch.recorded(), fresh_figures))
+    text = (ride_dispatch.FOLDER / "recorded.md").read_text()
+    assert ride_dispatch.summary(ride_dispatch.recorded()) == text
+
+
+def test_a_changed_figure_of_the_recorded_run_is_found() -> None:
+    """Another count than the one that follows from the bundle is named."""
+    changed = ride_dispatch.recorded()
+    changed["findings"][0]["counts"]["satisfied"] += 1
+    (found,) = differences(changed, json.loads(json.dumps(ride_dispatch.results())))
+    assert found.startswith("findings.0.counts.satisfied")
