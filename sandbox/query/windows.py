@@ -213,7 +213,7 @@ class _Writing:
     def _doubt(self, first: str | None, last: str) -> str:
         """Return whether a span that starts in a stretch may not have come."""
         doubts = []
-        if self._known.until <= _LONGEST:
+        if self._known.until < 2**63:
             doubts.append(f"{last} >= {self._known.until}")
         for begun, over in self._known.gaps:
             touches = f"{begun} <= {last}"

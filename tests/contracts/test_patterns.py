@@ -15,13 +15,14 @@ import pytest
 
 from sandbox.adapters.spans_chdb_process import ChdbProcess
 from sandbox.adapters.spans_parquet import to_parquet
+from sandbox.model.pattern import Pattern
 from sandbox.query import Origin
 from sandbox.query.clickhouse import source_of
 from sandbox.query.dialects import ClickHouseSql, DuckSql
 from sandbox.query.patterns import SpanTable, pattern_sql
 from sandbox.query.verdicts import NOT_EVALUABLE, SATISFIED, VIOLATED
 from sandbox.testing.differential import DerivedSpans, derive_requests
-from sandbox.testing.patterns import reference_results
+from sandbox.testing.patterns import PlainKnown, PlainSpan, reference_results
 from sandbox.testing.random_tracks import (
     Tracks,
     exactly,
@@ -29,6 +30,7 @@ from sandbox.testing.random_tracks import (
     random_tracks,
     request_of,
 )
+from sandbox.testing.rules import one_pattern
 
 TRACKS = 20_000
 RESULTS = {
@@ -115,3 +117,18 @@ def in_sql(
 def ask_duckdb(statement: str) -> list[Any]:
     with duckdb.connect(":memory:") as engine:
         return engine.execute(statement).fetchall()
+
+
+def test_time_that_is_not_over_is_so_in_any_year(tmp_path: Path) -> None:
+    """A unit of the year 2050 whose time goes beyond the evidence is not evaluable."""
+    begin = 2_530_000_000
+    pattern = Pattern(
+        every="span.attributes.p", followed_by="span.attributes.q", within="9s"
+    )
+    unit = PlainSpan("0" * 15 + "1", "0" * 31 + "1", begin, begin, {"p": True})
+    rules = one_pattern(pattern.model_dump(by_alias=True, exclude_none=True))
+    asked = Tracks(pattern, rules, ((unit,),), PlainKnown(begin + 4, 10))
+    assert set(expected(asked).values()) == {"not_evaluable"}
+    derived = write(asked, tmp_path)
+    table = SpanTable(derived.origin, f"'{derived.path}'")
+    assert in_sql(asked, table, DuckSql(), ask_duckdb) == expected(asked)
