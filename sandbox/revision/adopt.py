@@ -174,6 +174,10 @@ def _misfits(rulebook: Rulebook, amendments: Sequence[Amendment]) -> Iterator[De
             what = f"{version} {'has' if item.rule in known else 'has no'} {item.rule}"
             remedy = "Write the amendment for the version in force"
             yield _defect("misfit", f"cannot {item.operation}: {what}", remedy, place)
+        if item.in_force_from < rulebook.in_force_from:
+            what = f"it would be in force from {item.in_force_from}, before {version}"
+            remedy = f"Write {rulebook.in_force_from} or later"
+            yield _defect("before", what, remedy, f"{place}.in_force_from")
         yield from _shape(item, place)
     if amendments and known <= {
         item.rule for item in amendments if item.operation == "repeal"

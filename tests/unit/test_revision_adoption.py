@@ -368,3 +368,10 @@ def test_what_is_published_cannot_be_markup_and_hides_nothing() -> None:
     assert row.startswith("| \\<b>A\\</b> | x \\| y # \\[a](javascript:b) |")
     assert "v6 was retained by Desk" in words
     assert "It is \\*enough\\*." in words
+
+
+def test_nothing_enters_into_force_before_the_version_it_amends() -> None:
+    """The next version would stand in the place of the present one in the past."""
+    early = replace(in_force_from=date(2023, 12, 31))
+    with pytest.raises(InputError, match="from 2023-12-31, before pharmacy v6"):
+        apply_amendments(BOOK, [early])
