@@ -66,10 +66,21 @@ def preview(
         trial_id=temporary.trial_id,
         under=reference(trial.rulebook),
         unfit=tuple(unfit),
-        touched=tuple(_touched(trial, _changed(trial.rulebook, proposed))),
+        touched=(
+            *_touched(trial, _changed(trial.rulebook, proposed)),
+            *_unseen(trial, proposed),
+        ),
         figures=figures,
         queries=queries,
     )
+
+
+def _unseen(trial: RunningTrial, proposed: Rulebook) -> Iterator[str]:
+    """Say which rules change of which recorded units are not asked, and why not."""
+    not_asked = unasked(trial.rulebook, proposed)
+    for name in _changed(trial.rulebook, proposed):
+        if name in not_asked:
+            yield f"{name} changes. {not_asked[name]}"
 
 
 def _figures(

@@ -203,7 +203,9 @@ def test_a_rule_about_the_order_of_spans_has_no_figures_and_that_is_said() -> No
     assert stated(replaced(ordered)).figures == ()
     found = previewed(replaced(ordered))
     assert found.figures == ()
-    assert found.touched == ("The exception waive is about check, which changes.",)
+    exception, changed = found.touched
+    assert exception == "The exception waive is about check, which changes."
+    assert changed.startswith("check changes. check is about the order of spans")
 
 
 def test_trials_of_two_versions_have_figures_of_their_own() -> None:
@@ -374,6 +376,18 @@ def test_parameters_and_compensations_that_are_gone_are_named() -> None:
         "`waive` is compensated for by `speed`, which is repealed.",
         "pharmacy v3 has no rule `speed`.",
     )
+
+
+def test_a_change_that_recorded_units_are_not_asked_of_is_said() -> None:
+    """Also where nothing in the trial's plan reads that rule."""
+    ordered = rule("order", requires="", pattern=Pattern(never="false"))
+    inserted = Amendment(
+        operation="insert", rule="order", new=ordered, why="w", in_force_from=ENTRY
+    )
+    found = previewed(inserted)
+    assert not found.figures
+    (said,) = found.touched
+    assert said.startswith("order changes. order is about the order of spans")
 
 
 def test_evidence_that_cannot_be_read_is_no_compliance() -> None:
