@@ -79,7 +79,7 @@ class Revising:
         at = self.case.started_at + timedelta(days=1)
         drafting = DraftProposal(revision=self.revision, at=at)
         ActivityEnvironment().run(self.activities.draft_proposal, drafting)
-        return find_proposal(self.case.ledger, "calls/P-1")
+        return find_proposal(self.case.ledger, f"calls/P-{self.revision.number}")
 
     def run_trial(self, name: str) -> None:
         """Let another trial run under the same version; nothing of it is sealed."""
@@ -171,6 +171,18 @@ def test_a_running_trial_is_left_out_and_said(revising: Revising) -> None:
     assert found.impact
     assert found.impact.trials == ("t",)
     assert "u is still running and was not asked." in found.impact.limits
+
+
+def test_a_trial_that_is_not_over_is_left_out_and_said(revising: Revising) -> None:
+    """Its evidence has not been sealed to the end, or not begun."""
+    for name, state in (("u", "closing"), ("v", "approved")):
+        revising.except_from(name)
+        revising.case.ledger.records.set_case(name, state, {})
+    found = revising.draft()
+    assert found.impact
+    assert found.impact.trials == ("t",)
+    assert "u is not over and was not asked." in found.impact.limits
+    assert "v is not over and was not asked." in found.impact.limits
 
 
 def test_a_trial_whose_evidence_is_damaged_does_not_hold_up_the_others(

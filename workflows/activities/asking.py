@@ -2,7 +2,7 @@
 
 Rules of this module:
 
-* A trial counts once it is no longer running: its evidence does not grow any more.
+* A trial counts once it is over: its evidence does not grow any more.
 * Trials are kept apart by the version they ran under.
 """
 
@@ -16,6 +16,7 @@ from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.comparison import Comparison, ComparisonAnswer
 from sandbox.model.rule import TemporaryRule
 from sandbox.ports import Backtests, Comparisons
+from sandbox.procedure import FINAL_STATES
 from sandbox.revision import Recorded, RunningTrial
 from workflows.activities.keeping import Ledger
 
@@ -57,16 +58,16 @@ class _TellingComparisons(NamedTuple):
 def recorded_trials(
     ledger: Ledger, rulebook: str, *, only: Collection[str] | None = None
 ) -> list[Recorded]:
-    """Return all trials of a rulebook that run no longer, by version, oldest first.
+    """Return all trials of a rulebook that are over, by version, oldest first.
 
     Args:
         ledger: The record.
         rulebook: Its name.
-        only: Leave out other trials than these, and none for running still.
+        only: Leave out other trials than these, and none for not being over.
     """
     versions: dict[int, list[TemporaryRule]] = {}
     for state, rule in _trials(ledger, rulebook):
-        is_meant = state not in RUNNING if only is None else rule.trial_id in only
+        is_meant = state in FINAL_STATES if only is None else rule.trial_id in only
         if is_meant:
             versions.setdefault(rule.of.version, []).append(rule)
     return [
@@ -83,10 +84,11 @@ def readable_trials(
     One trial whose evidence is damaged does not hold up the revision of a rule; it is
     named instead.
     """
-    running = running_trials(ledger, rulebook)
     left_out = [
-        f"{item.temporary_rule.trial_id} is still running and was not asked."
-        for item in running
+        f"{rule.trial_id} is {'still running' if state in RUNNING else 'not over'}"
+        " and was not asked."
+        for state, rule in _trials(ledger, rulebook)
+        if state not in FINAL_STATES
     ]
     found = []
     for stratum in recorded_trials(ledger, rulebook):
