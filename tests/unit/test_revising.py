@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from sandbox.errors import RecordsError
 from sandbox.model.impact import ImpactStatement
 from sandbox.model.party import Actor
-from sandbox.model.proposal import Consultation
+from sandbox.model.proposal import Comment, Consultation
 from sandbox.model.record import Interval
 from sandbox.model.rule import Waiver
 from sandbox.testing.backtest import FakeBacktests
@@ -22,12 +22,19 @@ from workflows.activities.asking import Asking
 from workflows.activities.keeping import Bundles, publish_rulebook
 from workflows.activities.reproducing import (
     ProposalRecord,
+    consultation_of,
     find_proposal,
     reproduce,
 )
 from workflows.activities.revise import ReviseActivities
 from workflows.cli import revision
-from workflows.messages import DraftProposal, EndRevision, RevisionInput
+from workflows.cli.telling import revision_of
+from workflows.messages import (
+    DraftProposal,
+    EndRevision,
+    KeepConsultation,
+    RevisionInput,
+)
 
 OWNER = Actor(name="Desk", role="rule-owner", represents="o")
 
@@ -87,6 +94,21 @@ class Revising:
         records.put_document(name, "application", self.case.application)
         self.except_from(name)
         records.set_case(name, "running", {})
+
+    def keep(self, comment: str) -> None:
+        """Keep a consultation with one comment."""
+        number, at = self.revision.number, self.case.started_at
+        consultation = Consultation(
+            proposal=f"P-{number}",
+            open=Interval(start=at, end=at + timedelta(days=1)),
+            comments=(Comment(comment_id="c-1", by=OWNER, text=comment, at=at),),
+        )
+        keeping = KeepConsultation(
+            rulebook="calls",
+            number=number,
+            consultation=consultation.model_dump(mode="json"),
+        )
+        ActivityEnvironment().run(self.activities.keep_consultation, keeping)
 
     def adopt(self, **changes: Any) -> Any:
         """Adopt the proposal."""
@@ -277,6 +299,36 @@ def test_another_text_is_adopted_with_its_reason_or_not_at_all(
     assert [(x.part, x.now, x.proposed) for x in difference.parts] == [
         ("severity", "major", "minor")
     ]
+
+
+def test_a_draft_that_is_done_twice_is_one_proposal(revising: Revising) -> None:
+    """Also where another trial has ended meanwhile: what was drafted first stands."""
+    first = revising.draft()
+    revising.except_from("u")
+    revising.case.ledger.records.set_case("u", "closed", {})
+    assert revising.draft() == first
+
+
+def test_two_revisions_of_a_rulebook_do_not_disturb_one_another(
+    revising: Revising,
+) -> None:
+    """Each has its own text, consultation and decision, and is told with them."""
+    ledger = revising.case.ledger
+    revising.draft()
+    for number in (1, 2):
+        revising.revision = revising.revision.model_copy(update={"number": number})
+        revising.draft()
+        revising.keep(f"On P-{number}.")
+    revising.revision = revising.revision.model_copy(update={"number": 1})
+    assert revising.adopt().after.version == 2
+    first, second = (find_proposal(ledger, f"P-{number}") for number in (1, 2))
+    for found in (first, second):
+        consultation = consultation_of(ledger, found)
+        assert consultation
+        assert consultation.comments[0].text == f"On {found.proposal.proposal}."
+    told = revision_of(ledger, "t", "calls")
+    assert told == second
+    assert told.adoption is None
 
 
 @pytest.fixture(name="call")

@@ -134,11 +134,10 @@ def reproduce(
 
 def consultation_of(ledger: Ledger, record: ProposalRecord) -> Consultation | None:
     """Return the consultation on a proposal, as far as it is kept."""
-    found = ledger.records.find_documents(f"rulebook/{record.rulebook}", "consultation")
-    document = found.get("consultation")
-    if document is None or document["proposal"] != record.proposal.proposal:
-        return None
-    return Consultation.model_validate(document)
+    owner = f"rulebook/{record.rulebook}"
+    kept = ledger.records.find_documents(owner, "consultation").values()
+    found = [item for item in kept if item["proposal"] == record.proposal.proposal]
+    return Consultation.model_validate(found[-1]) if found else None
 
 
 def _proposal(ledger: Ledger, rulebook: str, number: int) -> ProposalRecord:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from temporalio import activity
 
-from sandbox.errors import ProcedureError
+from sandbox.errors import ProcedureError, RecordsError
 from sandbox.model.finding import Finding
-from sandbox.model.impact import TrialChoice
+from sandbox.model.impact import ImpactStatement, TrialChoice
 from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.rule import Rulebook
 from sandbox.revision import (
@@ -32,7 +32,12 @@ from sandbox.revision import (
 )
 from workflows.activities.asking import Asking, readable_trials, running_trials
 from workflows.activities.boundary import activity_method
-from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
+from workflows.activities.keeping import (
+    Bundles,
+    Ledger,
+    draft_of,
+    publish_rulebook,
+)
 from workflows.messages import (
     AdoptionResult,
     DraftProposal,
@@ -56,7 +61,30 @@ class ReviseActivities:
 
     @activity_method
     def draft_proposal(self, draft: DraftProposal) -> ProposalSummary:
-        """Draft amendments from findings, and ask all that was recorded of them."""
+        """Draft amendments from findings, and ask all that was recorded of them.
+
+        Done again, it is the same proposal, whatever was recorded meanwhile.
+        """
+        revision, ledger = draft.revision, self._ledger
+        owner, number = _owner(revision), revision.number
+        if ledger.log.entry(f"{owner}/proposal/{number}") is None:
+            proposal, impact = self._draft(draft)
+            # Both or none: who drafts again may find that more was recorded.
+            ledger.append_all(
+                [
+                    draft_of("proposal", f"{owner}/proposal/{number}", owner, proposal),
+                    draft_of("impact", f"{owner}/impact/{number}", owner, impact),
+                ]
+            )
+        proposal = self._proposal(revision)
+        return ProposalSummary(
+            proposal=proposal.proposal,
+            version=proposal.amends.version,
+            digest=ledger.records.put_document(owner, f"proposal/{number}", proposal),
+            amendments=len(proposal.amendments),
+        )
+
+    def _draft(self, draft: DraftProposal) -> tuple[RevisionProposal, ImpactStatement]:
         revision, ledger = draft.revision, self._ledger
         rulebook = ledger.records.rulebook(revision.rulebook)
         asking = self._open_asking().telling(activity.heartbeat)
@@ -76,16 +104,7 @@ class ReviseActivities:
             comparisons=asking.comparisons,
             left_out=left_out,
         )
-        owner, number = _owner(revision), revision.number
-        ledger.write("proposal", f"{owner}/proposal/{number}", owner, proposal)
-        ledger.write("impact", f"{owner}/impact/{number}", owner, impact)
-        digest = ledger.records.put_document(owner, "proposal", proposal)
-        return ProposalSummary(
-            proposal=proposal.proposal,
-            version=proposal.amends.version,
-            digest=digest,
-            amendments=len(proposal.amendments),
-        )
+        return proposal, impact
 
     @activity_method
     def open_consultation(self, opening: OpenConsultation) -> Consultation:
@@ -102,7 +121,8 @@ class ReviseActivities:
         """Keep the comments and dispositions so far."""
         consultation = Consultation.model_validate(keep.consultation)
         owner = f"rulebook/{keep.rulebook}"
-        self._ledger.records.put_document(owner, "consultation", consultation)
+        name = f"consultation/{keep.number}"
+        self._ledger.records.put_document(owner, name, consultation)
 
     @activity_method
     def adopt_proposal(self, task: EndRevision) -> AdoptionResult:
@@ -152,8 +172,11 @@ class ReviseActivities:
         return written
 
     def _proposal(self, revision: RevisionInput) -> RevisionProposal:
-        found = self._ledger.records.get_document(_owner(revision), "proposal")
-        return RevisionProposal.model_validate(found)
+        entry_id = f"{_owner(revision)}/proposal/{revision.number}"
+        logged = self._ledger.log.entry(entry_id)
+        if logged is None:
+            raise RecordsError(f"the log has no {entry_id}; draft it first")
+        return RevisionProposal.model_validate(logged.entry.body)
 
     def _grounds(self, trial_id: str) -> TrialGrounds:
         ledger = self._ledger

@@ -13,15 +13,18 @@ from typing import Any, TypeVar
 from sandbox.evidence.verify import verify_bundle
 from sandbox.model.decision import Decision
 from sandbox.model.finding import ExitReport, Finding, Look
-from sandbox.model.impact import ImpactStatement
 from sandbox.model.load import LoadResult
 from sandbox.model.log import LoggedEntry, Verification
 from sandbox.model.observation import Breach
-from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.record import Record
 from sandbox.model.trial import IsolationProof
 from sandbox.report import TrialStory, render_report
 from workflows.activities.keeping import Ledger
+from workflows.activities.reproducing import (
+    ProposalRecord,
+    consultation_of,
+    proposals,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -47,6 +50,7 @@ def tell_story(
         key=lambda item: item.index,
     )
     report = _last(entries, "exit-report", ExitReport)
+    revision = revision_of(ledger, trial_id, rule.of.rulebook)
     application = ledger.application(trial_id)
     return TrialStory(
         trial_id=trial_id,
@@ -65,11 +69,11 @@ def tell_story(
         exit_report=report,
         proof=_first(entries, "isolation-proof", IsolationProof),
         loads=_all(entries, "load-result", LoadResult),
-        proposal=_last(entries, "proposal", RevisionProposal),
-        impact=_last(entries, "impact", ImpactStatement),
-        consultation=_consultation(ledger, owner),
-        adoption=_last(entries, "adoption", Adoption),
-        retention=_last(entries, "retention", Retention),
+        proposal=revision.proposal if revision else None,
+        impact=revision.impact if revision else None,
+        consultation=consultation_of(ledger, revision) if revision else None,
+        adoption=revision.adoption if revision else None,
+        retention=revision.retention if revision else None,
         checkpoint=ledger.log.checkpoints()[-1],
         verification=Verification.model_validate(verify_bundle(bundle).as_dict()),
         verify_command=f"python -m sandbox.evidence verify {bundle}",
@@ -95,7 +99,13 @@ def _last(entries: Iterable[LoggedEntry], kind: str, model: type[R]) -> R | None
     return found[-1] if found else None
 
 
-def _consultation(ledger: Ledger, owner: str) -> Consultation | None:
-    found = ledger.records.find_documents(owner, "consultation")
-    document = found.get("consultation")
-    return None if document is None else Consultation.model_validate(document)
+def revision_of(ledger: Ledger, trial_id: str, rulebook: str) -> ProposalRecord | None:
+    """Return the last proposal that rests on findings of a trial; else the last one."""
+    known = [item for item in proposals(ledger) if item.rulebook == rulebook]
+    own = [
+        item
+        for item in known
+        if any(it.startswith(f"{trial_id}/") for it in item.proposal.grounds)
+    ]
+    found = own or known
+    return found[-1] if found else None
