@@ -116,7 +116,7 @@ class RevisionWorkflow:
                 at=workflow.now(),
             )
             self._consultation = dispose(self._open, disposition)
-            return await self._record("disposition", disposal.decision_id, disposition)
+            return await self._record("disposition", disposal.comment_id, disposition)
 
         return await self._attempt("dispose", disposal.decision_id, disposal.by, act)
 
@@ -214,15 +214,18 @@ class RevisionWorkflow:
                     act=act_name,
                     at=workflow.now(),
                 )
-                place = await self._record("refusal", f"refusal/{decision_id}", refusal)
+                place = await self._record("refusal", decision_id, refusal)
                 return place.model_copy(update={"accepted": False, "refusal": refusal})
             await self._keep()
             return answer
 
-    async def _record(self, kind: str, entry_id: str, body: Record) -> Answer:
+    async def _record(self, kind: str, name: str, body: Record) -> Answer:
         owner = f"rulebook/{self._start.rulebook}"
         index = await record_entry(
-            kind, f"{owner}/{entry_id}", owner=owner, body=body.model_dump(mode="json")
+            kind,
+            entry_id_of(self._start, kind, name),
+            owner=owner,
+            body=body.model_dump(mode="json"),
         )
         return Answer(accepted=True, index=index)
 
@@ -249,6 +252,15 @@ class RevisionWorkflow:
                 await trial.signal("rulebook_changed", change)
             except ApplicationError:
                 workflow.logger.warning("trial %s has ended meanwhile", trial_id)
+
+
+def entry_id_of(revision: RevisionInput, kind: str, name: str) -> str:
+    """Return the id of an entry that people named.
+
+    It begins with the kind and the number of the revision, so that no name they choose
+    is that of a version, of an adoption, or of an entry of another revision.
+    """
+    return f"rulebook/{revision.rulebook}/{kind}/{revision.number}/{name}"
 
 
 async def _lawfully(method: Callable[[Any, EndRevision], R], task: EndRevision) -> R:

@@ -35,6 +35,7 @@ from workflows.messages import (
     KeepConsultation,
     RevisionInput,
 )
+from workflows.revision import entry_id_of
 
 OWNER = Actor(name="Desk", role="rule-owner", represents="o")
 
@@ -307,6 +308,20 @@ def test_a_draft_that_is_done_twice_is_one_proposal(revising: Revising) -> None:
     revising.except_from("u")
     revising.case.ledger.records.set_case("u", "closed", {})
     assert revising.draft() == first
+
+
+@pytest.mark.parametrize("name", ["2", "adoption/1", "proposal/2", "refusal/1"])
+def test_no_name_of_a_comment_stands_in_the_way_of_an_adoption(
+    revising: Revising, name: str
+) -> None:
+    """Who comments chooses a name, and the log has each name once."""
+    revising.draft()
+    comment = Comment(
+        comment_id=name, by=OWNER, text="Why?", at=revising.case.started_at
+    )
+    entry_id = entry_id_of(revising.revision, "comment", name)
+    revising.case.ledger.write("comment", entry_id, "rulebook/calls", comment)
+    assert revising.adopt().after.version == 2
 
 
 def test_two_revisions_of_a_rulebook_do_not_disturb_one_another(
