@@ -113,6 +113,10 @@ class Revising:
 
     def adopt(self, **changes: Any) -> Any:
         """Adopt the proposal."""
+        return self.end(self.activities.adopt_proposal, **changes)
+
+    def end(self, activity: Any, **changes: Any) -> Any:
+        """End the revision with an activity."""
         at = self.case.started_at + timedelta(days=3)
         task = EndRevision(
             revision=self.revision,
@@ -125,9 +129,7 @@ class Revising:
             ),
             at=at,
         )
-        return ActivityEnvironment().run(
-            self.activities.adopt_proposal, task.model_copy(update=changes)
-        )
+        return ActivityEnvironment().run(activity, task.model_copy(update=changes))
 
 
 @pytest.fixture(name="revising")
@@ -279,6 +281,38 @@ def test_an_adoption_that_is_done_twice_makes_one_version(revising: Revising) ->
     first = revising.adopt()
     assert revising.adopt() == first
     assert revising.case.ledger.records.rulebook("calls").version == 2
+
+
+def test_an_adoption_that_another_version_overtakes_is_not_recorded(
+    revising: Revising,
+) -> None:
+    """What was asked of running trials took time; the log names one maker only."""
+    revising.draft()
+    ledger = revising.case.ledger
+    other = ledger.records.rulebook("calls", 1).model_copy(update={"version": 2})
+
+    def overtaken() -> Asking:
+        publish_rulebook(ledger, other)
+        return revising.asking
+
+    revising.activities = ReviseActivities(
+        ledger, Bundles(revising.case.folder), overtaken
+    )
+    with pytest.raises(ApplicationError):
+        revising.adopt()
+    assert find_proposal(ledger, "P-1").adoption is None
+    with pytest.raises(ApplicationError, match="v2 is in force"):
+        revising.adopt()
+
+
+def test_a_retention_that_is_done_twice_is_one(revising: Revising) -> None:
+    """Also where another version came into force between the two."""
+    revising.draft()
+    ledger = revising.case.ledger
+    first = revising.end(revising.activities.retain_rulebook)
+    book = ledger.records.rulebook("calls", 1)
+    publish_rulebook(ledger, book.model_copy(update={"version": 2}))
+    assert revising.end(revising.activities.retain_rulebook) == first
 
 
 def test_another_text_is_adopted_with_its_reason_or_not_at_all(

@@ -134,8 +134,15 @@ class ReviseActivities:
         if known is not None:
             adoption = Adoption.model_validate(known.entry.body)
         else:
-            adoption = self._adopt(task)
-            ledger.write("adoption", entry_id, owner, adoption)
+            adoption, version = self._adopt(task)
+            # Both or none: another revision may have made that version meanwhile.
+            name = f"{owner}/{version.version}"
+            ledger.append_all(
+                [
+                    draft_of("adoption", entry_id, owner, adoption),
+                    draft_of("rule-version", name, owner, version),
+                ]
+            )
         before = ledger.records.rulebook(revision.rulebook, adoption.before.version)
         publish_rulebook(ledger, apply_amendments(before, adoption.adopted))
         ledger.records.put_document(owner, "adoption", adoption)
@@ -149,7 +156,7 @@ class ReviseActivities:
 
     @activity_method
     def retain_rulebook(self, task: EndRevision) -> Retention:
-        """Record that the rulebook stays as it is, and why."""
+        """Record that the rulebook stays as it is, and why; done again, the same."""
         revision, ledger = task.revision, self._ledger
         owner = _owner(revision)
         retention = retain(
@@ -159,8 +166,8 @@ class ReviseActivities:
             enactment=Enactment(by=task.by, at=task.at, reason=task.reason),
         )
         entry_id = f"{owner}/retention/{revision.number}"
-        ledger.write("retention", entry_id, owner, retention)
-        return retention
+        recorded = ledger.write_once("retention", entry_id, owner, retention)
+        return Retention.model_validate(recorded)
 
     @activity_method
     def write_bundles(self, revision: RevisionInput) -> list[str]:
@@ -188,7 +195,7 @@ class ReviseActivities:
             ),
         )
 
-    def _adopt(self, task: EndRevision) -> Adoption:
+    def _adopt(self, task: EndRevision) -> tuple[Adoption, Rulebook]:
         rulebook = self._ledger.records.rulebook(task.revision.rulebook)
         proposal = self._proposal(task.revision)
         enactment = Enactment(
@@ -205,7 +212,8 @@ class ReviseActivities:
             consultation=task.consultation,
             enactment=enactment,
         )
-        return adoption.model_copy(update={"running": self._choices(task, version)})
+        running = self._choices(task, version)
+        return adoption.model_copy(update={"running": running}), version
 
     def _choices(
         self, task: EndRevision, proposed: Rulebook
