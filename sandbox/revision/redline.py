@@ -102,7 +102,7 @@ def _row(rulebook: Rulebook, amendment: Amendment, on: date) -> RedlineRow:
 def cell(text: str) -> str:
     """Return text of others as one cell of a table, on one line, without markup."""
     line = " ".join(text.split())
-    for sign in "\\|<`*_[":
+    for sign in "\\|<`*_[&~":
         line = line.replace(sign, f"\\{sign}")
     return line
 

@@ -30,6 +30,7 @@ from sandbox.revision import (
     redline_markdown,
     redline_rows,
 )
+from sandbox.revision.redline import cell
 from sandbox.rules import check_rulebook, compile_rules, reference
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
@@ -351,6 +352,13 @@ def test_a_trial_of_another_version_is_refused_by_name() -> None:
     newer = BOOK.model_copy(update={"version": 7})
     with pytest.raises(RuleError, match=r"trial/t ran under pharmacy v6"):
         draft(grounds(), book=newer)
+
+
+def test_text_of_others_is_no_markup_in_a_cell() -> None:
+    """Nor is it struck out, nor another text than was written."""
+    assert cell("~~no~~ &lt;b> | [x](y)\n`z`") == (
+        r"\~\~no\~\~ \&lt;b> \| \[x](y) \`z\`"
+    )
 
 
 def test_the_redline_marks_words_and_escapes_what_it_shows() -> None:
