@@ -145,16 +145,20 @@ def open_asking(settings: Settings, ledger: Ledger) -> Asking:
     counting = DuckCounting(
         memory_mib=settings.query_memory_mib, threads=settings.query_threads
     )
-    return asking_with(counting, settings, ledger)
+    return asking_with(counting, settings.derived_dir, ledger)
 
 
-def asking_with(counting: CountingEngine, settings: Settings, ledger: Ledger) -> Asking:
-    """Return what asks recorded spans with an engine."""
+def asking_with(counting: CountingEngine, root: Path, ledger: Ledger) -> Asking:
+    """Return what asks recorded spans with an engine, over derived files in a folder.
+
+    Those that lie there are taken as they are; an empty folder is filled from the
+    sealed segments.
+    """
     history = key_history(ledger.log, ledger.signer)
-    files = DerivedFiles.of(
-        settings,
-        segments=ledger.segments,
-        rules=ledger.rules,
+    files = DerivedFiles(
+        ledger.segments,
+        ledger.rules,
+        root=root,
         keys=[key.public_key for key in history.keys],
     )
     return Asking(SqlBacktests(files, counting), SqlComparisons(files, counting))

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from typer.testing import CliRunner, Result
 
+from sandbox.adapters.spans_folder import DerivedFolder
+from sandbox.adapters.spans_parquet import read_whole, to_parquet
 from sandbox.errors import RecordsError
 from sandbox.model.impact import ImpactStatement
 from sandbox.model.party import Actor
@@ -383,7 +386,7 @@ def test_two_revisions_of_a_rulebook_do_not_disturb_one_another(
 @pytest.fixture(name="call")
 def _call(revising: Revising, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     monkeypatch.setattr(revision, "open_ledger", lambda _: (revising.case.ledger, None))
-    monkeypatch.setattr(revision, "_asking", lambda *_: [revising.asking])
+    monkeypatch.setattr(revision, "_asking", lambda *_, **__: [revising.asking])
 
     def call(*arguments: str) -> Result:
         home = ("--home", str(tmp_path / "home"))
@@ -450,3 +453,34 @@ def test_preview_names_each_running_trial(revising: Revising, call: Any) -> None
     assert row["trial_id"] == "u"
     assert row["touched"]
     assert "yes" in call("preview", "P-1").stdout
+
+
+def test_a_fresh_rerun_trusts_no_derived_file(
+    revising: Revising, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A derived file that says other things than the sealed segments fools the rest."""
+    revising.draft()
+    ledger, home = revising.case.ledger, tmp_path / "home"
+    monkeypatch.setattr(revision, "open_ledger", lambda _: (ledger, None))
+
+    def rerun(*options: str) -> int:
+        arguments = ["rerun", "P-1", "--home", str(home), *options]
+        return CliRunner().invoke(revision.app, arguments).exit_code
+
+    assert rerun() == 0
+    for derived in (home / "derived").rglob("*.parquet"):
+        forge(derived)
+    assert rerun() == 1
+    assert rerun("--fresh") == 0
+
+
+def forge(derived: Path) -> None:
+    """Let every span of a derived file have taken no time."""
+    folder = DerivedFolder(derived.parent)
+    (file,) = folder.files()
+    table = read_whole(derived, file.origin)
+    place = table.schema.get_field_index("end_ns")
+    start = table.column("start_ns")
+    forged = table.set_column(place, table.schema.field(place), start)
+    derived.unlink()
+    folder.put(file.range, to_parquet(forged, file.origin))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
 from sandbox.adapters.backtest_chdb import ChdbCounting
+from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.errors import ProcedureError
 from sandbox.model.impact import Reproduction, TrialPreview
 from sandbox.model.proposal import Publication
@@ -33,7 +36,7 @@ from workflows.activities.reproducing import (
 from workflows.cli.engines import Engine, EngineOption
 from workflows.cli.output import Format, Output, emit, say, visible
 from workflows.cli.setup import Home, read_settings
-from workflows.worker import asking_with, open_asking, open_ledger
+from workflows.worker import asking_with, open_ledger
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -96,6 +99,9 @@ def show(
 def rerun(
     proposal: ProposalArgument,
     engine: EngineOption = Engine.duckdb,
+    fresh: Annotated[
+        bool, typer.Option(help="Derive again from the sealed segments, and ask that.")
+    ] = False,
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
@@ -105,7 +111,7 @@ def rerun(
     record = find_proposal(ledger, proposal)
     found = [
         item
-        for asking in _asking(settings, ledger, engine)
+        for asking in _asking(settings, ledger, engine, fresh=fresh)
         for item in reproduce(ledger, record, asking)
     ]
     emit([_row(item) for item in found], output, name="figure")
@@ -144,18 +150,22 @@ def show_preview(
         say("no trial of this rulebook is running")
 
 
-def _asking(settings: Settings, ledger: Ledger, engine: Engine) -> Iterator[Asking]:
+def _asking(
+    settings: Settings, ledger: Ledger, engine: Engine, *, fresh: bool = False
+) -> Iterator[Asking]:
     """Yield what asks the evidence, one engine after the other."""
-    if engine in (Engine.duckdb, Engine.both):
-        yield open_asking(settings, ledger)
-    if engine in (Engine.chdb, Engine.both):
-        counting = ChdbCounting(
-            memory_mib=settings.query_memory_mib, threads=settings.query_threads
-        )
-        try:
-            yield asking_with(counting, settings, ledger)
-        finally:
-            counting.close()
+    memory, threads = settings.query_memory_mib, settings.query_threads
+    with TemporaryDirectory(prefix="sandbox-derived-") as made:
+        root = Path(made) if fresh else settings.derived_dir
+        if engine in (Engine.duckdb, Engine.both):
+            duckdb = DuckCounting(memory_mib=memory, threads=threads)
+            yield asking_with(duckdb, root, ledger)
+        if engine in (Engine.chdb, Engine.both):
+            chdb = ChdbCounting(memory_mib=memory, threads=threads)
+            try:
+                yield asking_with(chdb, root, ledger)
+            finally:
+                chdb.close()
 
 
 def _row(item: Reproduction) -> dict[str, Any]:
