@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from typer.testing import CliRunner, Result
 
 from sandbox.errors import InputError, RuleError
+from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.record import Interval
 from sandbox.model.rule import RulebookRef, Scope, TemporaryRule, Waiver
 from sandbox.testing.backtest import FakeBacktests
@@ -165,3 +166,26 @@ def test_one_engine_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(backtest, "open_ledger", lambda _: (ledger, None))
     result = call(file, TRIAL, "--engine", "both")
     assert isinstance(result.exception, InputError)
+
+
+def test_evidence_that_is_not_asked_is_said(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments that are erased or not sealed; and a trial of which there is nothing."""
+    asked = backtest.open_backtests(*[None] * 3)  # type: ignore[arg-type]
+
+    class Partly:
+        def backtest(self, question: Backtest) -> BacktestAnswer:
+            answer = asked.backtest(question)
+            (evidence,) = answer.evidence
+            lost = evidence.model_copy(
+                update={"segments": (), "erased": 2, "unsealed": 1}
+            )
+            return answer.model_copy(update={"evidence": (lost,)})
+
+    assert "were not asked" not in call(book, TRIAL).stderr
+    monkeypatch.setattr(backtest, "open_backtests", lambda *_: Partly())
+    told = call(book, TRIAL).stderr
+    assert "ride-1: 2 segments are erased and were not asked" in told
+    assert "ride-1: 1 segments are not sealed and were not asked" in told
+    assert "ride-1: nothing sealed is recorded of it" in told

@@ -9,6 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,12 @@ from sandbox.errors import InputError
 from sandbox.evidence.log import key_history
 from sandbox.findings import settling_of
 from sandbox.model.application import Defect
-from sandbox.model.backtest import Backtest, BacktestAnswer, EvidenceTimes
+from sandbox.model.backtest import (
+    Backtest,
+    BacktestAnswer,
+    BacktestEvidence,
+    EvidenceTimes,
+)
 from sandbox.model.closing import TrialClosing
 from sandbox.model.finding import ExitReport
 from sandbox.model.rule import Rulebook, TemporaryRule
@@ -163,4 +169,17 @@ def _tell(answer: BacktestAnswer, output: Format) -> None:
     for item in answer.violations:
         place = f"segment {item.segment}, frame {item.frame}, span {item.number}"
         say(f"{item.trial_id}: {item.rule} is violated by {item.span_id}, {place}")
+    for evidence in answer.evidence:
+        for sentence in _not_asked(evidence):
+            say(f"{evidence.trial_id}: {sentence}")
     say(f"data {answer.data_digest}, rulebook {answer.rulebook_digest}")
+
+
+def _not_asked(evidence: BacktestEvidence) -> Iterator[str]:
+    """Say what the figures do not speak of."""
+    if evidence.erased:
+        yield f"{evidence.erased} segments are erased and were not asked"
+    if evidence.unsealed:
+        yield f"{evidence.unsealed} segments are not sealed and were not asked"
+    if not evidence.segments:
+        yield "nothing sealed is recorded of it"
