@@ -101,10 +101,13 @@ def with_values(rule: Rule, waiver: Waiver, *, entry: Entry) -> Rule:
 def _names(source: Rule, taken: set[str]) -> dict[str, str]:
     """Old → new name of each parameter of `source`."""
     prefix = re.sub(r"[^a-z0-9]+", "_", source.rule.rsplit("/", 1)[-1].lower())
-    return {
-        name: _free(name if name not in taken else f"{prefix}_{name}", taken)
-        for name in source.parameters
-    }
+    own = set(source.parameters)
+    found: dict[str, str] = {}
+    for name in source.parameters:
+        wished = f"{prefix}_{name}" if name in taken else name
+        # Nor the name of another of its own: two values would become one.
+        found[name] = _free(wished, taken | own - {name} | set(found.values()))
+    return found
 
 
 def _free(name: str, taken: Container[str]) -> str:

@@ -31,6 +31,7 @@ from sandbox.revision import (
     redline_rows,
 )
 from sandbox.revision.redline import cell
+from sandbox.revision.redraft import Compensation, Entry, with_exception
 from sandbox.rules import check_rulebook, compile_rules, reference
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
@@ -352,6 +353,23 @@ def test_a_trial_of_another_version_is_refused_by_name() -> None:
     newer = BOOK.model_copy(update={"version": 7})
     with pytest.raises(RuleError, match=r"trial/t ran under pharmacy v6"):
         draft(grounds(), book=newer)
+
+
+def test_values_taken_over_stay_apart() -> None:
+    """A value gets another name where its own is taken, and that of no other value."""
+    values = {"limit": parameter(9), "screen_limit": parameter(4)}
+    screen = SCREEN.model_copy(
+        update={
+            "parameters": values,
+            "requires": "span.duration_s <= params.limit + params.screen_limit",
+        }
+    )
+    entry = Entry(LATER, "proposal P-1")
+    new = with_exception(CHECK, waiver(), by=[Compensation(screen, {})], entry=entry)
+    taken = {name: item for name, item in new.parameters.items() if name != "limit"}
+    assert sorted(taken.values(), key=str) == sorted(values.values(), key=str)
+    for name in taken:
+        assert f"params.{name}" in new.applies
 
 
 def test_text_of_others_is_no_markup_in_a_cell() -> None:
