@@ -484,3 +484,10 @@ def forge(derived: Path) -> None:
     forged = table.set_column(place, table.schema.field(place), start)
     derived.unlink()
     folder.put(file.range, to_parquet(forged, file.origin))
+
+
+def test_the_help_promises_no_look_at_raw_segments() -> None:
+    """Asking both engines does not compare derived files; `--fresh` makes them anew."""
+    told = CliRunner().invoke(revision.app, ["rerun", "--help"]).stdout
+    assert "--fresh" in told
+    assert "raw" not in told

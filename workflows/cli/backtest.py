@@ -37,7 +37,7 @@ from sandbox.ports import Backtests
 from sandbox.rules import over, read_rulebook, with_values
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
-from workflows.cli.engines import Engine, EngineOption
+from workflows.cli.engines import Engine
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, read_settings, read_text
 from workflows.worker import open_ledger
@@ -57,7 +57,9 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
     violations: Annotated[
         int, typer.Option(help="Name so many violating spans.", min=0, max=100_000)
     ] = 0,
-    engine: EngineOption = Engine.duckdb,
+    engine: Annotated[
+        Engine, typer.Option(help="What counts: duckdb or chdb.")
+    ] = Engine.duckdb,
     home: Home = None,
     output: Output = Format.table,
 ) -> None:

@@ -36,6 +36,12 @@ EngineOption = Annotated[
 ]
 
 
+RuleEngineOption = Annotated[
+    Engine,
+    typer.Option("--engine", help="What counts. `both` asks one after the other."),
+]
+
+
 def open_spans(settings: Settings, ledger: Ledger, engine: Engine) -> Spans:
     """Open an engine for the recorded spans of an installation.
 

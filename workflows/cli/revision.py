@@ -33,7 +33,7 @@ from workflows.activities.reproducing import (
     proposals,
     reproduce,
 )
-from workflows.cli.engines import Engine, EngineOption
+from workflows.cli.engines import Engine, RuleEngineOption
 from workflows.cli.output import Format, Output, emit, say, visible
 from workflows.cli.setup import Home, read_settings
 from workflows.worker import asking_with, open_ledger
@@ -98,7 +98,7 @@ def show(
 @app.command("rerun")
 def rerun(
     proposal: ProposalArgument,
-    engine: EngineOption = Engine.duckdb,
+    engine: RuleEngineOption = Engine.duckdb,
     fresh: Annotated[
         bool, typer.Option(help="Derive again from the sealed segments, and ask that.")
     ] = False,
@@ -124,7 +124,7 @@ def rerun(
 @app.command("preview")
 def show_preview(
     proposal: ProposalArgument,
-    engine: EngineOption = Engine.duckdb,
+    engine: RuleEngineOption = Engine.duckdb,
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
