@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from sandbox.errors import JudgementError
 from sandbox.findings.sequential import (
@@ -159,6 +160,29 @@ def test_the_one_sided_value_is_the_mixture_of_likelihood_ratios() -> None:
     assert math.exp(found) == pytest.approx(
         np.sum(prior * ratio) / np.sum(prior), rel=1e-3
     )
+
+
+@pytest.mark.parametrize(("n", "share"), [(10_000, 0.8), (5000, 0.0), (10**7, 0.947)])
+def test_the_one_sided_value_falls_slowly_however_much_speaks_against_it(
+    n: int, share: float
+) -> None:
+    """It is a mixture up to the threshold, so no data make it vanish at once."""
+    threshold, t_opt = 0.95, 100.0
+    successes = round(share * n)
+    spread = 2 * math.log(1 / 0.1)
+    weight = t_opt / (spread + math.log(1 + spread)) - 1
+    # The ratio falls within a few times this distance above the threshold.
+    scale = threshold * (1 - threshold) / (threshold * n - successes)
+    p = threshold + scale * np.linspace(0, 60, 200_001)
+    p = p[p < 1]
+    log_ratio = successes * np.log(p / threshold)
+    log_ratio += (n - successes) * np.log((1 - p) / (1 - threshold))
+    prior = stats.beta(weight * threshold, weight * (1 - threshold))
+    mixture = np.trapezoid(prior.pdf(p) * np.exp(log_ratio), p) / prior.sf(threshold)
+    found = bernoulli_log_value(
+        successes=successes, n=n, threshold=threshold, claim="at_least", t_opt=t_opt
+    )
+    assert found == pytest.approx(math.log(mixture), rel=1e-4)
 
 
 @settings(max_examples=100)

@@ -31,6 +31,9 @@ TUNED_AT_ALPHA = 0.05
 """Error chance at which a mixture is tightest; any value is valid, this is usual."""
 _LEAST_WEIGHT = 1e-3
 """Prior units of the mixture when `t_opt` is too small to ask for any."""
+_SMALL = 1e-290
+"""Chances below this are computed as logarithms; near it they begin to lose digits."""
+_NEGLIGIBLE = 1e-15
 _EDGE = 1e-9
 """Nearest to 0 and 1 at which a mixture is evaluated; it loses digits beyond."""
 
@@ -70,7 +73,7 @@ def bernoulli_log_value(
         t_opt: Sample size at which the mixture is tightest, fixed beforehand.
 
     Returns:
-        0 without units; minus infinity where it is below the smallest number.
+        0 without units.
 
     Raises:
         JudgementError: An argument is out of range.
@@ -161,10 +164,33 @@ def log_values(
     weight = _weight(t_opt, 2 * TUNED_AT_ALPHA)
     a, b = weight * t, weight * (1 - t)
     ratio = special.betaln(a + s, b + n - s) - special.betaln(a, b)
-    with np.errstate(divide="ignore"):
-        ratio += np.log(special.betaincc(a + s, b + n - s, t))
-    ratio -= np.log(special.betaincc(a, b, t))
+    ratio += _log_above(a + s, b + n - s, t) - np.log(special.betaincc(a, b, t))
     return np.asarray(ratio - s * np.log(t) - (n - s) * np.log1p(-t))
+
+
+def _log_above(a: Floats, b: Floats, t: Floats) -> Floats:
+    """Return the log chance that a Beta law lies above `t`, however small it is.
+
+    Where the chance itself is below the smallest number, by its series (DLMF 8.17.8
+    with both sides exchanged): t^a (1-t)^b / (b B(a, b)) times the sum over k of
+    (a+b)_k / (b+1)_k (1-t)^k. There the law lies far below `t`, so the terms fall.
+    """
+    chance = np.asarray(special.betaincc(a, b, t))
+    tiny = chance < _SMALL
+    logs = np.array(np.log(np.where(tiny, 1.0, chance)))
+    if tiny.any():
+        a, b, t = (np.broadcast_to(item, tiny.shape)[tiny] for item in (a, b, t))
+        first = special.xlogy(a, t) + special.xlog1py(b, -t) - np.log(b)
+        logs[tiny] = first - special.betaln(a, b) + np.log(_falling_sum(a, b, 1 - t))
+    return logs
+
+
+def _falling_sum(a: Floats, b: Floats, rest: Floats) -> Floats:
+    total, term, k = np.ones_like(a), np.ones_like(a), 0
+    while (term > _NEGLIGIBLE * total).any():
+        term = term * (a + b + k) / (b + 1 + k) * rest
+        total, k = total + term, k + 1
+    return total
 
 
 def check_counts(
