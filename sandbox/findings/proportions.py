@@ -72,9 +72,11 @@ def read_fixed(goal: Hypothesis, seen: Seen) -> Reading:
     units = goal.minimum_units
     counts = counted(seen.units[:units])
     estimate, named = proportion(goal, counts), _first(goal, counts, seen.missing)
+    log_evalue = _log_evalue(goal, named)
     if counts.units < units:
+        # That it ended early may be owed to what was seen, so the evidence counts.
         reason = f"{too_few(units, counts.units)} A fixed design says nothing earlier."
-        return Reading("inconclusive", reason, estimate, None, None)
+        return Reading("inconclusive", reason, estimate, None, log_evalue)
     alpha = min(2 * goal.alpha, _WHOLE)
     lower, _ = clopper_pearson(successes=named.least, n=units, alpha=alpha)
     _, upper = clopper_pearson(successes=named.most, n=units, alpha=alpha)
@@ -85,7 +87,7 @@ def read_fixed(goal: Hypothesis, seen: Seen) -> Reading:
         f"It was judged once, on the first {units} units; had anyone decided on an"
         " earlier look, its error chance would not hold."
     )
-    return Reading(verdict, " ".join(said), estimate, bounds, _log_evalue(goal, named))
+    return Reading(verdict, " ".join(said), estimate, bounds, log_evalue)
 
 
 def read_two_stages(goal: Hypothesis, seen: Seen) -> Reading:

@@ -147,6 +147,16 @@ def test_a_fixed_design_says_nothing_before_its_end() -> None:
     assert look.bounds is None
 
 
+def test_a_fixed_design_that_ended_early_keeps_its_bad_evidence() -> None:
+    """Else who stops when it goes badly would count with an e-value of 1."""
+    early = found(goal(design="fixed"), units("v" * 20))
+    sequence = found(goal(), units("v" * 20))
+    assert early.verdict == "inconclusive"
+    assert early.log_evalue == sequence.log_evalue
+    assert early.log_evalue is not None
+    assert early.log_evalue < 0
+
+
 def test_a_fixed_design_is_the_exact_binomial_test() -> None:
     """Verdicts and error chance are those of the binomial law."""
     chosen = goal(design="fixed")
