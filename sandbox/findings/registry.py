@@ -144,7 +144,8 @@ class _Told:
                 self._rulebook = str(of["rulebook"])
         elif entry.kind == "finding":
             finding = Finding.model_validate(body)
-            self._findings[finding.subject] = finding
+            if finding.purpose == "goal":
+                self._findings[finding.subject] = finding
         elif entry.kind == "transition":
             self._state = str(body.get("after", ""))
 

@@ -110,7 +110,17 @@ def _on_waived(name: str, field: str) -> Defect:
 def _check_order(plan: TrialPlan) -> Iterator[Defect]:
     goals = [item.goal for item in plan.goals]
     yield from _repeated(goals, "plan.goals", "goal")
-    yield from _repeated([item.harm for item in plan.harms], "plan.harms", "harm")
+    harms = [item.harm for item in plan.harms]
+    yield from _repeated(harms, "plan.harms", "harm")
+    for number, name in enumerate(harms):
+        if name in goals:
+            # Looks and findings are entered under the name of what they speak of.
+            yield _defect(
+                "harm-named-like-a-goal",
+                f"a harm and a goal are both called `{name}`",
+                "Give the harm a name of its own",
+                f"plan.harms.{number}.harm",
+            )
     order = list(plan.order_of_analysis)
     names_each_once = set(order) == set(goals) and len(order) == len(set(order))
     if goals and not names_each_once:

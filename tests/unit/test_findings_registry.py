@@ -157,6 +157,17 @@ def test_a_trial_counts_once_for_a_question() -> None:
     assert (found.trials[0].goal, found.log_evalue) == ("first", 0.5)
 
 
+def test_the_finding_on_a_harm_does_not_hide_that_on_a_goal() -> None:
+    """Also where both have one name, which old plans could give them."""
+    harm = concluded("a", "in-time", None, verdict="harm").body
+    entries = [
+        *locked("a", goal()),
+        concluded("a", "in-time", -3.0),
+        entry("a", "finding", 2, {**harm, "purpose": "harm"}),
+    ]
+    assert one(weigh(registered(entries), alpha=0.05)).log_evalue == -3.0
+
+
 def test_several_questions_are_decided_together() -> None:
     """What one question alone would show, it need not show among many."""
     enough = math.log(25)

@@ -235,6 +235,13 @@ def test_a_repeated_goal_or_harm_is_named():
     assert codes(data) >= {"goal-repeated", "harm-repeated"}
 
 
+def test_a_harm_named_like_a_goal_is_returned():
+    """Their looks and findings would be entered under one name, and none could be."""
+    data = document()
+    data["plan"]["harms"][0]["harm"] = data["plan"]["goals"][0]["goal"]
+    assert "harm-named-like-a-goal" in codes(data)
+
+
 def test_schema_and_procedure_are_reported_together():
     """A typo of a key and an unpinned image do not hide a missing exit plan."""
     data = change(("exit",), None)
