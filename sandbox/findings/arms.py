@@ -2,9 +2,11 @@
 
 Rules of this module:
 
-* Blocks are filled in order of time, each arm with the number of units that the plan
-  fixed: neither order nor size depends on what is observed in them. What does not fill
-  a block is not judged.
+* Blocks follow each other in time, each arm with the number of units that the plan
+  fixed: neither order nor size depends on what is observed in them. While a block waits
+  for one arm, the latest units of the other are kept for it and earlier ones are not
+  judged. Were they kept for later blocks, an early unit of one arm would meet a late one
+  of the other, and what changed for both meanwhile would pass for a difference.
 * What is compared is the proportion satisfied, whichever result the estimand names: the
   claim is that the treated arm keeps the rule more often.
 * A unit that cannot be evaluated counts as satisfied in one arm and as violated in the
@@ -16,7 +18,8 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sandbox.errors import JudgementError
@@ -99,19 +102,22 @@ def _arm(arms: Arms, unit: Observation) -> str | None:
 
 
 def _blocks(arms: Arms, units: Sequence[Observation]) -> _Blocks:
-    treated = [unit for unit in units if _arm(arms, unit) == arms.treated]
-    control = [unit for unit in units if _arm(arms, unit) == arms.control]
-    pairs = zip(
-        _pieces(treated, arms.block_treated),
-        _pieces(control, arms.block_control),
-        strict=False,
-    )
-    return list(pairs)
-
-
-def _pieces(units: Sequence[Observation], size: int) -> Iterator[Sequence[Observation]]:
-    for start in range(0, len(units) - size + 1, size):
-        yield units[start : start + size]
+    waiting: dict[str | None, deque[Observation]] = {
+        arms.treated: deque(maxlen=arms.block_treated),
+        arms.control: deque(maxlen=arms.block_control),
+    }
+    blocks: _Blocks = []
+    for unit in units:
+        arm = _arm(arms, unit)
+        if arm is None:
+            continue
+        waiting[arm].append(unit)
+        if all(len(held) == held.maxlen for held in waiting.values()):
+            treated, control = (tuple(held) for held in waiting.values())
+            blocks.append((treated, control))
+            for held in waiting.values():
+                held.clear()
+    return blocks
 
 
 def _counts(

@@ -168,7 +168,7 @@ def _unnoticed_change(
 ) -> str:
     """Say where intervals within one stratum exclude each other, if they do.
 
-    Two arms are compared block by block, so both may change together.
+    Two arms are compared in blocks that follow each other, so both may change together.
     """
     if goal.design == "two-arm":
         return ""

@@ -304,6 +304,23 @@ def test_two_arms_are_compared_in_the_claimed_direction(
     )
 
 
+def test_two_arms_that_change_together_do_not_differ() -> None:
+    """Not even where one of them had few units before the change."""
+    bad = [("aid", "v"), *[("none", "v")] * 9] * 20
+    good = [("aid", "s"), ("none", "s")] * 90
+    finding = found(arms_goal(), arm_units(bad + good))
+    assert finding.verdict == "inconclusive"
+    assert finding.log_evalue is not None
+    assert finding.log_evalue < 1
+
+
+def test_of_the_arm_that_waits_the_latest_units_fill_the_block() -> None:
+    """Four controls came before the treated unit; the last of them is its partner."""
+    block = [("none", "v"), ("none", "v"), ("none", "v"), ("none", "s"), ("aid", "s")]
+    many, few = arm_units(block * 40), arm_units([block[3], block[4]] * 40)
+    assert found(arms_goal(), many).log_evalue == found(arms_goal(), few).log_evalue
+
+
 def test_a_unit_without_an_arm_leaves_a_comparison_open() -> None:
     """It could belong to either; so could one that was lost."""
     pairs = paired(40, "s", "v")
