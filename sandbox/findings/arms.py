@@ -3,10 +3,10 @@
 Rules of this module:
 
 * Blocks follow each other in time, each arm with the number of units that the plan
-  fixed: neither order nor size depends on what is observed in them. While a block waits
-  for one arm, the latest units of the other are kept for it and earlier ones are not
-  judged. Were they kept for later blocks, an early unit of one arm would meet a late one
-  of the other, and what changed for both meanwhile would pass for a difference.
+  fixed: neither order nor size depends on what is observed in them. While a block
+  waits for one arm, the latest units of the other are kept for it; earlier ones are not
+  judged. Were they kept for later blocks, an early unit of one arm would meet a late
+  one of the other, and what changed for both meanwhile would pass for a difference.
 * What is compared is the proportion satisfied, whichever result the estimand names: the
   claim is that the treated arm keeps the rule more often.
 * A unit that cannot be evaluated counts as satisfied in one arm and as violated in the

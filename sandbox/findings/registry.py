@@ -7,6 +7,9 @@ Rules of this module:
   went badly or was never judged is to choose the data.
 * One that has no evidence to give counts as none (an e-value of 1), and is named with
   the reason. An invalid verdict gives none.
+* Nothing is shown while a trial that began has none to give. That it has none may be
+  owed to what it saw: where twenty trials end as soon as they reach 20, and are else
+  under way or broken, a claim that is false is shown with a chance of up to 64 %.
 * A trial counts once for a question: with the goal that stands first in its plan.
 * Trials of a question multiply, if they rest on different units; questions together are
   decided by e-Holm and e-BH.
@@ -14,6 +17,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -52,6 +56,8 @@ class Registration(NamedTuple):
     log_evalue: float | None
     why: str
     """Why it gives no evidence; empty where it gives some."""
+    is_open: bool = False
+    """Whether that may be owed to what it saw."""
 
 
 class Weighed(NamedTuple):
@@ -110,7 +116,12 @@ def weigh(registry: Registry, *, alpha: float) -> tuple[Weighed, ...]:
         for question, trials in registry.items()
     }
     names = {_name(question): question for question in registry}
-    named = {name: logs[question] for name, question in names.items()}
+    named = {
+        name: -math.inf
+        if any(item.is_open for item in registry[question])
+        else logs[question]
+        for name, question in names.items()
+    }
     holm, bh = e_holm(named, alpha=alpha), e_bh(named, alpha=alpha)
     return tuple(
         Weighed(question, registry[question], logs[question], name in holm, name in bh)
@@ -128,7 +139,7 @@ class _Told:
         self._plans: list[TrialPlan] = []
         self._rulebook = ""
         self._findings: dict[str, Finding] = {}
-        self._state = ""
+        self._states: list[str] = []
 
     def hear(self, entry: LogEntry) -> None:
         body = entry.body
@@ -142,12 +153,11 @@ class _Told:
             of = body.get("of")
             if isinstance(of, dict):
                 self._rulebook = str(of["rulebook"])
-        elif entry.kind == "finding":
+        elif entry.kind == "finding" and body.get("purpose") == "goal":
             finding = Finding.model_validate(body)
-            if finding.purpose == "goal":
-                self._findings[finding.subject] = finding
+            self._findings[finding.subject] = finding
         elif entry.kind == "transition":
-            self._state = str(body.get("after", ""))
+            self._states.append(str(body.get("after", "")))
 
     def registrations(self) -> dict[Question, Registration]:
         found: dict[Question, Registration] = {}
@@ -163,16 +173,23 @@ class _Told:
     def _registration(self, goal: Hypothesis) -> Registration:
         finding = self._findings.get(goal.goal)
         if finding is None:
-            state = f"; the case is {self._state}" if self._state else ""
+            state = f"; the case is {self._states[-1]}" if self._states else ""
+            began = "running" in self._states
             why = f"no finding{state}"
-            return Registration(self._trial_id, goal.goal, "", None, why)
+            return Registration(self._trial_id, goal.goal, "", None, why, began)
         why = ""
         if finding.log_evalue is None:
             why = "its finding carries no e-value"
         if finding.verdict == "invalid":
             why = "its verdict is invalid"
         log_evalue = None if why else finding.log_evalue
-        return Registration(self._trial_id, goal.goal, finding.verdict, log_evalue, why)
+        # Of a proportion or mean only findings of older versions carry none.
+        is_open = finding.verdict == "invalid" or (
+            finding.log_evalue is None and finding.measure == "difference"
+        )
+        return Registration(
+            self._trial_id, goal.goal, finding.verdict, log_evalue, why, is_open
+        )
 
 
 def question_of(goal: Hypothesis, rulebook: str) -> Question:

@@ -112,11 +112,27 @@ def test_all_trials_whose_plan_was_locked_count() -> None:
     found = one(weigh(registered(entries), alpha=0.05))
     assert found.trials == (
         Registration("a", "in-time", "met", 2.0, ""),
-        Registration("b", "in-time", "", None, "no finding; the case is running"),
-        Registration("c", "in-time", "invalid", None, "its verdict is invalid"),
+        Registration("b", "in-time", "", None, "no finding; the case is running", True),
+        Registration("c", "in-time", "invalid", None, "its verdict is invalid", True),
         Registration("d", "in-time", "met", None, "its finding carries no e-value"),
     )
     assert found.log_evalue == 2.0
+
+
+def test_nothing_is_shown_while_a_trial_that_began_gives_no_evidence() -> None:
+    """Under way, broken or invalid: why it gives none may be owed to what it saw."""
+    strong = [*locked("a", goal()), concluded("a", "in-time", 4.0)]
+    assert one(weigh(registered(strong), alpha=0.05)).holm
+    never_began = locked("b", goal())[:2]
+    assert one(weigh(registered([*strong, *never_began]), alpha=0.05)).holm
+    begun = locked("b", goal())
+    failed = [*begun, entry("b", "transition", 2, {"after": "failed"})]
+    invalid = [*begun, concluded("b", "in-time", None, verdict="invalid")]
+    for other in (begun, failed, invalid):
+        found = one(weigh(registered([*strong, *other]), alpha=0.05))
+        assert (found.log_evalue, found.holm, found.bh) == (4.0, False, False)
+    older = [*begun, concluded("b", "in-time", None)]
+    assert one(weigh(registered([*strong, *older]), alpha=0.05)).holm
 
 
 def test_trials_that_show_little_show_much_together() -> None:
@@ -201,7 +217,11 @@ def test_the_command_names_every_trial(tmp_path: Path) -> None:
     """As a table and as JSON, from the log of an installation."""
     ledger, _ = open_ledger(Settings(home=tmp_path))
     ledger.log.append_all(
-        [*locked("a", goal()), *locked("b", goal()), concluded("a", "in-time", 4.0)]
+        [
+            *locked("a", goal()),
+            *locked("b", goal())[:2],
+            concluded("a", "in-time", 4.0),
+        ]
     )
     words = ["findings", "combine", "transport", "dispatch/time", "--home", tmp_path]
 

@@ -70,6 +70,11 @@ def _print(found: tuple[Weighed, ...], alpha: float) -> None:
             for trial in item.trials
         ],
     )
+    if any(trial.is_open for item in found for trial in item.trials):
+        say(
+            "Nothing is shown of a claim while a trial that began gives no evidence:"
+            " that may be owed to what it saw."
+        )
 
 
 def _trial_cells(trial: Registration) -> tuple[str, ...]:
