@@ -145,7 +145,7 @@ def test_a_design_that_does_not_exist_is_a_defect() -> None:
     near = stages(stages={"p1": 0.7001, "beta": 0.1})
     (defect,) = check_plan(plan(goal(), near), file="a.yaml")
     assert (defect.code, defect.field) == ("plan/no-such-design", "plan.goals.1.design")
-    assert "more than 2000 units" in defect.what
+    assert "more than 200 units" in defect.what
 
 
 def test_of_two_arms_the_best_case_is_said() -> None:

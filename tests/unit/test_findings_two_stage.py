@@ -105,3 +105,9 @@ def test_a_tiny_difference_is_refused() -> None:
     """What two stages are not for is said, with what to do instead."""
     with pytest.raises(JudgementError, match="confidence sequence"):
         simon_two_stage(p0=0.5, p1=0.505, alpha=0.01, beta=0.01)
+
+
+def test_a_question_for_a_large_trial_is_refused_before_the_search() -> None:
+    """A complete search for some 500 units would hold up whoever files or judges."""
+    with pytest.raises(JudgementError, match="more than 200 units"):
+        simon_two_stage(p0=0.9, p1=0.93, alpha=0.05, beta=0.2)

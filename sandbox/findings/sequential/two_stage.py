@@ -6,8 +6,8 @@ Rules of this module:
   go on to `n` units and call the claim shown if more than `r` succeeded in all (Simon,
   "Optimal two-stage designs for phase II clinical trials", Controlled Clinical Trials
   10, 1989).
-* Both searches are complete: every design that could be better is looked at. Nothing is
-  cut off at a largest number of units.
+* Both searches are complete: every design that could be better is looked at. A question
+  whose minimax design needs more than 200 units is refused, and not answered in part.
 * What cuts the search is proven: no test of `n` units is more powerful than the most
   powerful one (Neyman and Pearson), so fewer units than that one needs are never
   enough; and the expected number of units grows with `n` for a given first stage.
@@ -27,8 +27,9 @@ from scipy import special
 from sandbox.errors import JudgementError
 from sandbox.monitor.crossing import Floats, binomial_chances
 
-_MOST_UNITS = 2000
-"""A plan that needs more is refused: two stages are for small trials."""
+_MOST_UNITS = 200
+"""A plan that needs more is refused: two stages are for small trials, and a complete
+search among more takes minutes, and soon hours."""
 _EXACT = 1e-12
 """Rounding of sums of binomial chances."""
 
@@ -103,7 +104,7 @@ def simon_two_stage(
 
     Raises:
         JudgementError: An argument is out of range, or the question needs more than
-            2,000 units.
+            200 units even by the minimax design.
     """
     asked = _Question(p0, p1, alpha, beta)
     _check(asked)
@@ -186,20 +187,11 @@ class _Totals:
     def __init__(self, asked: _Question, stage: _FirstStage) -> None:
         self._asked = asked
         self._stage = stage
-        self._first = [self._going_on(p) for p in (asked.p0, asked.p1)]
-
-    def _going_on(self, p: float) -> Floats:
-        """Row per limit: chances of each count of the first stage that goes on."""
-        goes_on = np.arange(self._stage.n1 + 1) > self._stage.limits[:, None]
-        return np.where(goes_on, binomial_chances(self._stage.n1, p), 0.0)
 
     def designs(self, n: int) -> list[TwoStageDesign]:
         """Return, for every limit that allows one, the design with `n` units."""
         false, true = (
-            _tails(first, n - self._stage.n1, p)
-            for first, p in zip(
-                self._first, (self._asked.p0, self._asked.p1), strict=True
-            )
+            _tails(self._stage, n, p) for p in (self._asked.p0, self._asked.p1)
         )
         # Column r: chance that more than r succeed. The least r is the most powerful.
         least = np.argmax(false <= self._asked.alpha + _EXACT, axis=1)
@@ -213,15 +205,14 @@ class _Totals:
         ]
 
 
-def _tails(first: Floats, units: int, p: float) -> Floats:
-    """Row per limit: chance that the total is above 0, 1, … n."""
-    second = binomial_chances(units, p)
-    rows, width = first.shape
-    total = np.zeros((rows, width + units))
-    for count in range(width):
-        total[:, count : count + units + 1] += first[:, count, None] * second
-    above = np.cumsum(total[:, ::-1], axis=1)[:, ::-1]
-    return np.pad(above[:, 1:], ((0, 0), (0, 1)))
+def _tails(stage: _FirstStage, n: int, p: float) -> Floats:
+    """Row per limit: chance to go on and that the total is then above 0, 1, … n."""
+    counts = np.arange(stage.n1 + 1)
+    second = _more_than(np.arange(-1, n - stage.n1 + 1), n - stage.n1, p)
+    asked = np.clip(np.arange(n + 1) - counts[:, None], -1, n - stage.n1)
+    each = binomial_chances(stage.n1, p)[:, None] * second[asked + 1]
+    above = np.cumsum(each[::-1], axis=0)[::-1]
+    return np.asarray(above[stage.limits + 1])
 
 
 def _more_than(counts: int | NDArray[np.int64], units: int, p: float) -> Floats:
