@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benches import query
+from experiments.benches.backtest import book_of
 from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
@@ -33,7 +34,7 @@ from sandbox.adapters.comparison import SqlComparisons
 from sandbox.adapters.spans_files import Derived, DerivedFiles
 from sandbox.model.comparison import Comparison, Side
 from sandbox.model.record import Interval
-from sandbox.model.rule import Rulebook, Scope, TemporaryRule, Waiver
+from sandbox.model.rule import Scope, TemporaryRule, Waiver
 from sandbox.revision import Recorded, label_support
 from sandbox.rules import reference, with_values
 
@@ -139,38 +140,11 @@ def _comparison() -> Comparison:
     )
 
 
-def _book() -> Rulebook:
-    value = {"value": 0.9, "reference": "r"}
-    rule = {
-        "rule": RULE,
-        "text": "…",
-        "source": {"instrument": "I", "provision": "P", "as_of": "2024-01-01"},
-        "goal": "g",
-        "mechanism": "regulation",
-        "parameters": {
-            PARAMETER: {
-                "unit": "s",
-                "looser": "higher",
-                "values": {"2024-01-01": value},
-            }
-        },
-        "applies": 'span.kind == "server"',
-        "requires": f"span.duration_s <= params.{PARAMETER}",
-        "severity": "major",
-        "waivable": True,
-    }
-    book = {
-        "rulebook": "bench",
-        "version": 1,
-        "title": "B",
-        "owner": "o",
-        "in_force_from": "2024-01-01",
-        "rules": [rule],
-    }
-    return Rulebook.model_validate(book)
-
-
-BOOK = _book()
+BOOK = book_of(
+    RULE,
+    applies='span.kind == "server"',
+    requires=f"span.duration_s <= params.{PARAMETER}",
+)
 TEMPORARY = TemporaryRule(
     temporary_rule=f"trial/{query.TRIAL}",
     trial_id=query.TRIAL,

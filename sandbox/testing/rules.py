@@ -40,6 +40,16 @@ def one_pattern(
 
 
 def _alone(rule: str, asks: Mapping[str, Any]) -> CompiledRules:
+    return compile_rules(rulebook_of(rule, asks))
+
+
+def rulebook_of(rule: str, asks: Mapping[str, Any]) -> Rulebook:
+    """Return a rulebook of one rule.
+
+    Args:
+        rule: Its name.
+        asks: Fields of the rule that matter; the others are filled in.
+    """
     only = {
         "rule": rule,
         "text": "…",
@@ -58,4 +68,4 @@ def _alone(rule: str, asks: Mapping[str, Any]) -> CompiledRules:
         "in_force_from": "1970-01-01",
         "rules": [only],
     }
-    return compile_rules(Rulebook.model_validate(book))
+    return Rulebook.model_validate(book)
