@@ -4,6 +4,7 @@ Rules of this module:
 
 * Amendments apply to exactly the version they were written for, all or none.
 * What they produce must itself be a sound rulebook.
+* No amendment is in force before the day on which it is adopted.
 * Nothing is adopted, and nothing is retained, while the consultation is open or a
   comment is unanswered, nor by anyone but the owner of the rulebook, nor without a
   reason.
@@ -15,7 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sandbox.errors import InputError, ProcedureError
@@ -32,6 +33,11 @@ from sandbox.model.rule import Amendment, Rule, Rulebook
 from sandbox.revision.consultation import undisposed
 from sandbox.revision.parts import rule_parts
 from sandbox.rules import check_rulebook, reference
+
+_LATER = (
+    "It was adopted after the day that the draft names, and no text is in force before"
+    " it is adopted."
+)
 
 
 class Enactment(NamedTuple):
@@ -105,10 +111,12 @@ def adopt(
         *_unlawful(proposal, rulebook, consultation, enactment),
     ]
     _refuse_if(problems, proposal)
-    adopted = enactment.amendments
-    if adopted is None:
-        adopted = proposal.amendments
-    differs = _differences(proposal.amendments, adopted, enactment.reasons)
+    wanted = enactment.amendments
+    if wanted is None:
+        wanted = proposal.amendments
+    adopted = _from_adoption_on(wanted, enactment.at.date())
+    reasons = _reasons(proposal.amendments, wanted, adopted, enactment.reasons)
+    differs = _differences(proposal.amendments, adopted, reasons)
     amended = apply_amendments(rulebook, adopted)
     return amended, Adoption(
         proposal=proposal.proposal,
@@ -242,6 +250,32 @@ def _refuse_if(problems: Sequence[str], proposal: RevisionProposal) -> None:
         raise ProcedureError(
             f"{proposal.proposal} cannot be decided: " + "; ".join(problems) + "."
         )
+
+
+def _from_adoption_on(
+    amendments: Sequence[Amendment], day: date
+) -> tuple[Amendment, ...]:
+    """Return the amendments, none of them in force before the day of its adoption."""
+    return tuple(
+        item.model_copy(update={"in_force_from": max(item.in_force_from, day)})
+        for item in amendments
+    )
+
+
+def _reasons(
+    draft: Sequence[Amendment],
+    wanted: Sequence[Amendment],
+    adopted: Sequence[Amendment],
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """Return why the adopted text differs, where the only reason is when it came."""
+    before = {item.rule: item for item in draft}
+    found = dict(given)
+    for one, other in zip(wanted, adopted, strict=True):
+        is_later = one.in_force_from != other.in_force_from
+        if is_later and not _difference(before.get(one.rule), one):
+            found.setdefault(one.rule, _LATER)
+    return found
 
 
 def _differences(

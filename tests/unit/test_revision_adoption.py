@@ -210,6 +210,24 @@ def test_adoption_makes_the_next_version_and_records_both() -> None:
     assert adoption.reason == "It works."
 
 
+def test_nothing_is_in_force_before_it_is_adopted() -> None:
+    """A decision after the day in the draft moves it, and that difference is published;
+    another one still needs a reason of its own.
+    """
+    late = enactment(at=datetime(ENTRY.year + 1, 3, 1, tzinfo=UTC))
+    shut = closed("c-1", "c-2")
+    amended, adoption = adopt(
+        proposal(), rulebook=BOOK, consultation=shut, enactment=late
+    )
+    assert amended.in_force_from == late.at.date()
+    (said,) = adoption.differs_from_draft
+    assert said.startswith(f"a: in force from {late.at.date()} instead of {ENTRY}.")
+    assert "no text is in force before it is adopted" in said
+    other = late._replace(amendments=(replace(text="Keep it better."),))
+    with pytest.raises(InputError, match="no reason is given"):
+        adopt(proposal(), rulebook=BOOK, consultation=shut, enactment=other)
+
+
 def test_every_obstacle_to_adoption_is_said_at_once() -> None:
     """Open, unanswered, wrong person, other version."""
     waiting = add_comment(opened(), comment())

@@ -10,6 +10,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 from temporalio import activity
 
@@ -18,6 +19,7 @@ from sandbox.model.finding import Finding
 from sandbox.model.impact import ImpactStatement, TrialChoice
 from sandbox.model.proposal import Adoption, Consultation, Retention, RevisionProposal
 from sandbox.model.rule import Rulebook
+from sandbox.procedure import add_period
 from sandbox.revision import (
     Enactment,
     TrialGrounds,
@@ -93,7 +95,7 @@ class ReviseActivities:
             rulebook,
             [self._grounds(trial_id) for trial_id in revision.trials],
             proposal=f"P-{revision.number}",
-            in_force_from=draft.at.date(),
+            in_force_from=_first_day(draft),
             at=draft.at,
         )
         proposal = with_support(drafted, recorded=recorded, backtests=asking.backtests)
@@ -242,3 +244,12 @@ class ReviseActivities:
 
 def _owner(revision: RevisionInput) -> str:
     return f"rulebook/{revision.rulebook}"
+
+
+def _first_day(draft: DraftProposal) -> date:
+    """Return the first day on which it may be adopted: when consultation can end."""
+    regime = draft.revision.regime
+    closes = add_period(
+        draft.at, regime.minimum_consultation, time_zone=regime.time_zone
+    )
+    return closes.date()
