@@ -97,12 +97,18 @@ class Asked:
                 item.trial_id: over(book, self._copied(item, probes, anew))
                 for item in self._recorded.trials
             },
+            times=dict(self._recorded.times),
         )
 
     def _probe(self, value: float) -> Rule:
         """Return a rule that is satisfied where the value is in force."""
         asks = f"params.{self._parameter} == {float(value)!r}"
-        return self._rule.model_copy(update={"requires": asks})
+        pattern, applies = self._rule.pattern, self._rule.applies
+        unit = pattern and (pattern.every or pattern.of)
+        if unit:
+            applies = f"({applies}\n) && ({unit}\n)"
+        update = {"applies": applies, "requires": asks, "pattern": None}
+        return self._rule.model_copy(update=update)
 
     def _with(self, value: float) -> Rule:
         spec = self._rule.parameters[self._parameter]

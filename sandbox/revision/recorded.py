@@ -8,10 +8,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sandbox.model.backtest import BacktestEvidence
+from sandbox.model.backtest import BacktestEvidence, EvidenceTimes
 from sandbox.model.impact import FigureSource
 from sandbox.model.record import Digest, digest_of
 from sandbox.model.rule import Rule, Rulebook, TemporaryRule
@@ -24,6 +24,8 @@ class Recorded(NamedTuple):
     rulebook: Rulebook
     trials: tuple[TemporaryRule, ...]
     """The temporary rule under which each ran."""
+    times: Mapping[str, EvidenceTimes] = {}
+    """By trial, of which times all spans are known: for rules about their order."""
 
 
 class Drawn(NamedTuple):
@@ -60,6 +62,18 @@ def source_of(
         query=digest,
         engine=drawn.engine,
     )
+
+
+def why_not_labelled(rule: Rule) -> str:
+    """Return why no label can be given to values of a rule; empty where one can."""
+    if rule.pattern is None:
+        return why_not_asked(rule)
+    if rule.pattern.between is not None:
+        return (
+            f"{rule.rule} is about spans between others; which are units does not"
+            " follow from one span, so nothing is claimed of its values."
+        )
+    return ""
 
 
 def why_not_asked(rule: Rule) -> str:

@@ -33,7 +33,7 @@ from sandbox.revision.candidates import (
     candidates_of,
     has_parameter,
 )
-from sandbox.revision.recorded import Drawn, Recorded, source_of, why_not_asked
+from sandbox.revision.recorded import Drawn, Recorded, source_of, why_not_labelled
 from sandbox.rules import rule_named
 
 
@@ -91,7 +91,7 @@ def label_support(
     if parameter not in found.parameters:
         known = ", ".join(sorted(found.parameters)) or "none"
         raise RuleError(f"{rule} has no parameter {parameter}; name one of {known}.")
-    if reason := why_not_asked(found):
+    if reason := why_not_labelled(found):
         return Labelled(_unlabelled(rule, parameter, candidates, reason), {})
     asked, values = Asked(found, parameter, recorded), list(candidates)
     answer = backtests.backtest(asked.question(values))

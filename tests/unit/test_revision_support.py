@@ -187,14 +187,41 @@ def test_a_missing_attribute_is_not_evaluable() -> None:
     assert "6 could not be evaluated" in found.reason
 
 
-def test_of_a_rule_about_the_order_of_spans_nothing_is_claimed() -> None:
-    """Its units are judged together, and the reason says so."""
+def ordered(**asks: Any) -> Rulebook:
     (screen,) = book().rules
-    values = {**dict(screen), "requires": "", "pattern": Pattern(never="false")}
-    ordered = book().model_copy(update={"rules": (Rule(**values),)})
-    (found,) = labels([5], under(ordered), rulebook=ordered)
+    values = {**dict(screen), "requires": "", "pattern": Pattern.model_validate(asks)}
+    return book().model_copy(update={"rules": (Rule(**values),)})
+
+
+def test_values_of_a_rule_about_the_order_of_spans_are_labelled() -> None:
+    """Its units are judged together with the candidate as their time."""
+    rules = ordered(
+        every="span.attributes.first",
+        followed_by="!span.attributes.first",
+        within="params.limit",
+    )
+    pairs = [
+        item.model_copy(update={"trace_id": f"{number:032x}"})
+        for number, after_s in enumerate((2, 4, 6, 8))
+        for item in (
+            *spans(1, first=True),
+            spans(2, after_s=after_s, first=False)[1],
+        )
+    ]
+    found = labels(
+        [3, 5, 9], under(rules), rulebook=rules, recorded=ListedSpans({"t": pairs})
+    )
+    assert [item.label for item in found] == ["extrapolated", "supported", "censored"]
+    assert [item.counts.satisfied for item in found] == [1, 2, 4]
+    assert {item.units for item in found} == {4}
+
+
+def test_of_a_rule_about_spans_between_others_nothing_is_claimed() -> None:
+    """Which spans are its units does not follow from one, and the reason says so."""
+    rules = ordered(never="false", between={"from": "true", "to": "false"})
+    (found,) = labels([5], under(rules), rulebook=rules)
     assert (found.label, found.units, found.source) == (None, 0, None)
-    assert "about the order of spans" in found.reason
+    assert "about spans between others" in found.reason
 
 
 def test_support_of_an_unknown_parameter_is_refused() -> None:

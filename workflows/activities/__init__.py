@@ -8,6 +8,7 @@
 | `observe`, `together`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |
 | `overlap` | do a trial's exceptions conflict with those of others? |
+| `times` | of which times evidence is known to be whole |
 | `keeping` | the ports the record is kept through |
 | `asking` | what is asked of everything that was recorded |
 | `reproducing` | the figures of a proposal, computed again |

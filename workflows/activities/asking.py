@@ -8,17 +8,18 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from sandbox.errors import EvidenceError
 from sandbox.model.backtest import Backtest, BacktestAnswer
 from sandbox.model.comparison import Comparison, ComparisonAnswer
-from sandbox.model.rule import TemporaryRule
+from sandbox.model.rule import Rulebook, TemporaryRule
 from sandbox.ports import Backtests, Comparisons
 from sandbox.procedure import FINAL_STATES
 from sandbox.revision import Recorded, RunningTrial
 from workflows.activities.keeping import Ledger
+from workflows.activities.times import evidence_times
 
 RUNNING = ("provisioning", "running", "paused")
 
@@ -71,9 +72,17 @@ def recorded_trials(
         if is_meant:
             versions.setdefault(rule.of.version, []).append(rule)
     return [
-        Recorded(ledger.records.rulebook(rulebook, version), tuple(versions[version]))
+        _recorded(ledger, ledger.records.rulebook(rulebook, version), versions[version])
         for version in sorted(versions)
     ]
+
+
+def _recorded(
+    ledger: Ledger, rulebook: Rulebook, trials: Sequence[TemporaryRule]
+) -> Recorded:
+    found = {item.trial_id: evidence_times(ledger, item.trial_id) for item in trials}
+    times = {trial_id: known for trial_id, known in found.items() if known}
+    return Recorded(rulebook, tuple(trials), times)
 
 
 def readable_trials(

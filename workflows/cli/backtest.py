@@ -21,7 +21,6 @@ from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import InputError
 from sandbox.evidence.log import key_history
-from sandbox.findings import settling_of
 from sandbox.model.application import Defect
 from sandbox.model.backtest import (
     Backtest,
@@ -29,14 +28,12 @@ from sandbox.model.backtest import (
     BacktestEvidence,
     EvidenceTimes,
 )
-from sandbox.model.closing import TrialClosing
-from sandbox.model.finding import ExitReport
 from sandbox.model.rule import Rulebook, TemporaryRule
-from sandbox.monitor import Completed, known_times
 from sandbox.ports import Backtests
 from sandbox.rules import over, read_rulebook, with_values
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
+from workflows.activities.times import evidence_times
 from workflows.cli.engines import Engine
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, read_settings, read_text
@@ -140,23 +137,11 @@ def _overlays(
 
 
 def _times(ledger: Ledger, trials: list[str]) -> dict[str, EvidenceTimes]:
-    """Return of which times the evidence of closed trials is known to be whole."""
-    found: dict[str, EvidenceTimes] = {}
-    for trial_id in trials:
-        bodies = {x.entry.kind: x.entry.body for x in ledger.log.entries(trial_id)}
-        if "closing" not in bodies or "exit-report" not in bodies:
+    found = {trial_id: evidence_times(ledger, trial_id) for trial_id in trials}
+    for trial_id, times in found.items():
+        if times is None:
             say(f"{trial_id} is not closed: its evidence is taken to end where it does")
-            continue
-        closing = TrialClosing.model_validate(bodies["closing"])
-        report = ExitReport.model_validate(bodies["exit-report"])
-        gaps = report.completeness.gaps if report.completeness else ()
-        settling = settling_of(closing)
-        completed = Completed(closing.ended_at, settling.total_seconds(), gaps)
-        known = known_times(completed, settling)
-        found[trial_id] = EvidenceTimes(
-            until_ns=known.until, settling_ns=known.settling, gaps=known.gaps
-        )
-    return found
+    return {trial_id: times for trial_id, times in found.items() if times}
 
 
 def _tell(answer: BacktestAnswer, output: Format) -> None:
