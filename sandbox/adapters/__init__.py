@@ -24,7 +24,7 @@
 | `backtest`, `backtest_order` | `Backtests` | rules asked of all recorded spans |
 | `backtest_engine` | – | what an engine must do for it |
 | `backtest_duckdb`, `backtest_chdb` | – | the engine that counts |
-| `comparison` | `Comparisons` | two versions of the rules over those files |
+| `comparison`, `comparison_order` | `Comparisons` | two versions over them |
 | `objects` | `Objects` | immutable named blobs as files |
 | `objects_s3` | `Objects` | the same in an S3-compatible store |
 | `objects_place`, `objects_bundle` | – | the store behind a URL; whole bundles in it |

@@ -58,7 +58,7 @@ class AskingOrder:
         self._engine = engine
         self._rules = rules.only([self._rule.rule.rule])
         self._files = [file for file in derived.files if file.origin.spans]
-        self._known = _known(times, self._files)
+        self._known = known_of(times, self._files)
         self._found: list[tuple[SpanPlace, int]] = []
         self._reasons: tuple[str, ...] = ()
         self.statements: list[str] = []
@@ -69,7 +69,7 @@ class AskingOrder:
         counted = self._in_sql(most) if self._files else Counter()
         singly = 0
         if counted is None:
-            self._found = _judged(self._files, self._rules, self._known)
+            self._found = judge_together(self._files, self._rules, self._known)
             counted = Counter(code for _, code in self._found)
             singly = spans
         return BacktestCount(
@@ -103,7 +103,7 @@ class AskingOrder:
             dialect=self._engine.dialect,
             known=self._known,
         )
-        self.statements = [made.units]
+        self.statements = [as_published(made.units, self._engine, self._files)]
         self._reasons = tuple(
             f"line {line}, character {column}: {reason}"
             for line, column, reason in made.outside
@@ -128,16 +128,28 @@ class AskingOrder:
         return [(SpanPlace(*row), VIOLATED) for row in rows]
 
 
-def _known(times: EvidenceTimes | None, files: Sequence[DerivedFile]) -> Known:
+def known_of(times: EvidenceTimes | None, files: Sequence[DerivedFile]) -> Known:
+    """Return of which times all spans are known; without a word, up to the last."""
     if times is not None:
         return Known(times.until_ns, times.settling_ns, times.gaps)
     last = max((file.origin.last_start_ns for file in files), default=0)
     return Known(last + 1, 0)
 
 
-def _judged(
+def as_published(
+    statement: str, engine: CountingEngine, files: Sequence[DerivedFile]
+) -> str:
+    """Return a statement with names for its files, not where they lie here."""
+    for file in files:
+        name = f"segments_{file.range.first}_to_{file.range.last}"
+        statement = statement.replace(engine.source(file), name)
+    return statement
+
+
+def judge_together(
     files: Sequence[DerivedFile], rules: CompiledRules, known: Known
 ) -> list[tuple[SpanPlace, int]]:
+    """Judge all spans of a trial together, and return what is said of its units."""
     spans = [item for file in files for item in _spans(file)]
     facts = [span_facts(item.span) for item in spans]
     return [

@@ -14,9 +14,11 @@ from typing import Any
 
 from sandbox.adapters.backtest import CurrentFiles, evidence_of, judge_file
 from sandbox.adapters.backtest_engine import Case, CountingEngine, check_whole
+from sandbox.adapters.comparison_order import STEP, ComparingOrder, Pair
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
+from sandbox.model.backtest import EvidenceTimes
 from sandbox.model.comparison import (
     Comparison,
     ComparisonAnswer,
@@ -42,8 +44,6 @@ _STANDINGS: Mapping[int, Standing] = {
     NOT_EVALUABLE: "not_evaluable",
     NOT_UNDER: "not_under",
 }
-_STEP = 8
-_Pair = tuple[int, int]
 
 
 class SqlComparisons:
@@ -71,14 +71,22 @@ class SqlComparisons:
                 raise
             return self._of(now, sides, asked)
 
+    def _compare(
+        self, rule: str, sides: Sides, derived: Derived, times: EvidenceTimes | None
+    ) -> RuleShifts:
+        only = Sides(*(side.only([rule]) for side in sides))
+        if not any(side.patterns for side in only):
+            return _compare_rule(rule, only, derived=derived, engine=self._engine)
+        files = [file for file in derived.files if file.origin.spans]
+        return _in_order(ComparingOrder(self._engine, only, files, times), rule)
+
     def _of(
         self, derived: Derived, sides: Sides, asked: Comparison
     ) -> ComparisonAnswer:
         evidence = evidence_of(asked.trial_id, derived)
         return ComparisonAnswer(
             rules=tuple(
-                _compare_rule(rule, sides, derived=derived, engine=self._engine)
-                for rule in asked.rules
+                self._compare(rule, sides, derived, asked.times) for rule in asked.rules
             ),
             before_digest=sides.before.digest,
             after_digest=sides.after.digest,
@@ -88,10 +96,19 @@ class SqlComparisons:
         )
 
 
+def _in_order(comparing: ComparingOrder, rule: str) -> RuleShifts:
+    pairs = comparing.pairs()
+    return RuleShifts(
+        rule=rule,
+        shifts=shifts_of({_named(pair): units for pair, units in pairs.items()}),
+        singly=comparing.singly,
+        statements=comparing.statements,
+    )
+
+
 def _compare_rule(
-    rule: str, sides: Sides, *, derived: Derived, engine: CountingEngine
+    rule: str, only: Sides, *, derived: Derived, engine: CountingEngine
 ) -> RuleShifts:
-    only = Sides(*(side.only([rule]) for side in sides))
     pairs = [
         (file, _verdict(only.before, file, engine), _verdict(only.after, file, engine))
         for file in derived.files
@@ -99,7 +116,7 @@ def _compare_rule(
     ]
     apart = [file for file, before, after in pairs if str(UNSURE) in (before, after)]
     cases = [
-        Case(file, f"({before} * {_STEP} + {after})")
+        Case(file, f"({before} * {STEP} + {after})")
         for file, before, after in pairs
         if str(UNSURE) not in (before, after)
     ]
@@ -115,19 +132,19 @@ def _compare_rule(
     )
 
 
-def _named(pair: _Pair) -> tuple[Standing, Standing]:
+def _named(pair: Pair) -> tuple[Standing, Standing]:
     return _STANDINGS[pair[0]], _STANDINGS[pair[1]]
 
 
 def _counted(
     cases: list[Case], sides: Sides, engine: CountingEngine
-) -> tuple[Counter[_Pair], Counter[_Pair]]:
+) -> tuple[Counter[Pair], Counter[Pair]]:
     """Return what SQL counted, and what was judged where it could not tell."""
-    pairs: Counter[_Pair] = Counter()
+    pairs: Counter[Pair] = Counter()
     counted = engine.count(cases) if cases else Counter[int]()
     check_whole(counted.total(), cases)
     for number, units in counted.items():
-        pairs[divmod(number, _STEP)] += units
+        pairs[divmod(number, STEP)] += units
     unsure = {pair: units for pair, units in pairs.items() if UNSURE in pair}
     for pair in unsure:
         del pairs[pair]
@@ -144,16 +161,16 @@ def _verdict(side: CompiledRules, file: DerivedFile, engine: CountingEngine) -> 
 
 def _judged(
     cases: list[Case],
-    unsure: Mapping[_Pair, int],
+    unsure: Mapping[Pair, int],
     sides: Sides,
     engine: CountingEngine,
-) -> Iterator[_Pair]:
+) -> Iterator[Pair]:
     """Yield what both versions say of each span of which SQL could not tell."""
     for case in cases if unsure else ():
         spans = case.file.origin.spans
         places: set[tuple[Any, ...]] = set()
         for before, after in unsure:
-            found = engine.find([case], before * _STEP + after, spans)
+            found = engine.find([case], before * STEP + after, spans)
             places |= {item[:3] for item in found}
         if places:
             yield from _judge_both(case.file, sides, places.__contains__)
@@ -161,7 +178,7 @@ def _judged(
 
 def _judge_both(
     file: DerivedFile, sides: Sides, is_meant: Callable[[tuple[Any, ...]], bool]
-) -> Iterator[_Pair]:
+) -> Iterator[Pair]:
     before, after = (
         [code for _, code in judge_file(file, side, is_meant)] for side in sides
     )

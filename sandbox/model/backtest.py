@@ -102,5 +102,6 @@ class BacktestAnswer(Record):
     """Of the evidence above: the digest of every segment that was read."""
     statements: tuple[str, ...]
     """What SQL gave of each span: 0 not under the rule, 1 satisfied, 2 violated, 3 not
-    evaluable, 4 judged by itself."""
+    evaluable, 4 judged by itself. Of a rule about the order of spans: of which span it
+    gave which of them; files stand as `segments_1_to_9`."""
     engine: str

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from sandbox.model.backtest import BacktestEvidence
+from sandbox.model.backtest import BacktestEvidence, EvidenceTimes
 from sandbox.model.record import Digest, Identifier, Record, TrialId
 from sandbox.model.rule import Rulebook, TemporaryRule
 
@@ -38,6 +38,8 @@ class Comparison(Record):
     after: Side
     rules: tuple[Identifier, ...] = Field(min_length=1)
     """Each is a rule of at least one side."""
+    times: EvidenceTimes | None = None
+    """Of which times all spans are known; None: all up to the last span."""
 
 
 class Shift(Record):

@@ -32,7 +32,10 @@ _BEHAVIOUR = (
     "What was done is taken as it was done: under the proposed text people and systems"
     " may have acted otherwise."
 )
-_DELIVERED = "A unit that a producer delivered twice is counted twice."
+_DELIVERED = (
+    "A unit that a producer delivered twice is counted twice, but not by rules about"
+    " the order of spans."
+)
 _NOTHING = "Nothing is amended, so nothing would have been different."
 
 
@@ -158,6 +161,7 @@ class _Asking:
             before=before,
             after=Side(rulebook=self._then),
             rules=self._rules,
+            times=stratum.times.get(trial.trial_id),
         )
 
 

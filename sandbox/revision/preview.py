@@ -6,8 +6,8 @@ Rules of this module:
   rule it speaks of is there, may be waived where it waives, and has the parameters it
   sets.
 * Units recorded so far are asked under the new version with the exceptions that fit.
-* A rule about the order of spans, or about other things than spans, is not asked;
-  that it changes is said. Evidence that cannot be read is said too.
+* A rule about other things than spans is not asked; that it changes is said. Evidence
+  that cannot be read is said too.
 * Nothing is changed here: who adopts chooses, for each trial, whether it stays pinned
   to its version or ends.
 """

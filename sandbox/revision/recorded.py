@@ -66,25 +66,18 @@ def source_of(
 
 def why_not_labelled(rule: Rule) -> str:
     """Return why no label can be given to values of a rule; empty where one can."""
-    if rule.pattern is None:
-        return why_not_asked(rule)
-    if rule.pattern.between is not None:
+    if rule.pattern is not None and rule.pattern.between is not None:
         return (
             f"{rule.rule} is about spans between others; which are units does not"
             " follow from one span, so nothing is claimed of its values."
         )
-    return ""
+    return why_not_asked(rule)
 
 
 def why_not_asked(rule: Rule) -> str:
     """Return why recorded spans cannot be asked of a rule; empty where they can."""
     if rule.about != "span":
         return f"{rule.rule} is not about spans, so recorded units say nothing of it."
-    if rule.pattern is not None:
-        return (
-            f"{rule.rule} is about the order of spans, whose units are judged together;"
-            " no figures are made of it."
-        )
     return ""
 
 

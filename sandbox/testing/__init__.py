@@ -22,7 +22,7 @@
 | `custody` | a trial whose evidence may be erased |
 | `insider` | a bundle changed by who holds the log's key |
 | `patterns` | what rules about the order of spans mean, told slowly and plainly |
-| `random_tracks` | random spans for them |
+| `random_tracks`, `random_order` | random spans for them |
 | `rules` | a rulebook of one rule |
 | `traces` | recorded spans to look at, and a trace with every oddity |
 """

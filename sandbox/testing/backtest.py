@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from sandbox.model.backtest import (
     Backtest,
@@ -86,6 +87,14 @@ def _judged(
             yield name, list(zip(spans, said, strict=True))
         else:
             yield name, _together(spans, rules.only([name]), times)
+
+
+def results_of(
+    spans: tuple[RecordedSpan, ...], rules: CompiledRules, times: EvidenceTimes | None
+) -> list[Any]:
+    """Return what one rule says of each span; none says nothing of any."""
+    judged = [told for _, told in _judged(spans, rules, times)]
+    return [result for _, result in judged[0]] if judged else ["not_under"] * len(spans)
 
 
 def _together(

@@ -9,17 +9,13 @@ from sandbox.model.comparison import (
     Comparison,
     ComparisonAnswer,
     RuleShifts,
-    Standing,
     shifts_of,
 )
-from sandbox.model.observation import Span
 from sandbox.model.record import digest_of
 from sandbox.model.trace import SpanQuestion
 from sandbox.ports import Spans
-from sandbox.query import verdicts_of
 from sandbox.query.comparison import compiled_sides
-from sandbox.rules import CompiledRules
-from sandbox.testing.backtest import ENGINE
+from sandbox.testing.backtest import ENGINE, results_of
 
 _ALL = 10_000
 
@@ -44,16 +40,13 @@ class FakeComparisons:
             unsealed=answer.unsealed,
             erased=answer.erased,
         )
-        judged = [
-            (_results(item.span, sides.before), _results(item.span, sides.after))
-            for item in answer.spans
-        ]
         found = []
         for name in asked.rules:
-            counted = Counter(
-                (before.get(name, "not_under"), after.get(name, "not_under"))
-                for before, after in judged
+            before, after = (
+                results_of(answer.spans, side.only([name]), asked.times)
+                for side in sides
             )
+            counted = Counter(zip(before, after, strict=True))
             found.append(
                 RuleShifts(
                     rule=name, shifts=shifts_of(counted), singly=len(answer.spans)
@@ -67,7 +60,3 @@ class FakeComparisons:
             data_digest=digest_of([evidence.model_dump(mode="json")]),
             engine=ENGINE,
         )
-
-
-def _results(span: Span, rules: CompiledRules) -> dict[str, Standing]:
-    return {verdict.rule: verdict.result for verdict in verdicts_of(span, rules)}

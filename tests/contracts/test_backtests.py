@@ -33,9 +33,12 @@ from sandbox.rules import (
 )
 from sandbox.testing.backtest import FakeBacktests
 from sandbox.testing.differential import NO_RULES
-from sandbox.testing.patterns import PlainSpan
+from sandbox.testing.random_order import (
+    random_order,
+    random_patterns,
+    random_predicate,
+)
 from sandbox.testing.random_rules import random_expressions, random_request
-from sandbox.testing.random_tracks import request_of
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.spans import FakeSpans
 from sandbox.testing.trial import RecordedTrial
@@ -197,35 +200,11 @@ def test_random_rulebooks(subject: Subject, pytestconfig: pytest.Config) -> None
         assert figures(found) == figures(expected), (seed, asked.model_dump_json())
 
 
-SHAPES: tuple[dict[str, Any], ...] = (
-    {"every": "", "preceded_by": "", "within": "100s"},
-    {"every": "", "preceded_by": ""},
-    {"every": "", "followed_by": "", "within": "params.limit"},
-    {"every": "", "followed_by": "", "same": ["trace"]},
-    {"of": "", "at_most": "params.limit", "per": "90s"},
-    {"always": "", "between": {"from": "", "to": ""}},
-)
-SAID = (
-    "span.attributes.p",
-    "span.attributes.q",
-    "span.attributes.r && params.limit > 2.5",
-    "span.duration_s < params.limit",
-)
-
-
-def _said(chance: random.Random, shape: Any) -> Any:
-    """Return a shape with predicates where it has none."""
-    if isinstance(shape, dict):
-        return {key: _said(chance, value) for key, value in shape.items()}
-    return chance.choice(SAID) if shape == "" else shape
-
-
 def _random_order(chance: random.Random) -> Backtest:
     """Return rules about the order of spans, with dates and exceptions."""
     rules = []
-    for number, shape in enumerate(SHAPES):
-        pattern = {"same": ["attributes.k"], **_said(chance, shape)}
-        rule = _rule(f"r{number}", chance.choice(("true", *SAID)), "")
+    for number, pattern in enumerate(random_patterns(chance)):
+        rule = _rule(f"r{number}", random_predicate(chance), "")
         if "at_most" in pattern:
             rule["parameters"]["limit"]["unit"] = "count"
         rules.append(rule | {"pattern": pattern})
@@ -236,7 +215,7 @@ def _random_order(chance: random.Random) -> Backtest:
         {"kind": "modification", "label": "l2", "exception_to": "r4"},
     ]
     for exception in exceptions:
-        exception["under"] = chance.choice(("true", *SAID))
+        exception["under"] = random_predicate(chance)
         exception["set"] = {} if exception["kind"] == "waiver" else {"limit": 40.0}
     begins = int(FROM.timestamp()) * 10**9
     gap = (begins + 2 * 10**11, begins + 3 * 10**11)
@@ -252,20 +231,6 @@ def _random_order(chance: random.Random) -> Backtest:
     )
 
 
-def _plain_spans(chance: random.Random) -> bytes:
-    """Return spans before, in and after the time of the exceptions."""
-    spans = []
-    for number in range(80):
-        start = int(FROM.timestamp()) + 20 * chance.randint(-20, 40)
-        attributes: dict[str, Any] = {"k": chance.randint(1, 3)}
-        for name in "pqr":
-            if chance.random() < 0.95:
-                attributes[name] = chance.random() < 0.5
-        ids = f"{chance.getrandbits(64):016x}", f"{chance.randint(1, 9):032x}"
-        spans.append(PlainSpan(*ids, start, start + number % 4, attributes))
-    return request_of([*spans, *chance.sample(spans, 5)])
-
-
 def test_random_rules_about_order(
     subject: Subject, pytestconfig: pytest.Config
 ) -> None:
@@ -276,7 +241,7 @@ def test_random_rules_about_order(
     print(f"seed {seed}")
     chance = random.Random(seed)
     for trial in (*TRIALS, TRIALS[0]):
-        subject.record(_plain_spans(chance), trial)
+        subject.record(random_order(chance, FROM), trial)
     units = 0
     for _ in range(20):
         asked = _random_order(chance)
@@ -288,6 +253,8 @@ def test_random_rules_about_order(
         units += sum(item.satisfied + item.violated for item in found.counts)
         if found.engine != "fake":
             assert [item.singly for item in found.counts] == [0] * len(found.counts)
+            assert "FROM segments_1_to_" in " ".join(found.statements)
+            assert "parquet" not in " ".join(found.statements)
     assert units > 1000
 
 

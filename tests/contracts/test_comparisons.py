@@ -21,6 +21,7 @@ from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.comparison import SqlComparisons
 from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import RuleError
+from sandbox.model.backtest import EvidenceTimes
 from sandbox.model.comparison import Comparison, ComparisonAnswer, Side
 from sandbox.model.record import Interval
 from sandbox.model.rule import Rulebook, Scope, TemporaryRule, Waiver
@@ -28,6 +29,11 @@ from sandbox.ports import Comparisons
 from sandbox.rules import expression_problem, reference
 from sandbox.testing.comparison import FakeComparisons
 from sandbox.testing.differential import NO_RULES
+from sandbox.testing.random_order import (
+    random_order,
+    random_patterns,
+    random_predicate,
+)
 from sandbox.testing.random_rules import random_expressions, random_request
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.spans import FakeSpans
@@ -35,6 +41,12 @@ from sandbox.testing.trial import RecordedTrial
 
 TRIAL = "ride-1"
 FROM, UNTIL = (datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in (4, 12))
+_BEGUN = int(FROM.timestamp()) * 10**9
+_TIMES = EvidenceTimes(
+    until_ns=_BEGUN + 6 * 10**11,
+    settling_ns=5 * 10**9,
+    gaps=((_BEGUN + 2 * 10**11, _BEGUN + 3 * 10**11),),
+)
 DATED = {"2020-01-01": 2.0, "2026-01-01": 3.0}
 
 
@@ -62,7 +74,10 @@ class Subject:
 
     def record(self, chance: random.Random, spans: int) -> None:
         """Record a request of random spans, and seal it."""
-        payload = random_request(chance, spans)
+        self.record_request(random_request(chance, spans))
+
+    def record_request(self, payload: bytes) -> None:
+        """Record a request, and seal it."""
         self.trial.send(ExportTraceServiceRequest.FromString(payload))
         self.trial.seal()
 
@@ -175,6 +190,62 @@ def test_random_versions(subject: Subject, pytestconfig: pytest.Config) -> None:
         )
         for rule in subject.agreed(asked).rules:
             assert sum(item.units for item in rule.shifts) == 120
+
+
+def _ordered(chance: random.Random, patterns: list[dict[str, Any]]) -> Side:
+    """Return rules about the order of spans; now and then one is about single spans."""
+    book = _book(**{f"r{number}": ("true", "true") for number in range(len(patterns))})
+    rules = []
+    for rule, pattern in zip(book.rules, patterns, strict=True):
+        said = {key: random_predicate(chance) for key in ("applies", "requires")}
+        raw = rule.model_dump(mode="json") | said
+        if "at_most" in pattern:
+            raw["parameters"]["limit"]["unit"] = "count"
+        is_single = chance.random() < 0.2 and "at_most" not in pattern
+        ordered = {"requires": "", "pattern": pattern}
+        rules.append(raw | ({} if is_single else ordered))
+    return Side(rulebook=Rulebook.model_validate({**book.model_dump(), "rules": rules}))
+
+
+def test_random_versions_of_rules_about_order(
+    subject: Subject, pytestconfig: pytest.Config
+) -> None:
+    """Of two versions of rules about the order of spans, as many spans are one thing
+    before and another after as judging all together under each says; SQL gives it.
+    """
+    seed = pytestconfig.getoption("seed") or random.randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(2):
+        subject.record_request(random_order(chance, FROM))
+    changed = 0
+    for round_ in range(12):
+        before, after = (_ordered(chance, random_patterns(chance)) for _ in range(2))
+        asked = Comparison(
+            trial_id=TRIAL,
+            before=before,
+            after=after,
+            rules=tuple(f"r{number}" for number in range(6)),
+            times=_TIMES if round_ % 2 else None,
+        )
+        found = subject.agreed(asked)
+        for rule in found.rules:
+            assert sum(item.units for item in rule.shifts) == 170
+            assert rule.singly == (170 if found.engine == "fake" else 0)
+            assert "parquet" not in " ".join(rule.statements)
+            changed += sum(x.units for x in rule.shifts if x.before != x.after)
+    assert changed > 1000
+
+
+def test_order_of_odd_spans(subject: Subject) -> None:
+    """Where SQL cannot tell a value of one version, all are judged under both."""
+    subject.record(random.Random(3), 60)
+    pattern = {"every": "true", "preceded_by": "span.attributes.a == 1"}
+    ordered = _ordered(random.Random(1), [{**pattern, "same": ["attributes.b"]}])
+    plain = Side(rulebook=_book(r0=("true", "span.duration_s < 1.0")))
+    for before, after in ((ordered, plain), (plain, ordered)):
+        asked = Comparison(trial_id=TRIAL, before=before, after=after, rules=("r0",))
+        assert subject.agreed(asked).rules[0].singly == 60
 
 
 def test_outside_of_sql(subject: Subject) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sandbox.errors import EvidenceError
 from sandbox.model.application import Estimand, Hypothesis, TrialPlan
+from sandbox.model.backtest import EvidenceTimes
 from sandbox.model.comparison import Comparison, ComparisonAnswer
 from sandbox.model.impact import ImpactFigure, ImpactStatement
 from sandbox.model.observation import Span
@@ -13,6 +14,7 @@ from sandbox.model.proposal import RevisionProposal
 from sandbox.model.record import Interval
 from sandbox.model.rule import (
     Amendment,
+    ObjectMatch,
     Parameter,
     ParameterValue,
     Rule,
@@ -66,6 +68,13 @@ def rule(name: str, **changes: Any) -> Rule:
     return Rule(**{**values, **changes})
 
 
+OBJECTS: dict[str, Any] = {
+    "text": "Named.",
+    "about": "object",
+    "objects": ObjectMatch(api_groups=("",), resources=("pods",)),
+    "requires": "true",
+    "parameters": {},
+}
 CHECK = rule("check", requires='span.attributes["checked"] == true')
 SPEED = rule("speed")
 
@@ -194,18 +203,54 @@ def test_each_figure_names_its_question_its_evidence_and_its_rules() -> None:
         assert (figure.source.trials, figure.source.segments) == (("t",), 1)
 
 
-def test_a_rule_about_the_order_of_spans_has_no_figures_and_that_is_said() -> None:
-    """Its units are judged together; nothing is made up of single spans."""
-    ordered = rule("check", requires="", pattern=Pattern(never='span.name == "never"'))
-    statement = stated(replaced(ordered), LOOSER)
+def test_a_rule_about_the_order_of_spans_is_asked_of_all_together() -> None:
+    """Each unit is counted once, as what it is among the others."""
+    one = [item.model_copy(update={"trace_id": "0" * 31 + "9"}) for item in SPANS]
+    limit = Pattern(of="true", at_most="params.limit", per="1h")
+    changed = rule(
+        "speed",
+        requires="",
+        pattern=limit,
+        parameters={
+            "limit": limits(y2024=4)["limit"].model_copy(update={"unit": "count"})
+        },
+    )
+    recorded, in_force = stated(replaced(changed), t=one).figures
+    assert shifts(recorded) == {
+        ("satisfied", "satisfied"): 2,
+        ("violated", "satisfied"): 2,
+        ("violated", "violated"): 2,
+    }
+    assert shifts(in_force) == {
+        ("satisfied", "satisfied"): 4,
+        ("satisfied", "violated"): 1,
+        ("violated", "violated"): 1,
+    }
+
+
+def test_the_time_of_which_all_spans_are_known_is_asked_with() -> None:
+    """A trace that may go on is not evaluable; without such a time none goes on."""
+    followed = Pattern(every="true", followed_by='span.name == "told"', within="5s")
+    ordered = rule("speed", text="Soon.", requires="", pattern=followed, parameters={})
+    known = EvidenceTimes(until_ns=START + 1, settling_ns=10**10)
+    for times, expected in (({}, "violated"), ({"t": known}, "not_evaluable")):
+        strata = [Recorded(book(), (under(book()),), times)]
+        _, in_force = stated(replaced(ordered), recorded=strata).figures
+        assert {after for _, after in shifts(in_force)} == {expected}
+
+
+def test_a_rule_about_other_things_than_spans_has_no_figures_and_that_is_said() -> None:
+    """Recorded units say nothing of objects."""
+    about = rule("check", **OBJECTS)
+    statement = stated(replaced(about), LOOSER)
     assert {item.rule for item in statement.figures} == {"speed"}
-    assert statement.limits[0].startswith("check is about the order of spans")
-    assert stated(replaced(ordered)).figures == ()
-    found = previewed(replaced(ordered))
+    assert statement.limits[0].startswith("check is not about spans")
+    assert stated(replaced(about)).figures == ()
+    found = previewed(replaced(about))
     assert found.figures == ()
     exception, changed = found.touched
     assert exception == "The exception waive is about check, which changes."
-    assert changed.startswith("check changes. check is about the order of spans")
+    assert changed.startswith("check changes. check is not about spans")
 
 
 def test_trials_of_two_versions_have_figures_of_their_own() -> None:
@@ -380,14 +425,14 @@ def test_parameters_and_compensations_that_are_gone_are_named() -> None:
 
 def test_a_change_that_recorded_units_are_not_asked_of_is_said() -> None:
     """Also where nothing in the trial's plan reads that rule."""
-    ordered = rule("order", requires="", pattern=Pattern(never="false"))
+    objects = rule("image", **OBJECTS)
     inserted = Amendment(
-        operation="insert", rule="order", new=ordered, why="w", in_force_from=ENTRY
+        operation="insert", rule="image", new=objects, why="w", in_force_from=ENTRY
     )
     found = previewed(inserted)
     assert not found.figures
     (said,) = found.touched
-    assert said.startswith("order changes. order is about the order of spans")
+    assert said.startswith("image changes. image is not about spans")
 
 
 def test_evidence_that_cannot_be_read_is_no_compliance() -> None:

@@ -125,11 +125,10 @@ def _try(stratum: Recorded, trial: TemporaryRule, asking: Asking) -> None:
     Raises:
         EvidenceError: It cannot be read.
     """
-    rules = [
-        item.rule
-        for item in stratum.rulebook.rules
-        if item.requires and item.about == "span"
-    ]
+    about_spans = [item for item in stratum.rulebook.rules if item.about == "span"]
+    # Rules about the order of spans cost more to ask.
+    about_spans.sort(key=lambda item: item.pattern is not None)
+    rules = [item.rule for item in about_spans]
     if rules:
         asking.backtests.backtest(
             Backtest(
