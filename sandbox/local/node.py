@@ -239,7 +239,7 @@ def _says_ready(tracked: Tracked) -> bool:
 
 
 def _wait(
-    start: _Start, name: str, ready: Callable[[], bool], *, within_s: float = 60.0
+    start: _Start, name: str, ready: Callable[[], bool], *, within_s: float = 180.0
 ) -> None:
     """Wait for a condition as long as every server of the node lives.
 
