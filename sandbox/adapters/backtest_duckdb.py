@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
@@ -15,6 +18,8 @@ from sandbox.adapters.spans_duckdb import ENGINE, engine_config, parquet
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.errors import EvidenceError
 from sandbox.query.dialects import DuckSql
+
+_MOST_SPILLED = "32GiB"
 
 
 class DuckCounting:
@@ -29,7 +34,10 @@ class DuckCounting:
     dialect = DuckSql()
 
     def __init__(self, *, memory_mib: int = 1024, threads: int = 0) -> None:
-        self._config = engine_config(memory_mib, threads)
+        self._config = engine_config(memory_mib, threads) | {
+            "max_temp_directory_size": _MOST_SPILLED,
+            "preserve_insertion_order": False,
+        }
         self._guard = threading.Lock()
         self._engine: duckdb.DuckDBPyConnection | None = None
 
@@ -75,7 +83,12 @@ class DuckCounting:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._guard:
             if self._engine is None:
-                self._engine = duckdb.connect(":memory:", config=self._config)
+                # Rules about the order of spans sort all of them: what has no room in
+                # memory is written here, and goes with this object.
+                folder = mkdtemp(prefix="rsbx-backtest-")
+                weakref.finalize(self, rmtree, folder, ignore_errors=True)
+                config = {**self._config, "temp_directory": folder}
+                self._engine = duckdb.connect(":memory:", config=config)
                 self._engine.execute("SET parquet_metadata_cache = true")
             return self._engine.cursor()
 

@@ -5,10 +5,12 @@ The fake judges every span by itself; the engines must give the same figures.
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -256,6 +258,20 @@ def test_random_rules_about_order(
             assert "FROM segments_1_to_" in " ".join(found.statements)
             assert "parquet" not in " ".join(found.statements)
     assert units > 1000
+
+
+def test_what_is_sorted_may_be_larger_than_memory() -> None:
+    """DuckDB writes what has no room, and takes it away with itself."""
+    engine = DuckCounting(memory_mib=128, threads=1)
+    before = set(Path(gettempdir()).glob("rsbx-backtest-*"))
+    numbered = "SELECT i, row_number() OVER (ORDER BY hash(i)) AS r FROM range({}) t(i)"
+    asked = f"SELECT count(*), max(r) FROM ({numbered.format(10**7)})"
+    assert engine.rows(asked) == [(10**7, 10**7)]
+    made = set(Path(gettempdir()).glob("rsbx-backtest-*")) - before
+    assert made
+    del engine
+    gc.collect()
+    assert not [folder for folder in made if folder.exists()]
 
 
 def test_order_among_odd_spans(subject: Subject) -> None:
