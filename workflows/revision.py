@@ -189,7 +189,6 @@ class RevisionWorkflow:
             revision=self._start,
             by=decision.by,
             reason=decision.reason,
-            version=self._proposal.version,
             consultation=consultation,
             at=workflow.now(),
             **text,

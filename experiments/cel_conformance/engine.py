@@ -4,6 +4,8 @@ Rules of this module:
 
 * The engine is the one that judges spans (`sandbox.rules.cel`), here with the types,
   variables and extensions that a test asks for.
+* Where the suite asks for a type only, it is asked whether the expression compiles; the
+  types that the engine deduces are not compared.
 * An error must come from evaluating, as the suite has it; an expression that is refused
   before is a difference.
 """

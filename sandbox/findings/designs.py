@@ -87,6 +87,12 @@ def measure_of(goal: Hypothesis) -> Measure:
     return "mean" if goal.estimand.mean is not None else "proportion"
 
 
+def goals_in_order(plan: TrialPlan) -> list[Hypothesis]:
+    """Return the goals of a plan in its order of analysis; the others come last."""
+    order = {goal: place for place, goal in enumerate(plan.order_of_analysis)}
+    return sorted(plan.goals, key=lambda goal: order.get(goal.goal, len(order)))
+
+
 def values_read(plan: TrialPlan) -> dict[str, tuple[str, ...]]:
     """Return which values of units a plan is judged by: rule → fields of spans."""
     found: dict[str, tuple[str, ...]] = {}

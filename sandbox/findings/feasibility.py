@@ -54,9 +54,17 @@ class Feasibility(NamedTuple):
     units_needed: int
     """Units it takes, if all go well."""
     measure: Measure = "proportion"
+    first_stage: tuple[int, int] | None = None
+    """Of two stages: the units of the first, and how many of them may go wrong."""
 
     def sentence(self) -> str:
         """Return it in words for the innovator."""
+        if self.measure == "difference":
+            return (
+                f"The least number of units that can meet the goal {self.goal} is"
+                f" {self.units_needed}: all of the treated arm in order, none of the"
+                " other."
+            )
         if self.failures_allowed is None:
             reached = ""
             if self.best is not None:
@@ -69,16 +77,14 @@ class Feasibility(NamedTuple):
                 f" all go well{reached}. It takes {self.units_needed} units without one"
                 " that goes wrong."
             )
-        if self.measure == "difference":
-            return (
-                f"The least number of units that can meet the goal {self.goal} is"
-                f" {self.units_needed}: all of the treated arm in order, none of the"
-                " other."
-            )
+        early = ""
+        if self.first_stage is not None:
+            units, allowed = self.first_stage
+            early = f", and at most {allowed} of the first {units}"
         return (
             f"With {self.units} units the goal {self.goal} is met if at most"
-            f" {self.failures_allowed} go wrong; the least number of units that can"
-            f" meet it is {self.units_needed}."
+            f" {self.failures_allowed} go wrong{early}; the least number of units that"
+            f" can meet it is {self.units_needed}."
         )
 
 
@@ -122,7 +128,14 @@ def feasibility(goal: Hypothesis) -> Feasibility:
         return Feasibility(goal.goal, units, None, allowed, needed, "difference")
     if goal.design == "two-stage":
         stages = two_stages_of(goal)
-        return Feasibility(goal.goal, stages.n, None, stages.n - stages.r - 1, stages.n)
+        return Feasibility(
+            goal.goal,
+            stages.n,
+            None,
+            stages.n - stages.r - 1,
+            stages.n,
+            first_stage=(stages.n1, stages.n1 - stages.r1 - 1),
+        )
     measure: Measure = "proportion" if goal.estimand.mean is None else "mean"
     return Feasibility(
         goal.goal,
@@ -150,7 +163,13 @@ def outlook(goal: Hypothesis, *, units: int, values: tuple[float, ...] = ()) -> 
     if goal.design == "two-arm":
         return Outlook(goal.goal, goal.threshold, "difference", units, ())
     asked = values or true_values(goal)
-    chances = tuple(_chances(goal, units, value) for value in asked)
+    every = _every_look(goal, units)
+    if every is None:
+        never = (Chances(value, 0.0, 0.0, 1.0, float(units), None) for value in asked)
+        return Outlook(goal.goal, goal.threshold, measure, units, tuple(never))
+    is_sequence = goal.design not in ("two-stage", "fixed")
+    end = _design(goal, (units,)) if is_sequence else every
+    chances = tuple(_chances(goal, every, end, value) for value in asked)
     return Outlook(goal.goal, goal.threshold, measure, units, chances)
 
 
@@ -171,13 +190,11 @@ def value_range(goal: Hypothesis) -> tuple[float, float]:
     return min(found), max(found)
 
 
-def _chances(goal: Hypothesis, units: int, value: float) -> Chances:
+def _chances(
+    goal: Hypothesis, every: GoalDesign, end: GoalDesign, value: float
+) -> Chances:
     least, most = _range(goal)
     rate = (value - least) / (most - least)
-    every = _every_look(goal, units)
-    if every is None:
-        return Chances(value, 0.0, 0.0, 1.0, float(units), None)
-    end = _last_look(goal, units)
     if goal.design == "two-stage" and goal.estimand.direction == "at_most":
         # Success is to be spared the event.
         rate = 1 - rate
@@ -216,12 +233,6 @@ def _looks(least: int, units: int) -> tuple[int, ...]:
         points.add(int(point))
         point *= _WIDER
     return tuple(sorted(points))
-
-
-def _last_look(goal: Hypothesis, units: int) -> GoalDesign:
-    every = _every_look(goal, units)
-    assert every is not None
-    return every if goal.design in ("two-stage", "fixed") else _design(goal, (units,))
 
 
 def _design(goal: Hypothesis, looks: tuple[int, ...]) -> GoalDesign:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sandbox.errors import JudgementError
-from sandbox.findings.designs import measure_of
+from sandbox.findings.designs import goals_in_order, measure_of
 from sandbox.findings.evidence import TrialEvidence, strata_of
 from sandbox.findings.goal import GoalJudgement, judge_goal
 from sandbox.findings.goal_words import goal_statement
@@ -69,7 +69,7 @@ def judge_evidence(plan: TrialPlan, evidence: TrialEvidence) -> Judgement:
     findings: list[Finding] = []
     looks: list[Look] = []
     gate_open = True
-    for goal in _in_order(plan):
+    for goal in goals_in_order(plan):
         found = judge_goal(goal, evidence)
         confirmatory = gate_open and goal.goal in plan.order_of_analysis
         findings.append(_goal_finding(plan, goal, found, evidence, confirmatory))
@@ -100,11 +100,6 @@ def _check_version(evidence: TrialEvidence) -> None:
             f" and has units of v{', v'.join(map(str, sorted(others)))}; units of two"
             " versions are never counted together. Judge each version by itself."
         )
-
-
-def _in_order(plan: TrialPlan) -> list[Hypothesis]:
-    order = {goal: place for place, goal in enumerate(plan.order_of_analysis)}
-    return sorted(plan.goals, key=lambda goal: order.get(goal.goal, len(order)))
 
 
 def _goal_finding(

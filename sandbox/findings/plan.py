@@ -75,11 +75,13 @@ def _too_few(
     at: tuple[str, str],
 ) -> Iterator[Defect]:
     if found.failures_allowed is None:
+        # Of two arms the threshold is always 0.
+        is_fixed = found.measure == "difference"
+        less = "" if is_fixed else ", or ask for less with the threshold"
         yield _at_minimum(
             "goal-cannot-be-met",
             found.sentence().removesuffix("."),
-            f"Set minimum_units to at least {found.units_needed}, or ask for less with"
-            " the threshold",
+            f"Set minimum_units to at least {found.units_needed}{less}",
             at,
         )
     if found.units != goal.minimum_units:

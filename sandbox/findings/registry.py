@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sandbox.errors import JudgementError
-from sandbox.findings.designs import measure_of
+from sandbox.findings.designs import goals_in_order, measure_of
 from sandbox.findings.evalues import combined, e_bh, e_holm
 from sandbox.model.application import Hypothesis, TrialPlan
 from sandbox.model.finding import Finding
@@ -162,10 +162,7 @@ class _Told:
     def registrations(self) -> dict[Question, Registration]:
         found: dict[Question, Registration] = {}
         for plan in self._plans:
-            order = {name: place for place, name in enumerate(plan.order_of_analysis)}
-            for goal in sorted(
-                plan.goals, key=lambda item: order.get(item.goal, len(order))
-            ):
+            for goal in goals_in_order(plan):
                 question = question_of(goal, self._rulebook)
                 found.setdefault(question, self._registration(goal))
         return found

@@ -209,8 +209,10 @@ class Hypothesis(Record):
     @field_validator("threshold")
     @classmethod
     def _is_possible(cls, value: float, info: ValidationInfo) -> float:
-        estimand = info.data.get("estimand")
-        if info.data.get("design") == "two-arm":
+        if not {"estimand", "design"} <= info.data.keys():
+            return value  # One of them was refused: what is possible is not known.
+        estimand = info.data["estimand"]
+        if info.data["design"] == "two-arm":
             if value != 0:
                 raise ValueError(
                     f"is {value:g}, but of two arms only a difference above 0 is"

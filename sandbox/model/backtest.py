@@ -5,7 +5,8 @@ Rules of this module:
 * A figure can be run again: the question names rulebook and overlays in full, the
   answer the digest of every segment that was read.
 * What is counted are recorded spans, as they were delivered: one that a producer sent
-  twice counts twice.
+  twice counts twice. By a rule about the order of spans it counts once; its copies are
+  not under the rule.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictInt, model_validator
 
 from sandbox.model.record import Record
 
@@ -67,7 +67,7 @@ unit."""
 CommonKey = Annotated[str, AfterValidator(_check_key)]
 """What spans that are looked at together have in common: `trace`, or an attribute."""
 
-Times = Annotated[int | str, AfterValidator(_check_count)]
+Times = Annotated[StrictInt | str, AfterValidator(_check_count)]
 """A number of times, or `params.NAME`."""
 
 
@@ -112,8 +112,10 @@ class Pattern(Record):
 
     @model_validator(mode="after")
     def _has_one_shape(self) -> Pattern:
-        given = {name for name in type(self).model_fields if getattr(self, name)}
-        given |= {"at_most"} if self.at_most is not None else set()
+        if not self.same:
+            raise ValueError("needs something in `same`; write for example [trace]")
+        fields = type(self).model_fields
+        given = {name for name in fields if getattr(self, name) is not None}
         shapes = [name for name in _FIELDS if name in given]
         if len(shapes) != 1:
             raise ValueError(
@@ -129,14 +131,15 @@ class Pattern(Record):
             raise ValueError(f"with {shapes[0]} has {', '.join(other)}; remove it")
         alone = shapes[0] in ("never", "always") and not self.between
         if alone and self.same != ("trace",):
-            raise ValueError("has same without between, where it means nothing")
+            raise ValueError(
+                "has same without between, where it means nothing; remove same, or add"
+                " between"
+            )
         if self.followed_by and not self.within and "trace" not in self.same:
             raise ValueError(
                 "has followed_by without within, and only traces end by themselves; add"
                 " within, or trace to same"
             )
-        if not self.same:
-            raise ValueError("needs something in `same`; write for example [trace]")
         return self
 
     @property

@@ -55,6 +55,14 @@ def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
                 f"Remove it, or write `design: {design}`",
                 f"{field}.{name}",
             )
+    if goal.equivalence and (goal.design == "two-arm" or goal.estimand.mean):
+        yield _defect(
+            "equivalence-not-used",
+            "what one may believe is told of a proportion only, so `equivalence` is not"
+            " read",
+            "Remove it",
+            f"{field}.equivalence",
+        )
     yield from _check_field(goal.estimand.mean, f"{field}.estimand.mean")
     if goal.arms is not None:
         yield from _check_field(goal.arms.by, f"{field}.arms.by")

@@ -27,7 +27,7 @@ def outlook_svg(outlooks: Sequence[Outlook]) -> str:
     """Return a picture of what each goal can be expected to show.
 
     Args:
-        outlooks: With chances over many true values; those without are left out.
+        outlooks: At least one, each with chances over many true values.
     """
     rows = [_apart(alt.hconcat(_chances(item), _units(item))) for item in outlooks]
     return to_file_svg(_apart(alt.vconcat(*rows)))

@@ -16,7 +16,7 @@ from sandbox.revision.consultation import (
     open_consultation,
     undisposed,
 )
-from sandbox.revision.impact import as_if_always, impact_of
+from sandbox.revision.impact import impact_of
 from sandbox.revision.preview import RunningTrial, preview
 from sandbox.revision.propose import TrialGrounds, propose
 from sandbox.revision.publication import (
@@ -35,6 +35,7 @@ from sandbox.revision.rerun import compare_impact, compare_support
 from sandbox.revision.support import label_support, with_support
 
 __all__ = [
+    "candidates_of",
     "Enactment",
     "Recorded",
     "RunningTrial",
@@ -42,8 +43,6 @@ __all__ = [
     "add_comment",
     "adopt",
     "apply_amendments",
-    "as_if_always",
-    "candidates_of",
     "compare_impact",
     "compare_support",
     "dispose",

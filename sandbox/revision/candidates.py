@@ -15,15 +15,13 @@ from datetime import date
 
 from sandbox.model.backtest import Backtest
 from sandbox.model.rule import (
-    Parameter,
-    ParameterValue,
     Rule,
     Rulebook,
     TemporaryRule,
     Waiver,
 )
 from sandbox.revision.recorded import Recorded
-from sandbox.rules import over, rule_named
+from sandbox.rules import always, over, rule_named
 
 IN_FORCE, CANDIDATE = "in-force", "candidate"
 """Copies of the rule are called `in-force/0`, `candidate/0` and so on."""
@@ -112,7 +110,7 @@ class Asked:
 
     def _with(self, value: float) -> Rule:
         spec = self._rule.parameters[self._parameter]
-        changed = {**self._rule.parameters, self._parameter: _always(spec, value)}
+        changed = {**self._rule.parameters, self._parameter: always(spec, value)}
         return self._rule.model_copy(update={"parameters": changed})
 
     def _copied(
@@ -145,12 +143,6 @@ class Asked:
             }
             if waiver.kind == "waiver" or rest:
                 yield waiver.model_copy(update={"set": rest})
-
-
-def _always(parameter: Parameter, value: float) -> Parameter:
-    # One date before all spans: a value that was first dated later is judged as well.
-    always = {date.min: ParameterValue(value=value, reference="candidate")}
-    return parameter.model_copy(update={"values": always})
 
 
 def _documented(

@@ -158,6 +158,8 @@ def _differences(adoption: Adoption | None) -> Iterator[str]:
         return
     if not adoption.differs_from_draft:
         yield "None: the draft was adopted as it was consulted on."
+    if not adoption.differences:  # Older records have sentences only.
+        yield from (f"* {cell(said)}" for said in adoption.differs_from_draft)
     for item in adoption.differences:
         yield f"* `{item.rule}`: {cell(item.difference)}. Reason: {cell(item.reason)}"
     parts = [

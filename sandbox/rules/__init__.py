@@ -57,6 +57,7 @@ from sandbox.rules.pattern import Known
 from sandbox.rules.reading import examine_rulebook, read_rulebook
 from sandbox.rules.rulebook import (
     SPAN_FIELDS,
+    always,
     check_rulebook,
     expression_problem,
     number_text,
@@ -70,6 +71,7 @@ from sandbox.rules.rulebook import (
 from sandbox.rules.tracks import UnitOutcome, judge_tracks
 
 __all__ = [
+    "always",
     "SPAN_FIELDS",
     "CompiledRule",
     "CompiledRules",

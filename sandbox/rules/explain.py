@@ -81,7 +81,7 @@ class Explanation(Record):
     applies: Step
     under: Step | None = None
     requires: Step | None = None
-    """None where the rule says nothing."""
+    """None where the rule says nothing, or has a pattern."""
 
 
 class Explained(Record):

@@ -22,6 +22,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.rule import (
     About,
     Parameter,
+    ParameterValue,
     Rule,
     Rulebook,
     RulebookRef,
@@ -161,7 +162,7 @@ def with_values(rulebook: Rulebook, rule: str, values: Mapping[str, float]) -> R
         known = ", ".join(found.parameters) or "none"
         raise RuleError(f"`{rule}` has no `{unknown[0]}`; its parameters: {known}")
     parameters = {
-        name: _always(item, values[name]) if name in values else item
+        name: always(item, values[name]) if name in values else item
         for name, item in found.parameters.items()
     }
     changed = found.model_copy(update={"parameters": parameters})
@@ -289,9 +290,7 @@ def _defect(check: str, what: str, remedy: str, field: str) -> Defect:
     return Defect(code=f"rulebook/{check}", what=what, remedy=remedy, field=field)
 
 
-def _always(parameter: Parameter, value: float) -> Parameter:
-    values = {
-        day: item.model_copy(update={"value": value})
-        for day, item in parameter.values.items()
-    }
-    return parameter.model_copy(update={"values": values})
+def always(parameter: Parameter, value: float) -> Parameter:
+    """Return a parameter that always had one value, also before its first date."""
+    only = {date.min: ParameterValue(value=value, reference="candidate")}
+    return parameter.model_copy(update={"values": only})

@@ -3,7 +3,7 @@
 Rules of this module:
 
 * There is one grammar and one type checker: those of the engine that judges spans.
-  `Expression.serialized` is its checked tree, after macros were expanded.
+  `Expression.tree` is its checked tree, after macros were expanded.
 * Every node knows its place in the text: line from 1, column from 1, in characters.
 * `exists` and `all` are recognised in their expanded form; any other loop is a `Loop`
   of kind `other`. A target of a method is the call's first argument.

@@ -68,6 +68,7 @@ def test_a_wrong_answer_is_a_difference(suite: Suite) -> None:
     agree = [
         case for case in agree if case.test.WhichOneof("result_matcher") != "eval_error"
     ]
+    assert agree
     for case in agree:
         assert difference(case, suite.pool) == ""
         case.test.value.string_value = "another answer"

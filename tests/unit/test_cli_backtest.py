@@ -149,7 +149,10 @@ def test_table(book: Path) -> None:
 
 
 def test_bad_input(book: Path) -> None:
-    """A value that is no number, and one of an unknown parameter, are refused."""
+    """A value that is no number, of no rule, or of an unknown parameter, is refused."""
+    result = call(book, TRIAL, "--value", "max_s=1")
+    assert isinstance(result.exception, InputError)
+    assert "Name the rule with --rule" in str(result.exception)
     result = call(book, TRIAL, "--rule", "offer/time", "--value", "max_s=much")
     assert isinstance(result.exception, InputError)
     assert "NAME=NUMBER" in str(result.exception)

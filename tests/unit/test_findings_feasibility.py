@@ -133,7 +133,10 @@ def test_a_first_stage_alone_can_stop_but_not_succeed() -> None:
 def test_two_stages_ask_for_exactly_their_units() -> None:
     """Another least number of units is a defect, with the right one."""
     design = two_stages_of(stages())
-    assert feasibility(stages()).failures_allowed == design.n - design.r - 1
+    found = feasibility(stages())
+    assert found.failures_allowed == design.n - design.r - 1
+    early = f"at most {design.n1 - design.r1 - 1} of the first {design.n1};"
+    assert early in found.sentence()
     (defect,) = check_plan(plan(stages(minimum_units=design.n + 1)))
     assert defect.code == "plan/not-the-units-of-its-stages"
     assert f"minimum_units: {design.n}" in defect.remedy
@@ -155,6 +158,9 @@ def test_of_two_arms_the_best_case_is_said() -> None:
     assert found.failures_allowed is None
     enough = chosen.model_copy(update={"minimum_units": found.units_needed})
     assert feasibility(enough).failures_allowed == 0
+    (defect,) = check_plan(plan(chosen))
+    assert "all of the treated arm in order, none of the other" in defect.what
+    assert defect.remedy == f"Set minimum_units to at least {found.units_needed}"
     assert outlook(chosen, units=100).chances == ()
 
 

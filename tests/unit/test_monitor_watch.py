@@ -55,7 +55,7 @@ def test_the_last_that_is_told_is_what_is_right() -> None:
     plain reading has it, and what was told first is mostly what stays.
     """
     changed = units = 0
-    for asked in random_tracks(random.Random(2), 300):
+    for asked in random_tracks(random.Random(2), 3000):
         if asked.known.gaps:
             continue
         found: dict[tuple[str, str], str] = {}

@@ -224,6 +224,18 @@ def test_two_arms_differ_by_more_than_nothing():
     assert "write `threshold: 0`" in defect.sentence().lower()
     goal["threshold"] = 0
     assert read(data).plan.goals[0].arms.by == "span.attributes.arm"
+    goal["equivalence"] = {"least": 0.9, "most": 0.95}
+    assert codes(data) == {"equivalence-not-used"}
+
+
+@pytest.mark.parametrize("refused", [("design", "two-arms"), ("estimand", {})])
+def test_what_is_refused_does_not_make_a_threshold_wrong(refused):
+    """Which thresholds are possible follows from estimand and design."""
+    data = document()
+    data["plan"]["goals"][0] |= dict([refused], threshold=30)
+    fields = {item.field for item in defects(data)}
+    assert fields
+    assert all(field.startswith(f"plan.goals.0.{refused[0]}") for field in fields)
 
 
 def test_a_repeated_goal_or_harm_is_named():

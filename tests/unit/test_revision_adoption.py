@@ -325,6 +325,11 @@ def test_a_difference_from_the_draft_needs_a_reason_and_is_published() -> None:
         "b: proposed, not adopted. Reason: c-2",
         "c: adopted without having been proposed. Reason: c-3",
     )
+    older = adoption.model_copy(update={"differences": ()})
+    for told in (adoption, older):
+        words = publication_markdown(Publication(proposal=draft, adoption=told))
+        assert "other text than proposed" in words
+        assert "Reason: c-3" in words
 
 
 def codes(*amendments: Amendment) -> list[str]:

@@ -138,6 +138,16 @@ def test_what_a_span_belongs_with_has_a_type() -> None:
         ({"never": "true", "within": "1s"}, "with never has within; remove it"),
         ({"every": "a", "preceded_by": "b", "within": "30"}, "not a length of time"),
         ({"at_most": -1, "of": "true", "per": "1s"}, "not a number of times"),
+        ({"at_most": True, "of": "true", "per": "1s"}, "valid integer"),
+        ({"every": "a", "followed_by": "b", "same": []}, "needs something in `same`"),
+        (
+            {"never": "true", "same": ["attributes.k"]},
+            "where it means nothing; remove same, or add between",
+        ),
+        (
+            {"preceded_by": "", "at_most": 1, "of": "a", "per": "1s"},
+            "has preceded_by and at_most",
+        ),
         ({"never": "true", "same": ["span.name"]}, "not what spans can have in common"),
         (
             {"every": "a", "followed_by": "b", "same": ["attributes.k"]},

@@ -18,6 +18,7 @@ from sandbox.rules import (
     reference,
     rule_named,
     text_in_force,
+    with_values,
 )
 
 TEXT = (files("experiments.ride_dispatch") / "rulebook.yaml").read_text()
@@ -93,6 +94,13 @@ def test_values_are_those_in_force_on_the_day():
     assert parameters_in_force(rule, date(2026, 6, 1)) == {"max_offer_s": 1.5}
     with pytest.raises(RuleError, match="first enters into force on 2024-01-01"):
         parameters_in_force(rule, date(2023, 12, 31))
+
+
+def test_another_value_has_always_been_in_force():
+    """Also before the first date of those that it stands in for."""
+    asked = with_values(BOOK, TIME.rule, {"max_offer_s": 3.0})
+    rule = rule_named(asked, TIME.rule)
+    assert parameters_in_force(rule, date(1999, 1, 1)) == {"max_offer_s": 3.0}
 
 
 def test_the_words_carry_the_values_in_force():

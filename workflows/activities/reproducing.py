@@ -32,7 +32,6 @@ class ProposalRecord(NamedTuple):
     """Everything the log has of one proposal."""
 
     rulebook: str
-    number: int
     proposal: RevisionProposal
     impact: ImpactStatement | None
     adoption: Adoption | None
@@ -151,7 +150,6 @@ def _proposal(ledger: Ledger, rulebook: str, number: int) -> ProposalRecord:
     assert proposal is not None
     return ProposalRecord(
         rulebook=rulebook,
-        number=number,
         proposal=proposal,
         impact=body("impact", ImpactStatement),
         adoption=body("adoption", Adoption),

@@ -15,12 +15,9 @@ from typing import Annotated
 
 import typer
 
-from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
-from sandbox.adapters.spans_files import DerivedFiles
 from sandbox.errors import InputError
-from sandbox.evidence.log import key_history
 from sandbox.model.application import Defect
 from sandbox.model.backtest import (
     Backtest,
@@ -37,7 +34,14 @@ from workflows.activities.times import evidence_times
 from workflows.cli.engines import Engine
 from workflows.cli.output import Format, Output, emit, emit_one, say
 from workflows.cli.setup import Home, read_settings, read_text
-from workflows.worker import open_ledger
+from workflows.worker import asking_with, open_ledger
+
+_NO_RULE = Defect(
+    code="backtest/value",
+    what="it is not said of which rule this is a parameter",
+    remedy="Name the rule with --rule",
+    field="--value",
+)
 
 
 def backtest(  # noqa: PLR0913 - one parameter per option of the command
@@ -62,6 +66,8 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Ask a rulebook of everything that was recorded in trials."""
     rulebook = read_rulebook(read_text(file), file=str(file))
+    if value and not rule:
+        raise InputError([_NO_RULE])
     if value:
         rulebook = with_values(rulebook, rule, dict(map(_named_value, value)))
     settings = read_settings(home)
@@ -93,17 +99,11 @@ def open_backtests(settings: Settings, ledger: Ledger, engine: Engine) -> Backte
             field="--engine",
         )
         raise InputError([defect])
-    history = key_history(ledger.log, ledger.signer)
-    files = DerivedFiles(
-        ledger.segments,
-        ledger.rules,
-        root=settings.derived_dir,
-        keys=[key.public_key for key in history.keys],
+    counting = ChdbCounting if engine is Engine.chdb else DuckCounting
+    opened = counting(
+        memory_mib=settings.query_memory_mib, threads=settings.query_threads
     )
-    memory, threads = settings.query_memory_mib, settings.query_threads
-    if engine is Engine.chdb:
-        return SqlBacktests(files, ChdbCounting(memory_mib=memory, threads=threads))
-    return SqlBacktests(files, DuckCounting(memory_mib=memory, threads=threads))
+    return asking_with(opened, settings.derived_dir, ledger).backtests
 
 
 def _named_value(text: str) -> tuple[str, float]:

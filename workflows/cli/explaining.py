@@ -54,6 +54,7 @@ from workflows.cli.rulebooks import (
 from workflows.cli.setup import Home, read_settings, read_text
 from workflows.worker import open_ledger
 
+_NOTHING_ASKED = "it is not said what the rules are asked about"
 _JOINTS = {"&&": "all of", "||": "any of", "!": "not", "?:": "if, then, else"}
 
 
@@ -71,7 +72,14 @@ def explain_span(  # noqa: PLR0913 - one parameter per option
     trial: Trial = "",
     temporary_rule: Overlay = None,
     rule: Annotated[str, typer.Option("--rule", help="Only this rule.")] = "",
-    at: At = "",
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            help="Instant or day, such as 2026-04-01; default: when the span starts,"
+            " now for an object.",
+        ),
+    ] = "",
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
@@ -161,7 +169,10 @@ def render(  # noqa: PLR0913 - one parameter per option
     asked = asked_for(rulebook, home=home, at=when, trial=trial, overlay=temporary_rule)
     name = enforced_for or trial
     if not name:
-        raise _usage("Name a trial with --trial NAME, or with --for NAME")
+        raise _usage(
+            "Name a trial with --trial NAME, or with --for NAME",
+            "it is not said in whose namespaces the policies hold",
+        )
     found = render_admission(
         asked.rulebook, name, at=when, temporary_rule=asked.temporary_rule
     )
@@ -209,7 +220,10 @@ def _recorded(
     ledger, _ = open_ledger(settings)
     answer = open_spans(settings, ledger, Engine.duckdb).trace(trial, trace)
     if not answer.spans:
-        raise _usage(f"Name a trace of {trial}; `sandbox evidence search` finds them")
+        raise _usage(
+            f"Name a trace of {trial}; `sandbox evidence search` finds them",
+            f"no sealed span of {trial} is of the trace {trace}",
+        )
     for item in answer.spans:
         yield span_facts(item.span)
 
@@ -227,12 +241,14 @@ def _beside(rulebook: str) -> Path:
     file = Path(rulebook)
     beside = file.with_name(f"{file.stem}.examples.yaml")
     if not file.is_file() or not beside.is_file():
-        raise _usage(f"Name a file of examples, or write {beside.name} beside the file")
+        raise _usage(
+            f"Name a file of examples, or write {beside.name} beside the file",
+            f"{rulebook} has no file of examples beside it",
+        )
     return beside
 
 
-def _usage(remedy: str) -> InputError:
-    what = "it is not said what the rules are asked about"
+def _usage(remedy: str, what: str = _NOTHING_ASKED) -> InputError:
     return InputError([Defect(code="rule/nothing-asked", what=what, remedy=remedy)])
 
 

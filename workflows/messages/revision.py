@@ -105,8 +105,6 @@ class EndRevision(Record):
     revision: RevisionInput
     by: Actor
     reason: str
-    version: int
-    """Version of the rulebook the proposal amends."""
     consultation: Consultation
     at: Instant
     ended: tuple[TrialId, ...] = ()
