@@ -16,10 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -36,6 +34,7 @@ import pyarrow.parquet as pq
 from celpy.adapter import json_to_cel
 from pydantic import JsonValue
 
+from experiments.benches.processes import apart, peak_mib
 from experiments.benches.query import SERVICES, TRACE_NS
 from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
@@ -106,12 +105,6 @@ def _measure(task: Task) -> dict[str, Any]:
         "engines": {name: apart(_ask, task, name) for name in ENGINES},
         "span_by_span": apart(_singly),
     }
-
-
-def apart(step: Callable[..., Any], *given: Any) -> Any:
-    """Run a step in a new process and return what it says."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(step, given)
 
 
 def book_of(rule: str, **asks: Any) -> Rulebook:
@@ -344,12 +337,6 @@ def _span(number: int) -> Span:
         attributes=attributes,
         resource={"service.name": "dispatch"},
     )
-
-
-def peak_mib() -> int:
-    """Return the most memory of this process and of the largest that it ended."""
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return round(sum(resource.getrusage(item).ru_maxrss for item in whose) / 1024)
 
 
 if __name__ == "__main__":

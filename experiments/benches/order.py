@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from experiments.benches.backtest import ENGINES, Task, apart, ask, book_of, make
+from experiments.benches.backtest import ENGINES, Task, ask, book_of, make
+from experiments.benches.processes import apart
 from experiments.benches.query import SERVICES
 from sandbox.errors import EvidenceError
 

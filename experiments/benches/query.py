@@ -17,11 +17,9 @@ import argparse
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import platform
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -37,6 +35,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from experiments.benches.processes import apart, peak_mib
 from sandbox.adapters.segments import LocalSegments
 from sandbox.adapters.spans_chdb import ChdbSpans
 from sandbox.adapters.spans_chdb_raw import ChdbCheck
@@ -95,8 +94,8 @@ def main() -> None:
 
 
 def _measure(task: Task) -> dict[str, Any]:
-    _apart(_generate, task)
-    derivation = _apart(_derive, task)
+    apart(_generate, task)
+    derivation = apart(_derive, task)
     size = _sizes(task)
     engines = {name: _engine(name, task) for name in ENGINES}
     return {
@@ -106,20 +105,14 @@ def _measure(task: Task) -> dict[str, Any]:
         "machine": {"cores": os.cpu_count(), "system": platform.platform()},
         "derivation": derivation,
         "bytes_per_span": size,
-        "check": _apart(_check, task),
+        "check": apart(_check, task),
         "engines": engines,
     }
 
 
 def _engine(name: str, task: Task) -> dict[str, Any]:
-    cold = [_apart(_ask_once, task, name) for _ in range(3)]
-    return {"cold_ms": [item["ms"] for item in cold], **_apart(_ask, task, name)}
-
-
-def _apart(step: Callable[..., Any], *given: Any) -> Any:
-    """Run a step in a new process and return what it says."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(step, given)
+    cold = [apart(_ask_once, task, name) for _ in range(3)]
+    return {"cold_ms": [item["ms"] for item in cold], **apart(_ask, task, name)}
 
 
 def _generate(task: Task) -> None:
@@ -230,8 +223,8 @@ def rules() -> CompiledRules:
 
 def prepare(task: Task) -> None:
     """Generate the spans and derive the files, where they are not there yet."""
-    _apart(_generate, task)
-    _apart(_derive, task)
+    apart(_generate, task)
+    apart(_derive, task)
 
 
 def files(task: Task, made: type[Made]) -> Made:
@@ -261,7 +254,7 @@ def _derive(task: Task) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "spans_per_s": round(spans / seconds),
         "spans_per_s_per_core": round(spans / used),
-        "resident_mib": _resident_mib(),
+        "resident_mib": peak_mib(),
     }
 
 
@@ -289,7 +282,7 @@ def _check(task: Task) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
         "spans_per_s": round(task.spans / seconds),
-        "resident_mib": _resident_mib(),
+        "resident_mib": peak_mib(),
     }
 
 
@@ -318,7 +311,7 @@ def _ask(task: Task, name: str) -> dict[str, Any]:
     kinds = _questions(task)
     figures = {kind: _timed(engine, asked, kind) for kind, asked in kinds.items()}
     _close(engine)
-    resident = _resident_mib()
+    resident = peak_mib()
     memory = {"resident_mib": resident, "bar": BAR_MIB, "holds": resident <= BAR_MIB}
     return {"warm": figures, "memory": memory}
 
@@ -389,12 +382,6 @@ def _timed(engine: Spans, asked: list[SpanQuestion], kind: str) -> dict[str, Any
 def _close(engine: DuckSpans | ChdbSpans) -> None:
     if isinstance(engine, ChdbSpans):
         engine.close()
-
-
-def _resident_mib() -> int:
-    """Return the most memory of this process and of the largest that it ended."""
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return round(sum(resource.getrusage(item).ru_maxrss for item in whose) / 1024)
 
 
 if __name__ == "__main__":

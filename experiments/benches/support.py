@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benches import query
 from experiments.benches.backtest import book_of
+from experiments.benches.processes import apart, peak_mib
 from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_chdb import ChdbCounting
 from sandbox.adapters.backtest_duckdb import DuckCounting
@@ -83,14 +81,8 @@ def _measure(task: Task) -> dict[str, Any]:
         "candidates": len(CANDIDATES),
         "machine": {"cores": os.cpu_count(), "system": platform.platform()},
         "load_average": os.getloadavg(),
-        "engines": {name: _apart(_ask, task, name) for name in ENGINES},
+        "engines": {name: apart(_ask, task, name) for name in ENGINES},
     }
-
-
-def _apart(step: Callable[..., Any], *given: Any) -> Any:
-    """Run a step in a new process and return what it says."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(step, given)
 
 
 def _ask(task: Task, name: str) -> dict[str, Any]:
@@ -121,14 +113,8 @@ def _ask(task: Task, name: str) -> dict[str, Any]:
         "units": found.labels[0].units,
         "labels": {x.value: x.label for x in found.labels},
         "impact_s": round(impact, 2),
-        "resident_mib": _resident_mib(),
+        "resident_mib": peak_mib(),
     }
-
-
-def _resident_mib() -> float:
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round((own + children) / 1024, 1)
 
 
 def _comparison() -> Comparison:

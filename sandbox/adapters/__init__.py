@@ -22,6 +22,7 @@
 | `spans_chdb_raw` | – | chDB over raw segments: were those files derived truly? |
 | `spans_answers` | – | nothing: what all answers have in common |
 | `backtest`, `backtest_order` | `Backtests` | rules asked of all recorded spans |
+| `backtest_files` | – | those files, as rules are asked of them |
 | `backtest_engine` | – | what an engine must do for it |
 | `backtest_duckdb`, `backtest_chdb` | – | the engine that counts |
 | `comparison`, `comparison_order` | `Comparisons` | two versions over them |

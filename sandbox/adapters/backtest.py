@@ -10,10 +10,8 @@ Rules of this module:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
-
-import pyarrow.parquet as pq
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from sandbox.adapters.backtest_engine import (
     CODES,
@@ -22,10 +20,14 @@ from sandbox.adapters.backtest_engine import (
     SpanPlace,
     check_whole,
 )
+from sandbox.adapters.backtest_files import (
+    CurrentFiles,
+    ask_current,
+    evidence_of,
+    judge_file,
+)
 from sandbox.adapters.backtest_order import AskingOrder
 from sandbox.adapters.spans_files import Derived
-from sandbox.adapters.spans_folder import DerivedFile
-from sandbox.errors import EvidenceError
 from sandbox.model.backtest import (
     Backtest,
     BacktestAnswer,
@@ -36,7 +38,6 @@ from sandbox.model.backtest import (
 from sandbox.model.record import digest_of
 from sandbox.model.trace import RecordedSpan
 from sandbox.monitor.observe import span_start
-from sandbox.query import recorded_span
 from sandbox.query.verdicts import (
     NOT_EVALUABLE,
     NOT_UNDER,
@@ -48,17 +49,6 @@ from sandbox.query.verdicts import (
     verdict_sql,
 )
 from sandbox.rules import CompiledRule, CompiledRules
-
-_BATCH_ROWS = 8192
-_PLACE = ("segment", "frame", "number")
-
-
-class CurrentFiles(Protocol):
-    """Gives the derived files of a trial: `DerivedFiles`."""
-
-    def current(self, trial_id: str) -> Derived:
-        """Return what may be searched now, made first where it is missing."""
-        ...
 
 
 class SqlBacktests:
@@ -91,15 +81,11 @@ class SqlBacktests:
 
     def _trial(self, asked: Backtest, trial_id: str) -> _OfTrial:
         rules = asked_rules(asked, trial_id)
-        derived = self._files.current(trial_id)
-        try:
-            return self._of(derived, rules, asked, trial_id)
-        except (EvidenceError, OSError):
-            # Another process may have replaced files meanwhile: asked again, once.
-            now = self._files.current(trial_id)
-            if [file.path for file in now.files] == [f.path for f in derived.files]:
-                raise
-            return self._of(now, rules, asked, trial_id)
+        return ask_current(
+            self._files,
+            trial_id,
+            lambda derived: self._of(derived, rules, asked, trial_id),
+        )
 
     def _of(
         self, derived: Derived, rules: CompiledRules, asked: Backtest, trial_id: str
@@ -157,10 +143,7 @@ class _Asking:
         self._apart = [file for file, item in pairs if _says_nothing(item)]
         self._singly: list[tuple[SpanPlace, int]] = []
         outside = dict.fromkeys(part for item in written for part in item.outside)
-        self._reasons = tuple(
-            f"line {line}, character {column}: {reason}"
-            for line, column, reason in outside
-        )
+        self._reasons = tuple(part.sentence() for part in outside)
         self.statements = list(dict.fromkeys(item.sql for item in written))
 
     def count(self, trial_id: str, most: int) -> BacktestCount:
@@ -216,28 +199,6 @@ def _says_nothing(verdict: VerdictSql) -> bool:
     return verdict.sql == str(UNSURE)
 
 
-def judge_file(
-    file: DerivedFile,
-    rules: CompiledRules,
-    is_meant: Callable[[tuple[Any, ...]], bool],
-) -> Iterator[tuple[SpanPlace, int]]:
-    """Judge spans of a derived file one by one.
-
-    Args:
-        file: The file.
-        rules: One rule; or none, under which no span is.
-        is_meant: Told segment, frame and number of a span: is it to be judged?
-    """
-    with pq.ParquetFile(file.path) as opened:
-        for batch in opened.iter_batches(_BATCH_ROWS):
-            columns = (batch[name].to_pylist() for name in _PLACE)
-            for row, place in enumerate(zip(*columns, strict=True)):
-                if is_meant(place):
-                    [values] = batch.slice(row, 1).to_pylist()
-                    found = recorded_span(values, own=file.origin.own)
-                    yield _judge_span(found, rules)
-
-
 def _judge_span(recorded: RecordedSpan, rules: CompiledRules) -> tuple[SpanPlace, int]:
     span = recorded.span
     judged = rules.judge(span, at=span_start(span).date())
@@ -249,13 +210,3 @@ def _judge_span(recorded: RecordedSpan, rules: CompiledRules) -> tuple[SpanPlace
         span.span_id,
     )
     return place, CODES[judged[0].result] if judged else NOT_UNDER
-
-
-def evidence_of(trial_id: str, derived: Derived) -> BacktestEvidence:
-    """Return what is read of a trial."""
-    return BacktestEvidence(
-        trial_id=trial_id,
-        segments=derived.evidence,
-        unsealed=derived.unsealed,
-        erased=derived.erased,
-    )

@@ -12,28 +12,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from sandbox.adapters.backtest_engine import (
-    CODES,
     Case,
     CountingEngine,
     SpanPlace,
     check_whole,
 )
+from sandbox.adapters.backtest_files import judge_together
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.model.backtest import BacktestCount, EvidenceTimes, ViolatingSpan
-from sandbox.model.trace import RecordedSpan
-from sandbox.query import recorded_span
 from sandbox.query.patterns import SpanTable, pattern_sql
 from sandbox.query.verdicts import NOT_EVALUABLE, NOT_UNDER, SATISFIED, VIOLATED
-from sandbox.rules import CompiledRule, CompiledRules, Known, judge_tracks
-from sandbox.rules.facts import span_facts
+from sandbox.rules import CompiledRule, CompiledRules, Known
 
-_BATCH_ROWS = 8192
 _WRITTEN_OUT = "SQL cannot tell a value of {count} spans; all were judged together"
 
 
@@ -104,10 +97,7 @@ class AskingOrder:
             known=self._known,
         )
         self.statements = [as_published(made.units, self._engine, self._files)]
-        self._reasons = tuple(
-            f"line {line}, character {column}: {reason}"
-            for line, column, reason in made.outside
-        )
+        self._reasons = tuple(part.sentence() for part in made.outside)
         unsure = int(self._engine.rows(made.unsure)[0][0] or 0)
         if unsure:
             self._reasons += (_WRITTEN_OUT.format(count=unsure),)
@@ -144,36 +134,3 @@ def as_published(
         name = f"segments_{file.range.first}_to_{file.range.last}"
         statement = statement.replace(engine.source(file), name)
     return statement
-
-
-def judge_together(
-    files: Sequence[DerivedFile], rules: CompiledRules, known: Known
-) -> list[tuple[SpanPlace, int]]:
-    """Judge all spans of a trial together, and return what is said of its units."""
-    spans = [item for file in files for item in _spans(file)]
-    facts = [span_facts(item.span) for item in spans]
-    return [
-        (_place(spans[place]), CODES[outcome.result])
-        for place, outcome in judge_tracks(rules, facts, known=known)
-    ]
-
-
-def _spans(file: DerivedFile) -> list[RecordedSpan]:
-    with pq.ParquetFile(file.path) as opened:
-        rows: list[dict[str, Any]] = [
-            row
-            for batch in opened.iter_batches(_BATCH_ROWS)
-            for row in batch.to_pylist()
-        ]
-    return [recorded_span(row, own=file.origin.own) for row in rows]
-
-
-def _place(recorded: RecordedSpan) -> SpanPlace:
-    span = recorded.span
-    return SpanPlace(
-        recorded.segment,
-        recorded.frame,
-        recorded.number,
-        span.trace_id,
-        span.span_id,
-    )

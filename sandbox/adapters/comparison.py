@@ -12,12 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sandbox.adapters.backtest import CurrentFiles, evidence_of, judge_file
 from sandbox.adapters.backtest_engine import Case, CountingEngine, check_whole
+from sandbox.adapters.backtest_files import (
+    CurrentFiles,
+    ask_current,
+    evidence_of,
+    judge_file,
+)
 from sandbox.adapters.comparison_order import STEP, ComparingOrder, Pair
 from sandbox.adapters.spans_files import Derived
 from sandbox.adapters.spans_folder import DerivedFile
-from sandbox.errors import EvidenceError
 from sandbox.model.backtest import EvidenceTimes
 from sandbox.model.comparison import (
     Comparison,
@@ -61,15 +65,11 @@ class SqlComparisons:
     def compare(self, asked: Comparison) -> ComparisonAnswer:
         """Return every recorded span of the trial, by what both versions say of it."""
         sides = compiled_sides(asked)
-        derived = self._files.current(asked.trial_id)
-        try:
-            return self._of(derived, sides, asked)
-        except (EvidenceError, OSError):
-            # Another process may have replaced files meanwhile: asked again, once.
-            now = self._files.current(asked.trial_id)
-            if [file.path for file in now.files] == [f.path for f in derived.files]:
-                raise
-            return self._of(now, sides, asked)
+        return ask_current(
+            self._files,
+            asked.trial_id,
+            lambda derived: self._of(derived, sides, asked),
+        )
 
     def _compare(
         self, rule: str, sides: Sides, derived: Derived, times: EvidenceTimes | None

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sandbox.adapters.backtest import judge_file
 from sandbox.adapters.backtest_engine import Case, CountingEngine, check_whole
-from sandbox.adapters.backtest_order import as_published, judge_together, known_of
+from sandbox.adapters.backtest_files import judge_file, judge_together
+from sandbox.adapters.backtest_order import as_published, known_of
 from sandbox.adapters.spans_folder import DerivedFile
 from sandbox.model.backtest import EvidenceTimes
 from sandbox.query.comparison import Sides

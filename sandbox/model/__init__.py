@@ -3,6 +3,7 @@
 | file | what it holds |
 |---|---|
 | `record` | the base, digests, instants, intervals, canonical JSON |
+| `instants` | instants, and nanoseconds since 1970 |
 | `document` | YAML text → record, every problem with file, line and column |
 | `places` | where things stand in a document, down to a character |
 | `sentences` | what a schema says is wrong, in sentences that help |

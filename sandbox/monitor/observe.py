@@ -13,14 +13,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from sandbox.model.instants import at_unix_nano
 from sandbox.model.observation import Observation, Span
 from sandbox.recorder.frame import Frame
 from sandbox.recorder.spans import spans_in
 from sandbox.rules import CompiledRules, RuleOutcome
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def observe_frames(
@@ -54,12 +53,7 @@ def observe_frames(
 
 def span_start(span: Span) -> datetime:
     """Return when the span started, in UTC, to the microsecond."""
-    return start_of(span.start_unix_nano)
-
-
-def start_of(unix_nano: int) -> datetime:
-    """Return an instant given in nanoseconds since 1970, in UTC, to the microsecond."""
-    return _EPOCH + timedelta(microseconds=unix_nano // 1000)
+    return at_unix_nano(span.start_unix_nano)
 
 
 def _spans(frames: Iterable[Frame]) -> Iterator[tuple[int, Span]]:

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.observation import Observation
 from sandbox.model.segment import Gap, GapReason
-from sandbox.monitor.observe import observation_of, span_start, start_of
+from sandbox.monitor.observe import observation_of, span_start
 from sandbox.recorder import Frame, spans_in
 from sandbox.rules import CompiledRules, Known, judge_tracks
 from sandbox.rules.facts import span_facts
 
-_EPOCH = start_of(0)
 _TICK = timedelta(microseconds=1)
 _LOSSES: frozenset[GapReason] = frozenset(
     {
@@ -95,11 +95,11 @@ def known_times(completed: Completed, delay: timedelta) -> Known:
         completed: What is known of the trial.
         delay: How long at most a span started before it came.
     """
-    until = _nanoseconds(completed.ended_at)
+    until = unix_nano_of(completed.ended_at)
     gaps = [
         (
-            _nanoseconds(gap.since - delay) if gap.since else 0,
-            _nanoseconds(gap.until) if gap.until else until,
+            unix_nano_of(gap.since - delay) if gap.since else 0,
+            unix_nano_of(gap.until) if gap.until else until,
         )
         for gap in completed.gaps
         if gap.reason in _LOSSES
@@ -107,7 +107,3 @@ def known_times(completed: Completed, delay: timedelta) -> Known:
     gaps += [(0, until)] if completed.is_damaged else []
     settling = round(completed.settling_s * 1e9)
     return Known(until, settling, tuple(gaps))
-
-
-def _nanoseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _TICK * 1000

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.observation import Observation, Span
 from sandbox.model.rule import RuleResult
-from sandbox.monitor.observe import observation_of, start_of
+from sandbox.monitor.observe import observation_of
 from sandbox.recorder import Frame, spans_in
 from sandbox.recorder.gaps import recorded_gaps
 from sandbox.rules import (
@@ -121,8 +122,8 @@ class TrackWatch:
                     watched.add(seen)
         gaps = [
             (
-                _nanoseconds(gap.since) - self._settling if gap.since else 0,
-                _nanoseconds(gap.until) if gap.until else _NEVER,
+                unix_nano_of(gap.since) - self._settling if gap.since else 0,
+                unix_nano_of(gap.until) if gap.until else _NEVER,
             )
             for gap in recorded_gaps(frames)
         ]
@@ -266,7 +267,3 @@ def _start(seen: _Seen) -> int:
 
 def _order(item: Observation) -> tuple[datetime, str, str]:
     return item.started_at, item.trace_id, item.span_id
-
-
-def _nanoseconds(instant: datetime) -> int:
-    return (instant - start_of(0)) // timedelta(microseconds=1) * 1000

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.trace import AttributeTest, SpanQuestion
 from sandbox.query.columns import KINDS, SCOPES, Kind, Place, map_name, rule_column
 from sandbox.query.origin import Origin
 
 FALSE = "FALSE"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -67,11 +66,6 @@ def condition(question: SpanQuestion, *, origin: Origin, dialect: Dialect) -> st
     return " AND ".join(parts) or "TRUE"
 
 
-def nanoseconds(instant: datetime) -> int:
-    """Return an instant as nanoseconds since 1970."""
-    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
 def _plain(question: SpanQuestion, dialect: Dialect) -> Iterator[str]:
     if question.trace_id:
         value = dialect.value(bytes.fromhex(question.trace_id))
@@ -85,13 +79,13 @@ def _plain(question: SpanQuestion, dialect: Dialect) -> Iterator[str]:
 def _times(question: SpanQuestion, origin: Origin, dialect: Dialect) -> Iterator[str]:
     start = dialect.name("start_ns")
     if question.since is not None:
-        since = nanoseconds(question.since)
+        since = unix_nano_of(question.since)
         if since > origin.last_start_ns:
             yield FALSE
         elif since > origin.first_start_ns:
             yield f"{start} >= {dialect.value(since)}"
     if question.until is not None:
-        until = nanoseconds(question.until)
+        until = unix_nano_of(question.until)
         if until <= origin.first_start_ns:
             yield FALSE
         elif until <= origin.last_start_ns:

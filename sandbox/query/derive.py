@@ -18,10 +18,11 @@ from typing import Any
 import pyarrow as pa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
+from sandbox.model.instants import at_unix_nano
 from sandbox.model.observation import Span
 from sandbox.model.record import canonical_json
 from sandbox.model.trace import SpanVerdict
-from sandbox.monitor.observe import span_start, start_of
+from sandbox.monitor.observe import span_start
 from sandbox.query.columns import (
     KINDS,
     SCOPES,
@@ -132,7 +133,7 @@ class _Gathering:
 
     def _judge(self, seen: dict[str, Any]) -> None:
         start = seen["start_unix_nano"]
-        day = start_of(start).date()
+        day = at_unix_nano(start).date()
         found = self._rules.judge_facts(seen, start_unix_nano=start, at=day)
         results = {rule_column(item.rule): item.result for item in found}
         for name in self._rules_columns:

@@ -11,18 +11,16 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time
 from itertools import pairwise
 from typing import NamedTuple
 
 from sandbox.query.columns import Scope
-from sandbox.query.conditions import nanoseconds
 from sandbox.query.dialects import SqlDialect
 from sandbox.query.fields import Fields, MapValue
 from sandbox.query.origin import Origin
 from sandbox.query.predicates import Outside, Predicate, predicate_sql
 from sandbox.query.typed import FALSE, Typed, either
-from sandbox.query.verdicts import NOT_EVALUABLE, NOT_UNDER, by, day_of
+from sandbox.query.verdicts import NOT_EVALUABLE, NOT_UNDER, by, cuts_of, day_of
 from sandbox.query.windows import ELSEWHERE, JUDGED, PLACE, column_of, units_sql
 from sandbox.rules import CompiledRule, CompiledRules, Known, values_on
 from sandbox.rules.cel import Expression
@@ -103,9 +101,7 @@ def _values_in_force(
 ) -> Iterator[_Values]:
     """Yield every set of parameters that is in force for spans of these times."""
     excepted = rules.excepted_ns if rule.overlay else (0, 0)
-    days = {day for item in rule.rule.parameters.values() for day in item.values}
-    instants = {nanoseconds(datetime.combine(day, time(), UTC)) for day in days}
-    cuts = [it for it in sorted(instants | set(excepted)) if first < it <= last]
+    cuts = cuts_of(rule, excepted, first, last)
     for begins, until in pairwise([None, *cuts, None]):
         start = first if begins is None else begins
         params = values_on(rule.rule, day_of(start))

@@ -57,6 +57,10 @@ class Outside(NamedTuple):
     column: int
     reason: str
 
+    def sentence(self) -> str:
+        """Return where it stands and why, in words."""
+        return f"line {self.line}, character {self.column}: {self.reason}"
+
 
 class Predicate(NamedTuple):
     """An expression as two conditions over the columns of a derived file."""

@@ -9,14 +9,14 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from typing import NamedTuple
 
 from sandbox.errors import RuleError
 from sandbox.model.backtest import Backtest
-from sandbox.query.conditions import nanoseconds
+from sandbox.model.instants import at_unix_nano, unix_nano_of
 from sandbox.query.dialects import SqlDialect
 from sandbox.query.origin import Origin
 from sandbox.query.predicates import Outside, Predicate, predicate_sql
@@ -72,7 +72,7 @@ def verdict_sql(
     """
     writing = _Writing(rule, origin, dialect)
     excepted = rules.excepted_ns if rule.overlay else (0, 0)
-    cuts = list(_cuts(rule, excepted, origin))
+    cuts = cuts_of(rule, excepted, origin.first_start_ns, origin.last_start_ns)
     cases = [
         (until, writing.period(begins, excepted[0] <= begins < excepted[1]))
         for begins, until in pairwise([origin.first_start_ns, *cuts, None])
@@ -85,15 +85,20 @@ def verdict_sql(
     return VerdictSql(sql, tuple(dict.fromkeys(writing.outside)))
 
 
-def _cuts(
-    rule: CompiledRule, excepted: tuple[int, int], origin: Origin
-) -> Iterator[int]:
-    """Yield the instants at which what is in force changes, within the file."""
+def cuts_of(
+    rule: CompiledRule, excepted: tuple[int, int], first: int, last: int
+) -> list[int]:
+    """Return the instants from `first` to `last` at which what is in force changes.
+
+    Args:
+        rule: Of which rule.
+        excepted: From when and until when the exceptions of a trial are in force.
+        first: Start of the first span, in nanoseconds since 1970.
+        last: Start of the last.
+    """
     days = {day for item in rule.rule.parameters.values() for day in item.values}
-    instants = {nanoseconds(datetime.combine(day, time(), UTC)) for day in days}
-    for instant in sorted(instants | set(excepted)):
-        if origin.first_start_ns < instant <= origin.last_start_ns:
-            yield instant
+    instants = {unix_nano_of(datetime.combine(day, time(), UTC)) for day in days}
+    return [it for it in sorted(instants | set(excepted)) if first < it <= last]
 
 
 class _Writing:
@@ -162,6 +167,4 @@ def _cased(cases: Iterable[tuple[str, str]], last: str) -> str:
 
 def day_of(unix_nano: int) -> date:
     """Return the day (UTC) of an instant in nanoseconds since 1970."""
-    return (
-        datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_nano // 1000)
-    ).date()
+    return at_unix_nano(unix_nano).date()

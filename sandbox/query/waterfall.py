@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from statistics import median_low
 from typing import Literal, NamedTuple
 
+from sandbox.model.instants import at_unix_nano, unix_nano_of
 from sandbox.model.observation import Span
 from sandbox.model.trace import RecordedSpan
 
@@ -28,7 +29,6 @@ Standing = Literal["root", "child", "orphan", "loop", "duplicate", "conflict"]
 _HOUR_NS = 3_600_000_000_000
 _LENGTHS = 10
 """Spans that began further away than this many lengths of the longest are far."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stretch(NamedTuple):
@@ -104,7 +104,7 @@ def waterfall(spans: Iterable[RecordedSpan]) -> Waterfall:
 def start_of(scale: Stretch) -> datetime:
     """Return when a scale begins, in UTC, to the microsecond."""
     # 64 bits of nanoseconds end in the year 2554, which a datetime can hold.
-    return _EPOCH + timedelta(microseconds=scale.start_ns // 1000)
+    return at_unix_nano(scale.start_ns)
 
 
 def _nodes(spans: Iterable[RecordedSpan]) -> dict[str, _Node]:
@@ -217,6 +217,6 @@ def _near(spans: list[Span]) -> list[Span]:
 
 def _is_plausible(item: RecordedSpan) -> bool:
     span = item.span
-    received_ns = round((item.received_at - _EPOCH).total_seconds() * 1e9)
+    received_ns = unix_nano_of(item.received_at)
     latest = received_ns + _HOUR_NS
     return 0 < span.start_unix_nano <= span.end_unix_nano <= latest

@@ -11,10 +11,11 @@ Rules of this module:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from sandbox.model.instants import at_unix_nano
 from sandbox.model.segment import Gap
 from sandbox.recorder.extent import Extent
 from sandbox.recorder.frame import Frame
@@ -23,7 +24,6 @@ from sandbox.recorder.producer import INSTANCE, SEQUENCE
 
 MOST_INSTANCES = 1000
 _NAMED_HOLES = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -78,11 +78,11 @@ class Arrivals:
         if instance and number > 0:
             self._number(frame, instance, number)
         slack = timedelta(seconds=slack_s)
-        ahead = _instant(span.end_time_unix_nano) - frame.received_at
+        ahead = at_unix_nano(span.end_time_unix_nano) - frame.received_at
         if ahead > slack:
             self.ahead.note(frame.received_at)
             self._most_ahead = max(self._most_ahead, ahead)
-        elif _instant(span.start_time_unix_nano) < since - slack:
+        elif at_unix_nano(span.start_time_unix_nano) < since - slack:
             self.early.note(frame.received_at)
 
     def gaps(self, producer: str) -> list[Gap]:
@@ -143,7 +143,3 @@ def _number_of(span: Span) -> tuple[str, int]:
         elif item.key == SEQUENCE:
             number = item.value.int_value
     return instance, number
-
-
-def _instant(nanos: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanos // 1000)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -29,6 +28,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
 )
 
+from sandbox.model.instants import at_unix_nano
 from sandbox.model.segment import Gap, GapReason
 from sandbox.recorder.extent import Extent
 from sandbox.recorder.frame import Frame
@@ -37,7 +37,6 @@ from sandbox.recorder.request import parse_as
 MOST_STREAMS = 10_000
 _SETTLED = ("otel.sdk.processor.span.processed", "otel.sdk.exporter.span.exported")
 _UNSETTLED = ("otel.sdk.exporter.span.inflight", "otel.sdk.processor.span.queue.size")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Kind(NamedTuple):
@@ -121,8 +120,10 @@ class LossCounters:
             kind = stream.kind
             if stream.total > 0 and (kind.error or (unsettled and kind.unsettled)):
                 extent = extents.setdefault(kind, Extent())
-                extent.note(_instant(stream.since or stream.time), count=stream.total)
-                extent.note(_instant(stream.time), count=0)
+                extent.note(
+                    at_unix_nano(stream.since or stream.time), count=stream.total
+                )
+                extent.note(at_unix_nano(stream.time), count=0)
         return tuple(self._gap(kind, extents[kind]) for kind in sorted(extents))
 
     def _read_metric(self, metric: Metric, producer: str, source: bytes) -> None:
@@ -189,7 +190,3 @@ def _value(point: NumberDataPoint) -> int | None:
     if point.WhichOneof("value") == "as_int":
         return max(point.as_int, 0)
     return round(max(point.as_double, 0)) if math.isfinite(point.as_double) else None
-
-
-def _instant(nanos: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanos // 1000)

@@ -25,9 +25,9 @@ from sandbox.errors import RuleError
 from sandbox.model.record import digest_of
 from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.rules.expression import compile_rules
-from sandbox.rules.history import values_in_force
+from sandbox.rules.history import exceptions_in_force
 from sandbox.rules.mentions import Token, tokens_of, unquoted
-from sandbox.rules.rulebook import text_with
+from sandbox.rules.rulebook import parameters_in_force, text_with
 
 _API = "admissionregistration.k8s.io/v1"
 _TRIAL = "regulatory-sandbox/trial"
@@ -57,9 +57,7 @@ def render_admission(
             parameter has no value in force.
     """
     compile_rules(rulebook, temporary_rule, about="object")
-    overlays: dict[str, Waiver] = {}
-    if temporary_rule is not None and temporary_rule.in_force.holds(at):
-        overlays = {item.exception_to: item for item in temporary_rule.overlays}
+    overlays = exceptions_in_force(temporary_rule, at)
     found: list[dict[str, Any]] = []
     for rule in rulebook.rules:
         waiver = overlays.get(rule.rule)
@@ -75,7 +73,7 @@ def render_admission(
 def _policy(
     name: str, trial_id: str, rule: Rule, waiver: Waiver | None, at: datetime
 ) -> dict[str, Any]:
-    base = _values(rule, at)
+    base = parameters_in_force(rule, at.date())
     conditions = {"not-being-deleted": "!has(object.metadata.deletionTimestamp)"}
     text, waived = text_with(rule, base), waiver is not None and waiver.kind == "waiver"
     if waiver is not None and waived:
@@ -146,15 +144,6 @@ def _resources(rule: Rule) -> dict[str, list[str]]:
         "operations": list(rule.objects.operations),
         "resources": list(rule.objects.resources),
     }
-
-
-def _values(rule: Rule, at: datetime) -> dict[str, float]:
-    found = {item.name: item.value for item in values_in_force(rule, at.date())}
-    missing = sorted(set(rule.parameters) - set(found))
-    if missing:
-        names = ", ".join(missing)
-        raise RuleError(f"{rule.rule} has no value in force on {at.date()} of {names}")
-    return found
 
 
 def _with_values(expression: str, values: Mapping[str, float]) -> str:

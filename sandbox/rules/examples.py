@@ -20,13 +20,12 @@ from sandbox.errors import InputError, RuleError
 from sandbox.model.application import Defect
 from sandbox.model.document import examine, placed
 from sandbox.model.example import Example, ExampleSet
+from sandbox.model.instants import at_unix_nano
 from sandbox.model.record import Interval, Record, digest_of
 from sandbox.model.rule import RuleAnswer, Rulebook, Scope, TemporaryRule
 from sandbox.rules.explain import Explanation, explain
 from sandbox.rules.overlay import check_overlays
-from sandbox.rules.rulebook import reference, rule_named
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from sandbox.rules.rulebook import reference, rule_named, unknown_rule
 
 
 class ReadExamples(NamedTuple):
@@ -97,7 +96,7 @@ def instant_of(facts: Mapping[str, JsonValue]) -> datetime | None:
     start = facts.get("start_unix_nano")
     if not isinstance(start, int):
         return None
-    return _EPOCH + timedelta(microseconds=start // 1000)
+    return at_unix_nano(start)
 
 
 def _explained(rulebook: Rulebook, example: Example, rule: str) -> Explanation:
@@ -147,11 +146,11 @@ def _check_one(example: Example, field: str, rulebook: Rulebook) -> Iterator[Def
         try:
             rule = rule_named(rulebook, name)
         except RuleError as error:
-            what, _, remedy = error.diagnosis.partition("; ")
+            what, remedy = unknown_rule(error)
             yield Defect(
                 code="examples/unknown-rule",
                 what=what,
-                remedy=remedy[:1].upper() + remedy[1:],
+                remedy=remedy,
                 field=place,
             )
             continue

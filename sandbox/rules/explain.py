@@ -11,12 +11,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
 from sandbox.errors import RuleError
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import (
     About,
@@ -40,7 +41,6 @@ from sandbox.rules.parts import Joint, Part, parts_of
 from sandbox.rules.rulebook import rule_named, text_with
 
 _GIVES: dict[bool, Literal["true", "false"]] = {True: "true", False: "false"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Step(Record):
@@ -153,7 +153,7 @@ _UNTOLD = _Said("not_evaluable", _TOGETHER)
 def _answers(
     compiled: CompiledRules, facts: Mapping[str, JsonValue], at: datetime
 ) -> dict[str, _Said]:
-    start = (at - _EPOCH) // timedelta(microseconds=1) * 1000
+    start = unix_nano_of(at)
     outcomes = compiled.judge_facts(facts, start_unix_nano=start, at=at.date())
     return {item.rule: _Said(item.result, item.reason) for item in outcomes}
 

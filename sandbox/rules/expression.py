@@ -16,12 +16,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from types import MappingProxyType
 
 from pydantic import JsonValue
 
 from sandbox.errors import RuleError
+from sandbox.model.instants import at_unix_nano, unix_nano_of
 from sandbox.model.observation import Span
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.rule import (
@@ -49,7 +50,6 @@ from sandbox.rules.rulebook import (
     parameters_in_force,
 )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERDICTS = (None, Truth(True), Truth(False))
 """What `Verdict` says; None where the rule does not apply."""
 
@@ -172,7 +172,7 @@ class CompiledRules:
         """
         start = facts["start_unix_nano"]
         assert isinstance(start, int)
-        day = (_EPOCH + timedelta(microseconds=start // 1000)).date()
+        day = at_unix_nano(start).date()
         values = self._on(day)[self._rules.index(item)]
         within = self._from <= start < self._until
         given = Facts(facts, values, reads=item.reads)
@@ -332,8 +332,4 @@ def values_on(rule: Rule, at: date) -> dict[str, float]:
 def _nanoseconds(interval: Interval | None) -> tuple[int, int]:
     if interval is None:
         return 0, 0
-    tick = timedelta(microseconds=1)
-    return (
-        (interval.start - _EPOCH) // tick * 1000,
-        (interval.end - _EPOCH) // tick * 1000,
-    )
+    return unix_nano_of(interval.start), unix_nano_of(interval.end)

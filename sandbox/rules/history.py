@@ -97,13 +97,20 @@ def rules_in_force(
         at: The instant; its day in UTC decides about dated values.
         temporary_rule: The overlay of a trial, if one is asked for.
     """
-    overlays: dict[str, Waiver] = {}
-    if temporary_rule is not None and temporary_rule.in_force.holds(at):
-        overlays = {item.exception_to: item for item in temporary_rule.overlays}
+    overlays = exceptions_in_force(temporary_rule, at)
     return tuple(
         _rule_in_force(rule, at.date(), overlays.get(rule.rule), temporary_rule)
         for rule in rulebook.rules
     )
+
+
+def exceptions_in_force(
+    temporary_rule: TemporaryRule | None, at: datetime
+) -> dict[str, Waiver]:
+    """Return the exceptions of a trial at an instant, by the rule they are from."""
+    if temporary_rule is None or not temporary_rule.in_force.holds(at):
+        return {}
+    return {item.exception_to: item for item in temporary_rule.overlays}
 
 
 def values_in_force(

@@ -16,7 +16,12 @@ from sandbox.errors import InputError, RuleError
 from sandbox.model.application import Application, Defect
 from sandbox.model.document import examine, placed
 from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
-from sandbox.rules.rulebook import expression_problem, reference, rule_named
+from sandbox.rules.rulebook import (
+    expression_problem,
+    reference,
+    rule_named,
+    unknown_rule,
+)
 
 
 def read_temporary_rule(text: str, rulebook: Rulebook, *, file: str) -> TemporaryRule:
@@ -96,9 +101,7 @@ def _check_waiver(waiver: Waiver, field: str, rulebook: Rulebook) -> Iterator[De
     try:
         rule = rule_named(rulebook, waiver.exception_to)
     except RuleError as error:
-        what, _, remedy = error.diagnosis.partition("; ")
-        place = f"{field}.exception_to"
-        yield _defect("unknown-rule", what, remedy[:1].upper() + remedy[1:], place)
+        yield _defect("unknown-rule", *unknown_rule(error), f"{field}.exception_to")
         return
     if not rule.waivable:
         yield _defect(

@@ -87,6 +87,16 @@ def rule_named(rulebook: Rulebook, rule: str) -> Rule:
     )
 
 
+def unknown_rule(error: RuleError) -> tuple[str, str]:
+    """Return what is wrong and the remedy, as a defect has them.
+
+    Args:
+        error: Of `rule_named`.
+    """
+    what, _, remedy = error.diagnosis.partition("; ")
+    return what, remedy[:1].upper() + remedy[1:]
+
+
 def parameters_in_force(rule: Rule, on: date) -> dict[str, float]:
     """Return the value of every parameter of a rule on one day.
 

@@ -14,6 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from sandbox.errors import EvidenceError
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.segment import EvidenceSegment
 from sandbox.model.trace import (
     AttributeTest,
@@ -26,7 +27,6 @@ from sandbox.model.trace import (
 )
 from sandbox.ports import Segments
 from sandbox.query import open_segment, read_segment_statement, verdicts_of
-from sandbox.query.conditions import nanoseconds
 from sandbox.query.values import read_event, read_link
 from sandbox.recorder import Frame, spans_in
 from sandbox.recorder.spans import traces_in
@@ -212,8 +212,8 @@ def _within(duration_s: float, question: SpanQuestion) -> bool:
 
 def _in_time(start: int, question: SpanQuestion) -> bool:
     since, until = question.since, question.until
-    return (since is None or start >= nanoseconds(since)) and (
-        until is None or start < nanoseconds(until)
+    return (since is None or start >= unix_nano_of(since)) and (
+        until is None or start < unix_nano_of(until)
     )
 
 

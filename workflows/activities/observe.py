@@ -22,6 +22,7 @@ from temporalio import activity
 from sandbox import __version__
 from sandbox.errors import RecorderError
 from sandbox.model.finding import Counts, Look
+from sandbox.model.instants import unix_nano_of
 from sandbox.model.observation import Breach, Observation, RecorderOutage
 from sandbox.model.record import canonical_json, digest_of
 from sandbox.model.rule import RuleResult
@@ -44,7 +45,7 @@ from sandbox.rules import CompiledRules
 from workflows.activities.boundary import activity_method
 from workflows.activities.damage import Unreadable, record_damage
 from workflows.activities.keeping import Ledger
-from workflows.activities.together import Lost, Watches, nanoseconds
+from workflows.activities.together import Lost, Watches
 from workflows.messages import BreachReport, Cursor, MonitorState, WindowResult
 
 _POLL_S = 0.1
@@ -165,7 +166,7 @@ class ObserveActivities:
         """Count the units of which can be said now how they stand to other spans."""
         if not watch.is_needed:
             return state, None
-        now = nanoseconds(self._ledger.clock.now())
+        now = unix_nano_of(self._ledger.clock.now())
         state, breach = self._count(state, watch.settle(now))
         state = state.model_copy(update={"settled_ns": now})
         return state, self._record_breach(state, breach) if breach else None

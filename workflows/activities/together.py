@@ -9,7 +9,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from sandbox.errors import EvidenceError, RecorderError
@@ -18,8 +18,6 @@ from sandbox.ports import Segments
 from sandbox.recorder import Frame, decode_frames
 from sandbox.rules import CompiledRules
 from workflows.messages import Cursor, MonitorState
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Kept(NamedTuple):
@@ -103,8 +101,3 @@ class Watches:
             return []
         is_last = number == state.cursor.segment
         return frames[: state.cursor.frame] if is_last else frames
-
-
-def nanoseconds(instant: datetime) -> int:
-    """Return an instant in nanoseconds since 1970."""
-    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
