@@ -43,7 +43,7 @@ def test_a_sound_document_becomes_its_record():
 def test_every_problem_is_found_at_once_with_its_line():
     """A typo, a wrong choice, a number out of range: all in one answer."""
     text = (
-        GOAL.replace("satisfied", "satisfed")
+        GOAL.replace("count-both-ways", "count-both")
         .replace(".95", "95")
         .replace("200", "0")
         .replace("unit:", "units:")
@@ -51,10 +51,28 @@ def test_every_problem_is_found_at_once_with_its_line():
     assert problems(text, Hypothesis) == {
         ("paper/missing", 1, "unit"),
         ("paper/unknown-key", 3, "units"),
-        ("paper/not-a-choice", 4, "estimand.proportion"),
         ("paper/wrong-value", 5, "threshold"),
         ("paper/wrong-value", 8, "minimum_units"),
+        ("paper/not-a-choice", 9, "missing"),
     }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "field"),
+    [
+        ("satisfed", "satisfied", "estimand.proportion"),
+        ("two-arms", "confidence-sequence", "design"),
+    ],
+)
+def test_what_is_possible_is_not_said_while_what_it_depends_on_is_refused(
+    wrong, right, field
+):
+    """A threshold of 0 is right for two arms: a typo in the design is the only mistake.
+
+    The same holds for the estimand, whose mean may have any bounds.
+    """
+    text = GOAL.replace(right, wrong).replace(".95", "0")
+    assert {found for _, _, found in problems(text, Hypothesis)} == {field}
 
 
 @pytest.mark.parametrize(
