@@ -32,14 +32,35 @@ def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
             "Write `design: one-sided-sequence`, or a proportion as the estimand",
             f"{field}.design",
         )
-    for name, design, example in (
-        ("stages", "two-stage", "`stages: {p1: 0.98, beta: 0.2}`"),
-        (
-            "arms",
-            "two-arm",
-            "`arms: {by: span.attributes.arm, treated: …, control: …}`",
-        ),
-    ):
+    yield from _check_settings(goal, field)
+    if goal.equivalence and (goal.design == "two-arm" or goal.estimand.mean):
+        yield _defect(
+            "equivalence-not-used",
+            "what one may believe is told of a proportion only, so `equivalence` is not"
+            " read",
+            "Remove it",
+            f"{field}.equivalence",
+        )
+    yield from _check_field(goal.estimand.mean, f"{field}.estimand.mean")
+    if goal.arms is not None:
+        yield from _check_field(goal.arms.by, f"{field}.arms.by")
+    yield from _check_stages(goal, goal.stages, f"{field}.stages")
+    yield from _check_arms(goal.arms, f"{field}.arms")
+
+
+_SETTINGS = (
+    ("stages", "two-stage", "`stages: {p1: 0.98, beta: 0.2}`"),
+    (
+        "arms",
+        "two-arm",
+        "`arms: {by: span.attributes.arm, treated: …, control: …}`",
+    ),
+)
+"""A setting, the one design that reads it, and how it is written."""
+
+
+def _check_settings(goal: Hypothesis, field: str) -> Iterator[Defect]:
+    for name, design, example in _SETTINGS:
         given = getattr(goal, name) is not None
         if goal.design == design and not given:
             yield _defect(
@@ -55,19 +76,6 @@ def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
                 f"Remove it, or write `design: {design}`",
                 f"{field}.{name}",
             )
-    if goal.equivalence and (goal.design == "two-arm" or goal.estimand.mean):
-        yield _defect(
-            "equivalence-not-used",
-            "what one may believe is told of a proportion only, so `equivalence` is not"
-            " read",
-            "Remove it",
-            f"{field}.equivalence",
-        )
-    yield from _check_field(goal.estimand.mean, f"{field}.estimand.mean")
-    if goal.arms is not None:
-        yield from _check_field(goal.arms.by, f"{field}.arms.by")
-    yield from _check_stages(goal, goal.stages, f"{field}.stages")
-    yield from _check_arms(goal.arms, f"{field}.arms")
 
 
 def _check_field(name: str | None, field: str) -> Iterator[Defect]:

@@ -35,7 +35,6 @@ from sandbox.revision.rerun import compare_impact, compare_support
 from sandbox.revision.support import label_support, with_support
 
 __all__ = [
-    "candidates_of",
     "Enactment",
     "Recorded",
     "RunningTrial",
@@ -43,6 +42,7 @@ __all__ = [
     "add_comment",
     "adopt",
     "apply_amendments",
+    "candidates_of",
     "compare_impact",
     "compare_support",
     "dispose",

@@ -71,7 +71,6 @@ from sandbox.rules.rulebook import (
 from sandbox.rules.tracks import UnitOutcome, judge_tracks
 
 __all__ = [
-    "always",
     "SPAN_FIELDS",
     "CompiledRule",
     "CompiledRules",
@@ -86,6 +85,7 @@ __all__ = [
     "RuleOutcome",
     "Step",
     "UnitOutcome",
+    "always",
     "check_conditions_asked",
     "check_rulebook",
     "check_temporary_rule",

@@ -58,28 +58,34 @@ _NOTHING_ASKED = "it is not said what the rules are asked about"
 _JOINTS = {"&&": "all of", "||": "any of", "!": "not", "?:": "if, then, else"}
 
 
+SpanFile = Annotated[
+    Path | None, typer.Option("--span", help="A span as JSON or YAML.")
+]
+ObjectFile = Annotated[
+    Path | None, typer.Option("--object", help="A Kubernetes object as YAML.")
+]
+Trace = Annotated[
+    str, typer.Option("--trace", help="The spans of this trace of the trial.")
+]
+AtSpan = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        help="Instant or day, such as 2026-04-01; default: when the span starts,"
+        " now for an object.",
+    ),
+]
+
+
 def explain_span(  # noqa: PLR0913 - one parameter per option
     rulebook: Version,
-    span: Annotated[
-        Path | None, typer.Option("--span", help="A span as JSON or YAML.")
-    ] = None,
-    object_: Annotated[
-        Path | None, typer.Option("--object", help="A Kubernetes object as YAML.")
-    ] = None,
-    trace: Annotated[
-        str, typer.Option("--trace", help="The spans of this trace of the trial.")
-    ] = "",
+    span: SpanFile = None,
+    object_: ObjectFile = None,
+    trace: Trace = "",
     trial: Trial = "",
     temporary_rule: Overlay = None,
     rule: Annotated[str, typer.Option("--rule", help="Only this rule.")] = "",
-    at: Annotated[
-        str,
-        typer.Option(
-            "--at",
-            help="Instant or day, such as 2026-04-01; default: when the span starts,"
-            " now for an object.",
-        ),
-    ] = "",
+    at: AtSpan = "",
     home: Home = None,
     output: Output = Format.table,
 ) -> None:
