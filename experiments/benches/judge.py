@@ -179,6 +179,7 @@ def _units() -> list[Observation]:
             span_id=f"{number:016x}",
             started_at=AT + timedelta(seconds=number),
             duration_s=0.5,
+            values={"span.duration_s": 0.5, "offer_limit": 30.0},
             segment=0,
             frame=number,
         )

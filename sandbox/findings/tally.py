@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from sandbox.findings.lines import canonical_line
 from sandbox.model.finding import Counts
 from sandbox.model.observation import Observation
-from sandbox.model.record import canonical_json
 
 
 class Tally(NamedTuple):
@@ -68,7 +68,7 @@ class _Running:
         self._until: datetime | None = None
 
     def add(self, unit: Observation) -> None:
-        self._hasher.update(canonical_json(unit) + b"\n")
+        self._hasher.update(canonical_line(unit) + b"\n")
         self._results[unit.result] += 1
         self._until = unit.started_at
 
