@@ -77,6 +77,7 @@ class ClusterError(SandboxError):
     Args:
         diagnosis: As for every error.
         status: HTTP status of the answer; None when there was none.
+        said: The API server's own words, of one refusal; empty when there are none.
         retryable: As for every error; 429, 5xx and no answer are retryable.
     """
 
@@ -85,9 +86,11 @@ class ClusterError(SandboxError):
         diagnosis: str,
         *,
         status: int | None = None,
+        said: str = "",
         retryable: bool | None = None,
     ) -> None:
         self.status = status
+        self.said = said
         if retryable is None:
             retryable = status is None or status == 429 or status >= 500
         super().__init__(diagnosis, retryable=retryable)

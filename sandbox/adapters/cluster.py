@@ -288,5 +288,6 @@ def _joined(refusals: Sequence[ClusterError]) -> ClusterError:
     return ClusterError(
         "\n".join(error.diagnosis for error in refusals),
         status=refusals[0].status,
+        said=refusals[0].said if len(refusals) == 1 else "",
         retryable=all(error.retryable for error in refusals),
     )

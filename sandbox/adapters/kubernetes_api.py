@@ -136,12 +136,21 @@ _REMEDIES = {
 }
 
 
+_UNKNOWN_FIELD = "failed to create typed patch object"
+"""What the API server says, with status 500, of a field its schema does not know."""
+
+
 def _refusal(request: Request, answer: Answer) -> ClusterError:
     said = _message(answer)
-    remedy = _REMEDIES.get(answer.status, "Try again later, or read the server's log.")
+    is_final = said.startswith(_UNKNOWN_FIELD)
+    remedy = _REMEDIES.get(
+        422 if is_final else answer.status, "Try again later, or read the server's log."
+    )
     return ClusterError(
         f"Kubernetes refused to {request.what} (HTTP {answer.status}): {said} {remedy}",
         status=answer.status,
+        said=said,
+        retryable=False if is_final else None,
     )
 
 

@@ -4,11 +4,13 @@
 |---|---|
 | render | `environment_objects`, `system_objects`, `platform_objects` |
 | apply | `apply_platform`, `apply_environment`, `deploy_system` |
+| ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | interrupt | `freeze`, `thaw` |
 | end | `tear_down`, `residue`, `expired_environments` |
 """
 
+from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.expiry import expired_environments
 from sandbox.environment.lifecycle import (
     FreezeReport,
@@ -34,10 +36,12 @@ from sandbox.environment.render import (
 )
 
 __all__ = [
+    "AdmissionAnswer",
     "ClusterAddresses",
     "FreezeReport",
     "apply_environment",
     "apply_platform",
+    "ask_admission",
     "cluster_addresses",
     "deploy_system",
     "environment_objects",

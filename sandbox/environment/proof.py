@@ -91,8 +91,8 @@ def prove_isolation(
         ClusterError: Kubernetes refused or did not answer.
     """
     cluster.apply([neighbour(spec)], owner=FIELD_MANAGER)
-    _wait_for_quotas(cluster, spec, pause)
-    is_admission_enforced = _refuses_foreign_images(cluster, spec, pause)
+    wait_for_quotas(cluster, spec, pause)
+    is_admission_enforced = refuses_foreign_images(cluster, spec, pause)
     placed = _with_neighbour(cluster, spec, targets=targets, pause=pause)
     attempts = _attempt_all(cluster, spec, targets=placed, clock=clock, pause=pause)
     rights = cluster.rights(spec.namespace, "workload")
@@ -172,8 +172,12 @@ def _not_ended(pod: KubernetesObject) -> list[str]:
     ]
 
 
-def _wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
-    """Wait until the usage of every quota is known; until then no pod is admitted."""
+def wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
+    """Wait until the usage of every quota is known; until then no pod is admitted.
+
+    Raises:
+        ClusterError: It is not known after a minute.
+    """
 
     def unknown() -> list[str]:
         quotas = cluster.find("v1", "ResourceQuota", namespace=spec.namespace)
@@ -191,7 +195,7 @@ def _wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> N
         )
 
 
-def _refuses_foreign_images(
+def refuses_foreign_images(
     cluster: Cluster, spec: EnvironmentSpec, pause: Pause
 ) -> bool:
     """Return whether admission refuses an image outside the decision.

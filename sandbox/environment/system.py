@@ -11,7 +11,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +25,33 @@ from sandbox.ports import KubernetesObject
 _TAKEN = {("apps/v1", "Deployment"), ("v1", "Service"), ("v1", "ConfigMap")}
 _ORDER = ("ConfigMap", "Service", "Deployment")
 _MAX_GRACE_S = 30
+_POD = ("spec", "template", "spec")
+_CONTAINERS = tuple(
+    (*_POD, containers, *inside)
+    for containers in ("containers[]", "initContainers[]")
+    for inside in (
+        ("name=",),
+        ("image=",),
+        ("securityContext",),
+        ("resources", "limits"),
+        ("resources", "requests"),
+        ("env[]", "name="),
+    )
+)
+_SHAPES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "ConfigMap": (("metadata", "labels"),),
+    "Service": (("metadata", "labels"), ("spec", "ports[]"), ("spec", "selector")),
+    "Deployment": (
+        ("metadata", "labels"),
+        ("spec", "template", "metadata", "labels"),
+        (*_POD, "securityContext", "seccompProfile"),
+        *_CONTAINERS,
+    ),
+}
+"""Fields of each kind that are read or set here: a mapping, a list of them (`[]`), or
+text (`=`).
+"""
+_TYPES: dict[str, type] = {"": dict, "[]": list, "=": str}
 
 
 def system_objects(
@@ -41,25 +67,84 @@ def system_objects(
         InputError: Something else was found, or a manifest contradicts the
             environment; every problem is named.
     """
-    defects = list(_shape_defects(manifests))
+    objects, defects = examine_system(spec, manifests)
     if defects:
         raise InputError(defects)
-    objects = [_placed(spec, item) for item in manifests]
+    return objects
+
+
+def examine_system(
+    spec: EnvironmentSpec, manifests: Sequence[KubernetesObject]
+) -> tuple[list[KubernetesObject], list[Defect]]:
+    """Return the objects as they would be applied, and everything wrong with them.
+
+    What is not taken is left out; what contradicts the environment is left as it is
+    written, so that the cluster can be asked about it.
+    """
+    defects = list(_shape_defects(manifests))
+    sound = [item for item in manifests if _is_taken(item) and not _misshapen(item)]
+    objects = [_placed(spec, item) for item in sound]
     setting = ContainerSetting.of(spec)
     for item in objects:
         if item["kind"] == "Deployment":
             defects += _make_deployment(spec, item, setting)
-    defects += _open_ways_in(spec, objects)
-    if defects:
-        raise InputError(defects)
-    return sorted(objects, key=lambda item: _ORDER.index(item["kind"]))
+    if len(objects) == len(manifests):
+        # A way in may lead to what was not taken.
+        defects += _open_ways_in(spec, objects)
+    return sorted(objects, key=lambda item: _ORDER.index(item["kind"])), defects
+
+
+def _is_taken(item: KubernetesObject) -> bool:
+    return _kind(item) in _TAKEN and bool(_name(item))
+
+
+def _kind(item: KubernetesObject) -> tuple[str, str]:
+    return str(item.get("apiVersion") or ""), str(item.get("kind") or "")
+
+
+def _name(item: KubernetesObject) -> str:
+    metadata = item.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _misshapen(item: KubernetesObject) -> list[str]:
+    """Return which fields that are looked at here are not of the shape they must be."""
+    paths = _SHAPES[item["kind"]]
+    wrong = [found for path in paths if (found := _wrong_step(item, path))]
+    return list(dict.fromkeys(wrong))
+
+
+def _wrong_step(item: KubernetesObject, path: tuple[str, ...]) -> str:
+    """Return the first part of a path that is something else; empty where all fit."""
+    level: list[Any] = [item]
+    for depth, step in enumerate(path, 1):
+        key, shape = step.rstrip("[]="), step[len(step.rstrip("[]=")) :]
+        found = [one[key] for one in level if one.get(key) is not None]
+        fits = all(isinstance(one, _TYPES[shape]) for one in found)
+        if fits and shape == "[]":
+            found = [one for value in found for one in value]
+            fits = all(isinstance(one, dict) for one in found)
+        if not fits:
+            return ".".join(path[:depth]).rstrip("=")
+        level = found
+    return ""
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a copy without fields that are null: to Kubernetes they are not there."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return (
+        [_without_nulls(item) for item in value] if isinstance(value, list) else value
+    )
 
 
 def _shape_defects(manifests: Sequence[KubernetesObject]) -> Iterator[Defect]:
     seen: set[tuple[str, str]] = set()
     for index, item in enumerate(manifests):
-        kind, name = item.get("kind", ""), item.get("metadata", {}).get("name", "")
-        if (item.get("apiVersion"), kind) not in _TAKEN:
+        (_, kind), name = _kind(item), _name(item)
+        if _kind(item) not in _TAKEN:
             yield _defect(
                 "system/kind-not-taken",
                 f"manifest {index + 1} is a {kind or 'document without kind'}",
@@ -71,11 +156,18 @@ def _shape_defects(manifests: Sequence[KubernetesObject]) -> Iterator[Defect]:
                 f"manifest {index + 1}, a {kind}, has no name of its own",
                 "Give each object a metadata.name that no other of its kind has.",
             )
+        else:
+            for field in _misshapen(item):
+                yield _defect(
+                    "system/shape",
+                    f"{kind}/{name}: {field} is not what Kubernetes expects there",
+                    "Write a mapping, or where the field ends in [] a list of them.",
+                )
         seen.add((kind, name))
 
 
 def _placed(spec: EnvironmentSpec, item: KubernetesObject) -> KubernetesObject:
-    placed = copy.deepcopy(item)
+    placed: KubernetesObject = _without_nulls(item)
     placed.pop("status", None)
     metadata = placed["metadata"]
     metadata["namespace"] = spec.namespace
@@ -166,10 +258,11 @@ def _open_way_in(need: IngressNeed, objects: Sequence[KubernetesObject]) -> str:
     service = next((i for i in services if i["metadata"]["name"] == need.to), None)
     if service is None:
         return f"there is no Service `{need.to}` in the manifests"
-    ports = [p for p in service["spec"].get("ports", []) if p.get("port") == need.port]
+    leads = service.get("spec", {})
+    ports = [p for p in leads.get("ports", []) if p.get("port") == need.port]
     if not ports or ports[0].get("targetPort", need.port) != need.port:
         return f"Service `{need.to}` does not lead port {need.port} to the same port"
-    templates = _behind(service["spec"].get("selector", {}), objects)
+    templates = _behind(leads.get("selector", {}), objects)
     for template in templates:
         template["metadata"]["labels"][f"regulatory-sandbox/{way_in(need)}"] = "true"
     return "" if templates else f"Service `{need.to}` selects no pod of the manifests"
@@ -181,13 +274,19 @@ def _behind(
     templates = [
         i["spec"]["template"]
         for i in objects
-        if i["kind"] == "Deployment" and i.get("spec", {}).get("template")
+        if i["kind"] == "Deployment"
+        and i.get("spec", {}).get("template", {}).get("spec")
     ]
     return [
         template
         for template in templates
-        if selector and selector.items() <= template["metadata"]["labels"].items()
+        if selector and selector.items() <= _labels(template).items()
     ]
+
+
+def _labels(template: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = template.get("metadata", {}).get("labels", {})
+    return found
 
 
 def _defect(code: str, what: str, remedy: str, field: str = "manifests") -> Defect:

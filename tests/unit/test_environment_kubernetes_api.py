@@ -124,6 +124,16 @@ def test_server_error() -> None:
     assert caught.value.retryable
 
 
+def test_an_unknown_field_is_final() -> None:
+    """The server answers 500 to a field its schema lacks; asking again cannot help."""
+    said = "failed to create typed patch object (x/c; /v1): .dta: field not declared"
+    cluster, client, _ = scripted(Reply(500, {"message": said}))
+    with pytest.raises(ClusterError, match="Correct the field") as caught:
+        cluster.apply([CONFIG], owner="me")
+    assert not caught.value.retryable and caught.value.said.startswith(said)
+    assert len(client.asked) == 1
+
+
 def test_apply_is_strict() -> None:
     """Apply is a forced server-side apply with strict validation, owner as manager."""
     cluster, client, _ = scripted(Reply(200, CONFIG), Reply(200, CONFIG))

@@ -23,6 +23,7 @@ from workflows.cli.output import say
 NOUNS = {
     "local": "Temporal and one Kubernetes node on this machine.",
     "experiment": "Whole trials, run end to end.",
+    "application": "Applications, tried before they are filed.",
     "trial": "Cases and their state.",
     "rule": "Rulebooks and what is in force.",
     "findings": "What all trials of a question show together.",
