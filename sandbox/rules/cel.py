@@ -60,9 +60,11 @@ class Facts:
         params: Values in force.
         about: What it is.
         reads: What the expressions that will be asked can read of a span.
+        once: Whether one expression will be asked, as a rule: then nothing is prepared
+            for a second one, which costs more than it saves.
     """
 
-    __slots__ = ("about", "activation", "params", "reads", "seen")
+    __slots__ = ("_activation", "_given", "about", "once", "params", "reads", "seen")
 
     def __init__(
         self,
@@ -71,17 +73,30 @@ class Facts:
         about: About = "span",
         *,
         reads: Reads = ALL,
+        once: bool = False,
     ) -> None:
         self.about = about
         self.seen = seen
         self.params = params
         self.reads = reads
+        self.once = once
         given = reads.chosen(seen) if about == "span" else seen
-        self.activation = _ENGINES[about].Activation({about: given, "params": params})
+        self._given = {about: given, "params": params}
+        self._activation = None if once else _ENGINES[about].Activation(self._given)
 
     def with_params(self, params: Mapping[str, float]) -> Facts:
         """Return the same with other parameters."""
-        return Facts(self.seen, params, self.about, reads=self.reads)
+        return Facts(self.seen, params, self.about, reads=self.reads, once=self.once)
+
+    def asked_by(self, program: Any) -> Any:
+        """Return what a compiled expression gives for these facts.
+
+        Raises:
+            RuntimeError: The engine cannot read what is given.
+        """
+        if self._activation is None:
+            return program.eval(data=self._given)
+        return program.eval(activation=self._activation)
 
 
 class Expression:
@@ -106,7 +121,7 @@ class Expression:
     def evaluate(self, facts: Facts) -> Truth:
         """Return what the expression says of one span."""
         try:
-            result = self._program.eval(activation=facts.activation)
+            result = facts.asked_by(self._program)
             value = result.value()
         except RuntimeError as error:
             return Truth(None, f"the engine cannot read what is given: {error}")
@@ -150,7 +165,7 @@ class Verdict:
         if self._program is None:
             return None
         try:
-            value = self._program.eval(activation=facts.activation).value()
+            value = facts.asked_by(self._program).value()
         except RuntimeError:
             return None
         return value if type(value) is int else None

@@ -148,7 +148,11 @@ class CompiledRules:
             given = made.get(id(values))
             if given is None:
                 given = made[id(values)] = Facts(
-                    facts, values, self._about, reads=self._reads
+                    facts,
+                    values,
+                    self._about,
+                    reads=self._reads,
+                    once=len(self._rules) == 1,
                 )
             outcome = self._judge(item, given, within=within)
             if outcome is not None:

@@ -20,7 +20,7 @@ def reads(text: str) -> Reads:
 
 def test_same_answers() -> None:
     """Of random expressions and spans the answer is the same, with its reason, whether
-    the engine sees the whole span or what can be read of it.
+    the engine sees the whole span or what can be read of it, once or prepared.
     """
     chance = random.Random(5)
     spans = [
@@ -31,6 +31,8 @@ def test_same_answers() -> None:
         for span in spans:
             whole = expression.evaluate(Facts(span, PARAMS))
             assert expression.evaluate(Facts(span, PARAMS, reads=chosen)) == whole
+            once = Facts(span, PARAMS, reads=chosen, once=True)
+            assert expression.evaluate(once) == whole
 
 
 @pytest.mark.parametrize(
