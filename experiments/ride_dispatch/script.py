@@ -84,7 +84,7 @@ async def run(stage: Stage) -> dict[str, Any]:
         await _decide(play, "resumption")
         course.resumed = await _reach(play, "running")
     with progress.stage("until the rule ends"):
-        course.loads.append(await _load_until_expiry(play))
+        course.loads += await _load_until_expiry(play)
         course.closed = await _reach(play, "closed")
     with progress.stage("consultation and adoption"):
         async with asyncio.timeout(_PATIENCE_S):
@@ -192,14 +192,21 @@ async def _pause_under_load(play: Rehearsal) -> Any:
     return paused
 
 
-async def _load_until_expiry(play: Rehearsal) -> LoadResult:
+async def _load_until_expiry(play: Rehearsal) -> list[LoadResult]:
+    """Return the result, or nothing where the trial was closed before it was filed."""
     status = await play.trial.status()
     if status.expires_at is None:
         raise ProcedureError(f"trial {play.papers.trial_id} has no end")
     left = (status.expires_at - play.stage.ledger.clock.now()).total_seconds()
     if left < 1:
         raise LoadError("the trial ended before the traffic could go on")
-    return await _load(play, "steady", seconds=max(1.0, left - 2))
+    try:
+        return [await _load(play, "steady", seconds=max(1.0, left - 2))]
+    except ProcedureError as late:
+        if (await play.trial.status()).state != "closed":
+            raise
+        play.stage.progress.note(f"traffic is not on record: {late.diagnosis}")
+        return []
 
 
 async def _revise(play: Rehearsal) -> Any:

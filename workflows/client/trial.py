@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -37,7 +38,10 @@ from workflows.trial import TrialWorkflow
 
 
 class TrialClient:
-    """What people and doors can do to one trial."""
+    """What people and doors can do to one trial.
+
+    What is done to a trial that is closed, or that never was, is a `ProcedureError`.
+    """
 
     def __init__(
         self, client: Client, trial_id: str, *, prefix: str = QUEUE_PREFIX
@@ -105,30 +109,34 @@ class TrialClient:
 
     async def begin(self, begin: BeginTrial) -> Answer:
         """Begin the approved trial."""
-        return await self._trial.execute_update(
-            TrialWorkflow.begin, begin, id=begin.decision_id
-        )
+        with self._acting():
+            return await self._trial.execute_update(
+                TrialWorkflow.begin, begin, id=begin.decision_id
+            )
 
     async def change_system(self, change: ChangeSystem) -> Answer:
         """Roll out another version of the system."""
-        return await self._trial.execute_update(
-            TrialWorkflow.change_system, change, id=change.decision_id
-        )
+        with self._acting():
+            return await self._trial.execute_update(
+                TrialWorkflow.change_system, change, id=change.decision_id
+            )
 
     async def stop(self, stop: StopTrial) -> Answer:
         """End the trial before it expires."""
-        return await self._trial.execute_update(
-            TrialWorkflow.stop, stop, id=stop.decision_id
-        )
+        with self._acting():
+            return await self._trial.execute_update(
+                TrialWorkflow.stop, stop, id=stop.decision_id
+            )
 
     async def report_load(
         self, result: LoadResult, *, by: Actor, decision_id: str
     ) -> Answer:
         """File the result of a load test."""
         report = ReportLoad(decision_id=decision_id, result=result, by=by)
-        return await self._trial.execute_update(
-            TrialWorkflow.report_load, report, id=decision_id
-        )
+        with self._acting():
+            return await self._trial.execute_update(
+                TrialWorkflow.report_load, report, id=decision_id
+            )
 
     async def status(self) -> TrialStatus:
         """Say where the case stands.
@@ -150,6 +158,18 @@ class TrialClient:
     ) -> TrialStatus:
         """Poll the status until a condition holds, and return it."""
         return await poll(self.status, condition, every_s=every_s)
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        try:
+            yield
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            raise ProcedureError(
+                f"trial {self._trial_id} is closed, or was never filed: nothing can be"
+                " done in it any more; `sandbox trial list` shows where each stands"
+            ) from error
 
     @property
     def _trial(self) -> WorkflowHandle[TrialWorkflow, TrialStatus]:
