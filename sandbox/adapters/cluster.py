@@ -101,6 +101,22 @@ class KubernetesCluster:
             raise _joined(refusals)
         return applied
 
+    def preview(self, item: KubernetesObject, *, owner: str) -> KubernetesObject:
+        """Return what an object would be after `apply`; see `Cluster.preview`."""
+        return self._patched(item, owner, dry_run=True)
+
+    def replace(self, item: KubernetesObject) -> Applied:
+        """Put an object in the place of the one it was read from; see `Cluster`."""
+        ref = ref_of(item)
+        request = Request(
+            "PUT",
+            self._path(ref),
+            f"replace {title(ref)}",
+            query=(("fieldValidation", "Strict"),),
+            body=item,
+        )
+        return _applied(ref, self._api.call(request).json())
+
     def get(self, ref: ObjectRef) -> KubernetesObject | None:
         """Return the object, or None where there is none."""
         path = self._path(ref)
@@ -202,6 +218,11 @@ class KubernetesCluster:
     def _apply(
         self, item: KubernetesObject, owner: str, *, dry_run: bool = False
     ) -> Applied:
+        return _applied(ref_of(item), self._patched(item, owner, dry_run=dry_run))
+
+    def _patched(
+        self, item: KubernetesObject, owner: str, *, dry_run: bool
+    ) -> KubernetesObject:
         ref = ref_of(item)
         query = [
             ("fieldManager", owner),
@@ -218,11 +239,7 @@ class KubernetesCluster:
             body=item,
             content_type=APPLY_PATCH,
         )
-        metadata = self._api.call(request).json()["metadata"]
-        version = metadata.get("resourceVersion", "")
-        return Applied(
-            ref.api_version, ref.kind, ref.name, metadata.get("uid", ""), version
-        )
+        return _object(self._api.call(request).json())
 
     def _path(self, ref: ObjectRef, part: str = "") -> str:
         resource = self._resource(ref.api_version, ref.kind)
@@ -261,6 +278,12 @@ def _contexts(path: Path) -> set[str]:
             retryable=False,
         ) from error
     return {context["name"] for context in contexts}
+
+
+def _applied(ref: ObjectRef, item: KubernetesObject) -> Applied:
+    metadata = item["metadata"]
+    uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
+    return Applied(ref.api_version, ref.kind, ref.name, uid, version)
 
 
 def _object(data: Any) -> KubernetesObject:

@@ -3,11 +3,12 @@
 | step | function |
 |---|---|
 | render | `environment_objects`, `system_objects`, `platform_objects` |
-| apply | `apply_platform`, `apply_environment`, `deploy_system` |
+| once per cluster | `apply_platform`, `ensure_platform`, `platform_differences` |
+| apply | `apply_environment`, `deploy_system` |
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | interrupt | `freeze`, `thaw` |
-| end | `tear_down`, `residue`, `expired_environments` |
+| end | `tear_down`, `residue`, `expired_environments`, `uninstall_platform` |
 """
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
@@ -15,12 +16,19 @@ from sandbox.environment.expiry import expired_environments
 from sandbox.environment.lifecycle import (
     FreezeReport,
     apply_environment,
-    apply_platform,
     deploy_system,
     freeze,
     residue,
     tear_down,
     thaw,
+)
+from sandbox.environment.platform import (
+    Difference,
+    Step,
+    apply_platform,
+    ensure_platform,
+    platform_differences,
+    uninstall_platform,
 )
 from sandbox.environment.proof import (
     ClusterAddresses,
@@ -38,15 +46,19 @@ from sandbox.environment.render import (
 __all__ = [
     "AdmissionAnswer",
     "ClusterAddresses",
+    "Difference",
     "FreezeReport",
+    "Step",
     "apply_environment",
     "apply_platform",
     "ask_admission",
     "cluster_addresses",
     "deploy_system",
+    "ensure_platform",
     "environment_objects",
     "expired_environments",
     "freeze",
+    "platform_differences",
     "platform_objects",
     "proof_targets",
     "prove_isolation",
@@ -55,4 +67,5 @@ __all__ = [
     "system_objects",
     "tear_down",
     "thaw",
+    "uninstall_platform",
 ]

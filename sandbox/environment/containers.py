@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from sandbox.environment.labels import RECORDER_TOKEN
 from sandbox.environment.quantity import cpu_share, memory_share, parse_quantity
 from sandbox.model.application import Defect
 from sandbox.model.trial import EnvironmentSpec
@@ -129,7 +130,7 @@ def _telemetry(spec: EnvironmentSpec) -> list[dict[str, Any]]:
     port = spec.recorder.grpc_port if grpc else spec.recorder.http_port
     host = spec.recorder.host
     place = f"[{host}]" if ":" in host else host
-    token = {"name": "recorder-token", "key": "otlp-headers"}
+    token = {"name": RECORDER_TOKEN, "key": "otlp-headers"}
     return [
         {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": f"http://{place}:{port}"},
         {

@@ -52,6 +52,11 @@ _OTHER = {
     ("v1", "PersistentVolume"): ("persistentvolumes", False),
     ("node.k8s.io/v1", "RuntimeClass"): ("runtimeclasses", False),
     ("scheduling.k8s.io/v1", "PriorityClass"): ("priorityclasses", False),
+    ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema"): ("flowschemas", False),
+    ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): (
+        "prioritylevelconfigurations",
+        False,
+    ),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): ("clusterroles", False),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): (
         "clusterrolebindings",

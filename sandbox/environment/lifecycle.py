@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sandbox.environment.deployment import deploy_system
 from sandbox.environment.kinds import ref_of
 from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER, trial_namespace
+from sandbox.environment.platform import ensure_platform
 from sandbox.environment.removal import (
     delete_pods,
     require_ours,
@@ -25,11 +26,7 @@ from sandbox.environment.removal import (
     still_scaling,
     tear_down,
 )
-from sandbox.environment.render import (
-    default_deny,
-    environment_objects,
-    platform_objects,
-)
+from sandbox.environment.render import default_deny, environment_objects
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.trial import EnvironmentSpec
@@ -38,7 +35,6 @@ from sandbox.ports import Applied, Cluster, KubernetesObject, ObjectRef
 __all__ = [
     "FreezeReport",
     "apply_environment",
-    "apply_platform",
     "deploy_system",
     "freeze",
     "residue",
@@ -61,15 +57,6 @@ class FreezeReport(NamedTuple):
     pods_deleted: list[str]
 
 
-def apply_platform(cluster: Cluster) -> list[Applied]:
-    """Apply what the cluster needs once: admission policies, priorities, control.
-
-    Raises:
-        ClusterError: Kubernetes refused or did not answer.
-    """
-    return cluster.apply(platform_objects(), owner=FIELD_MANAGER)
-
-
 def apply_environment(
     cluster: Cluster, spec: EnvironmentSpec, *, recorder_token: str
 ) -> list[Applied]:
@@ -85,13 +72,13 @@ def apply_environment(
 
     Raises:
         InputError: The needs cannot be granted as written.
-        IsolationError: The cluster cannot give the isolation class, or the namespace
-            belongs to something else.
+        IsolationError: The cluster cannot give the isolation class, its platform is
+            not installed, or the namespace belongs to something else.
         ClusterError: Kubernetes refused or did not answer.
     """
     namespace, *rest = environment_objects(spec, recorder_token=recorder_token)
     _require_isolation_class(cluster, spec)
-    apply_platform(cluster)
+    ensure_platform(cluster)
     cluster.apply([namespace], owner=FIELD_MANAGER, dry_run=True)
     is_new = _check_namespace(cluster, spec)
     applied = cluster.apply([namespace], owner=FIELD_MANAGER)

@@ -16,6 +16,7 @@ from sandbox.environment.labels import (
     CONTROL_NAMESPACE,
     FIELD_MANAGER,
     MANAGED_BY,
+    NEIGHBOUR,
     trial_labels,
 )
 from sandbox.environment.template import fill
@@ -75,7 +76,7 @@ def neighbour(spec: EnvironmentSpec) -> KubernetesObject:
     """
     labels = _neighbour_labels(spec)
     values = {
-        "neighbour_name": f"neighbour-{labels['regulatory-sandbox/neighbour']}",
+        "neighbour_name": f"neighbour-{labels[NEIGHBOUR]}",
         "control_namespace": CONTROL_NAMESPACE,
         "labels": labels,
         "image": _image(spec),
@@ -96,7 +97,7 @@ def neighbour_address(cluster: Cluster, spec: EnvironmentSpec) -> str:
 def _neighbour_labels(spec: EnvironmentSpec) -> dict[str, str]:
     _image(spec)
     short = spec.images[PROBE].removeprefix("sha256:")[:12]
-    return {MANAGED_BY: FIELD_MANAGER, "regulatory-sandbox/neighbour": short}
+    return {MANAGED_BY: FIELD_MANAGER, NEIGHBOUR: short}
 
 
 def _is_ready(pod: KubernetesObject) -> bool:

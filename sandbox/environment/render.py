@@ -25,7 +25,7 @@ from sandbox.environment.labels import (
 from sandbox.environment.needs import egress_rules, needs_defects, way_in
 from sandbox.environment.quantity import cpu_share, memory_share, parse_quantity
 from sandbox.environment.system import system_objects
-from sandbox.environment.template import fill, template_files
+from sandbox.environment.template import fill, template_files, templates_digest
 from sandbox.errors import InputError
 from sandbox.model.application import Limits
 from sandbox.model.trial import EnvironmentSpec
@@ -34,6 +34,7 @@ from sandbox.ports import KubernetesObject
 __all__ = [
     "default_deny",
     "environment_objects",
+    "platform_digest",
     "platform_objects",
     "system_objects",
 ]
@@ -71,7 +72,13 @@ def environment_objects(
 
 def platform_objects() -> list[KubernetesObject]:
     """Return what a cluster needs once, in apply order."""
-    return [fill(_PLATFORM, file, {}) for file in template_files(_PLATFORM)]
+    values = {"platform_digest": platform_digest()}
+    return [fill(_PLATFORM, file, values) for file in template_files(_PLATFORM)]
+
+
+def platform_digest() -> str:
+    """Return what names this version of the platform's objects."""
+    return templates_digest(_PLATFORM)
 
 
 def default_deny(trial_id: str) -> KubernetesObject:

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from sandbox.errors import IsolationError
+from sandbox.model.record import digest_of
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
@@ -34,6 +35,11 @@ def template_files(folder: str) -> tuple[str, ...]:
     """Return the YAML files of a folder of `manifests`, in apply order."""
     entries = resources.files("manifests").joinpath(folder).iterdir()
     return tuple(sorted(e.name for e in entries if e.name.endswith(".yaml")))
+
+
+def templates_digest(folder: str) -> str:
+    """Return the digest of all templates of a folder, as they are before filling in."""
+    return digest_of({file: _parsed(folder, file) for file in template_files(folder)})
 
 
 def fill(folder: str, file: str, values: Mapping[str, Any]) -> dict[str, Any]:

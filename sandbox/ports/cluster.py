@@ -41,6 +41,21 @@ class Cluster(Protocol):
         """
         ...
 
+    def preview(self, item: KubernetesObject, *, owner: str) -> KubernetesObject:
+        """Return what an object would be after `apply`, defaults included.
+
+        Nothing is kept.
+        """
+        ...
+
+    def replace(self, item: KubernetesObject) -> Applied:
+        """Put an object in the place of the one it was read from, as a whole.
+
+        Fields that are not in it are gone, whoever set them. Refused (409) if the
+        object has been changed since `item` was read.
+        """
+        ...
+
     def get(self, ref: ObjectRef) -> KubernetesObject | None:
         """Return the object, or None where there is none."""
         ...

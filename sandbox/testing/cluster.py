@@ -56,6 +56,8 @@ class FakeCluster:
         """(namespace, pod, container) → what it printed."""
         self.refuse: Callable[[KubernetesObject], str] = lambda item: ""
         """Admission beside the decision's images: a reason to refuse, or nothing."""
+        self.unlistable: set[tuple[str, str]] = set()
+        """(api_version, kind) that this account has no right to list."""
         self._reach = reach
         self._objects: dict[ObjectRef, KubernetesObject] = {}
         self._numbers = itertools.count(1)
@@ -73,6 +75,26 @@ class FakeCluster:
             return [self._as_applied(item) for item in objects]
         return [self._apply(item) for item in objects]
 
+    def preview(self, item: KubernetesObject, *, owner: str) -> KubernetesObject:
+        """See `Cluster.preview`; there are no defaults here."""
+        refusal = self._refusal(item)
+        if refusal:
+            raise _refused([refusal])
+        applied, thing = self._as_applied(item), copy.deepcopy(item)
+        if applied.uid:
+            thing["metadata"]["uid"] = applied.uid
+        return thing
+
+    def replace(self, item: KubernetesObject) -> Applied:
+        """See `Cluster.replace`."""
+        ref, metadata = ref_of(item), item["metadata"]
+        present = self._objects.get(ref)
+        if present is None:
+            raise ClusterError(f"{title(ref)} not found. Apply it first.", status=404)
+        if present["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            raise ClusterError(f"{title(ref)} was changed. Read it again.", status=409)
+        return self._apply(item)
+
     def get(self, ref: ObjectRef) -> KubernetesObject | None:
         """See `Cluster.get`."""
         _known(ref.api_version, ref.kind)
@@ -83,6 +105,8 @@ class FakeCluster:
     ) -> list[KubernetesObject]:
         """See `Cluster.find`."""
         _known(api_version, kind)
+        if (api_version, kind) in self.unlistable:
+            raise ClusterError(f"No right to list {kind} objects.", status=403)
         return [
             copy.deepcopy(item)
             for ref, item in self._objects.items()

@@ -6,12 +6,12 @@ import pytest
 
 from sandbox.environment import (
     apply_environment,
+    apply_platform,
     freeze,
     proof_targets,
     prove_isolation,
     standard_targets,
 )
-from sandbox.environment.lifecycle import apply_platform
 from sandbox.errors import IsolationError
 from sandbox.model.trial import IsolationProof, ProofTarget
 from sandbox.ports import Applied, KubernetesObject

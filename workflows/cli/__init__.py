@@ -29,6 +29,7 @@ NOUNS = {
     "findings": "What all trials of a question show together.",
     "revision": "Proposals, their figures, and what they mean for running trials.",
     "evidence": "What was recorded, and its proof.",
+    "platform": "What a Kubernetes cluster needs once: install, compare, remove.",
     "worker": "Runs workflows and activities.",
     "recorder": "Receives OTLP and makes it durable.",
     "doctor": "What this machine can do, and what it lacks.",

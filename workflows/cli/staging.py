@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from temporalio.client import Client
 
 from sandbox.adapters.load import run_load
-from sandbox.environment import apply_platform, residue
+from sandbox.environment import ensure_platform, residue
 from sandbox.errors import LocalError
 from sandbox.local import LocalServers, down, is_alive, last_lines, spawn, status, up
 from sandbox.model.load import LoadResult
@@ -123,7 +123,7 @@ async def _open(
 ) -> Stage:
     ledger, _ = open_ledger(settings)
     cluster = open_cluster(settings, servers)
-    await asyncio.to_thread(apply_platform, cluster)
+    await asyncio.to_thread(ensure_platform, cluster)
     address = settings.temporal or servers.temporal_address
     client = await connect(address, namespace=settings.temporal_namespace)
     progress.wait("recorder")
