@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Change(NamedTuple):
+class Deviation(NamedTuple):
     """One field whose value is another than it should be; None where there is none."""
 
     path: str
@@ -33,7 +33,7 @@ class Change(NamedTuple):
     found: Any
 
 
-def changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Change]:
+def changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviation]:
     """Return every field in which an object is not as wanted.
 
     Args:
@@ -65,9 +65,9 @@ def holds(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def _label_changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Change]:
+def _label_changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviation]:
     return [
-        Change(f"metadata.{part}.{key}", value, there.get(key))
+        Deviation(f"metadata.{part}.{key}", value, there.get(key))
         for part in ("labels", "annotations")
         for there in [found["metadata"].get(part) or {}]
         for key, value in (wanted["metadata"].get(part) or {}).items()
@@ -75,7 +75,7 @@ def _label_changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Ch
     ]
 
 
-def _between(wanted: Any, found: Any, path: str) -> Iterator[Change]:
+def _between(wanted: Any, found: Any, path: str) -> Iterator[Deviation]:
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in sorted({*wanted, *found}):
             place = f"{path}.{key}" if path else key
@@ -87,4 +87,4 @@ def _between(wanted: Any, found: Any, path: str) -> Iterator[Change]:
             )
             yield from _between(one, other, f"{path}[{index}]")
     elif wanted != found:
-        yield Change(path, wanted, found)
+        yield Deviation(path, wanted, found)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from sandbox.environment.difference import Change, body, changes, holds
+from sandbox.environment.difference import Deviation, body, changes, holds
 from sandbox.environment.kinds import KINDS, ref_of, title
 from sandbox.environment.labels import (
     CONTROL_NAMESPACE,
@@ -74,7 +74,7 @@ def ensure_platform(cluster: Cluster) -> None:
     Reads three times where all is well, so a worker that may install nothing can ask.
 
     Raises:
-        IsolationError: It is not, and this account may not install it.
+        IsolationError: It is not, and this account cannot install it.
         ClusterError: Kubernetes refused or did not answer.
     """
     reason = "this account may not see whether the platform is installed"
@@ -83,12 +83,13 @@ def ensure_platform(cluster: Cluster) -> None:
         if reason:
             apply_platform(cluster)
     except ClusterError as error:
-        if error.status != 403:
+        if error.retryable:
             raise
         raise IsolationError(
-            f"Nothing holds a trial to its limits in this cluster: {reason}, and this"
-            " account may not install it. Run `sandbox platform install` with the"
-            " rights of a cluster administrator, then try again."
+            f"This cluster does not hold a trial to its limits: {reason}, and this"
+            " account cannot change that. Run `sandbox platform install` with the"
+            " rights of a cluster administrator, then try again. What was refused:"
+            f" {error.diagnosis}"
         ) from error
 
 
@@ -162,7 +163,7 @@ def _applied(cluster: Cluster, item: KubernetesObject) -> Step:
 
 def _changes(
     cluster: Cluster, item: KubernetesObject, found: KubernetesObject
-) -> list[Change]:
+) -> list[Deviation]:
     return changes(_as_new(cluster, item), found)
 
 

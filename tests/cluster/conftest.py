@@ -5,12 +5,20 @@ missing ones are built.
 """
 
 import os
+import shutil
 import sys
+import time
 
+import kubernetes.config
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
+from sandbox.adapters.kubernetes_api import KubernetesApi
 from sandbox.local import down, up
+from sandbox.local.pki import Authority, Subject, issue, write_kubeconfig
 from sandbox.settings import Settings
 
 
@@ -56,3 +64,41 @@ def _servers(settings):
 def _cluster(servers):
     """The session's node behind the `Cluster` port."""
     return KubernetesCluster.from_kubeconfig(servers.kubeconfig, servers.context)
+
+
+@pytest.fixture(name="make_api", scope="session")
+def _make_api(servers):
+    """Opens requests the port does not offer: subresources, dry runs, reviews."""
+    clients = []
+
+    def make(kubeconfig):
+        client = kubernetes.config.new_client_from_config(
+            config_file=str(kubeconfig), context=servers.context
+        )
+        clients.append(client)
+        return KubernetesApi(client, pause=time.sleep)
+
+    yield make
+    for client in clients:
+        client.rest_client.pool_manager.clear()
+
+
+@pytest.fixture(name="make_kubeconfig", scope="session")
+def _make_kubeconfig(tmp_path_factory):
+    """Makes the kubeconfig of somebody in one group of a node, by a certificate of the
+    node's own authority.
+    """
+
+    def make(servers, name, group):
+        folder, pki = tmp_path_factory.mktemp(name), servers.kubeconfig.parent
+        shutil.copy(pki / "ca.crt", folder)
+        authority = Authority(
+            x509.load_pem_x509_certificate((pki / "ca.crt").read_bytes()),
+            load_pem_private_key((pki / "ca.key").read_bytes(), password=None),
+            folder,
+            SystemClock().now(),
+        )
+        issue(authority, name, Subject(name, group))
+        return write_kubeconfig(folder, name, server=servers.api_server)
+
+    return make

@@ -61,6 +61,10 @@ def uninstall(
     """
     steps = uninstall_platform(_cluster(home, context), wait_s=_WAIT_S)
     emit([step._asdict() for step in steps], output, name="object")
+    say(
+        "before the platform is installed here again, restart the API server: up to"
+        " Kubernetes 1.36 it does not find the parameters of policies made anew"
+    )
 
 
 def _cluster(home: Home, context: str) -> KubernetesCluster:
