@@ -33,7 +33,7 @@ class Deviation(NamedTuple):
     found: Any
 
 
-def changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviation]:
+def deviations(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviation]:
     """Return every field in which an object is not as wanted.
 
     Args:
@@ -65,7 +65,9 @@ def holds(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def _label_changes(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviation]:
+def _label_changes(
+    wanted: KubernetesObject, found: KubernetesObject
+) -> list[Deviation]:
     return [
         Deviation(f"metadata.{part}.{key}", value, there.get(key))
         for part in ("labels", "annotations")

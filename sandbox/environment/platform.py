@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from sandbox.environment.difference import Deviation, body, changes, holds
+from sandbox.environment.difference import Deviation, body, deviations, holds
 from sandbox.environment.kinds import KINDS, ref_of, title
 from sandbox.environment.labels import (
     CONTROL_NAMESPACE,
@@ -157,14 +157,14 @@ def _applied(cluster: Cluster, item: KubernetesObject) -> Step:
         # Applying keeps the fields of other owners; these are not for others to set.
         cluster.replace(_repaired(cluster, item, found))
         return Step(title(ref), "changed")
-    same = found is not None and not changes(found, before)
+    same = found is not None and not deviations(found, before)
     return Step(title(ref), "unchanged" if same else "changed")
 
 
 def _changes(
     cluster: Cluster, item: KubernetesObject, found: KubernetesObject
 ) -> list[Deviation]:
-    return changes(_as_new(cluster, item), found)
+    return deviations(_as_new(cluster, item), found)
 
 
 def _as_new(cluster: Cluster, item: KubernetesObject) -> KubernetesObject:

@@ -57,7 +57,7 @@ class FakeCluster:
         self.refuse: Callable[[KubernetesObject], str] = lambda item: ""
         """Admission beside the decision's images: a reason to refuse, or nothing."""
         self.unlistable: set[tuple[str, str]] = set()
-        """(api_version, kind) that this account has no right to list."""
+        """(namespace, kind) that this account has no right to list."""
         self._reach = reach
         self._objects: dict[ObjectRef, KubernetesObject] = {}
         self._numbers = itertools.count(1)
@@ -105,7 +105,7 @@ class FakeCluster:
     ) -> list[KubernetesObject]:
         """See `Cluster.find`."""
         _known(api_version, kind)
-        if (api_version, kind) in self.unlistable:
+        if (namespace, kind) in self.unlistable:
             raise ClusterError(f"No right to list {kind} objects.", status=403)
         return [
             copy.deepcopy(item)

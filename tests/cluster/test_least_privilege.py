@@ -709,7 +709,7 @@ def test_whole_life_as_worker(cluster, worker, servers, spec):
         thaw(worker, spec, manifests, wait_s=90)
         assert cluster.get(ObjectRef("v1", "ConfigMap", NARROW, "extra")) is None
         late = expired_environments(worker, at=spec.expires_at, grace_s=0)
-        assert late == ["narrow"]
+        assert "narrow" in late
         assert len(residue(worker, "narrow")) == len(residue(cluster, "narrow"))
     finally:
         tear_down(worker, "narrow", wait_s=90)

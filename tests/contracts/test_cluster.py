@@ -125,6 +125,34 @@ def test_dry_run(cluster: Cluster, namespace: str) -> None:
     assert cluster.get(ref(namespace)) is None
 
 
+def test_preview(cluster: Cluster, namespace: str) -> None:
+    """A preview is the object as it would be; it keeps nothing and changes nothing."""
+    new = cluster.preview(config(namespace), owner=OWNER)
+    assert new["data"] == {"a": "1"} and new["kind"] == "ConfigMap"
+    assert cluster.get(ref(namespace)) is None
+    applied = apply_one(cluster, config(namespace))
+    other = cluster.preview(config(namespace, data={"a": "2"}), owner=OWNER)
+    assert (other["data"], other["metadata"]["uid"]) == ({"a": "2"}, applied.uid)
+    found = cluster.get(ref(namespace))
+    assert found is not None and found["data"] == {"a": "1"}
+
+
+def test_replace(cluster: Cluster, namespace: str) -> None:
+    """What is put in place of an object is all that is left of it; an object that was
+    changed since it was read is not replaced.
+    """
+    apply_one(cluster, config(namespace, data={"a": "1", "b": "1"}))
+    read = cluster.get(ref(namespace))
+    assert read is not None
+    replaced = cluster.replace({**read, "data": {"a": "2"}})
+    found = cluster.get(ref(namespace))
+    assert found is not None and found["data"] == {"a": "2"}
+    assert found["metadata"]["resourceVersion"] == replaced.resource_version
+    with pytest.raises(ClusterError) as caught:
+        cluster.replace({**read, "data": {"a": "3"}})
+    assert caught.value.status == 409 and not caught.value.retryable
+
+
 def test_dry_run_names_every_refusal(cluster: Cluster, namespace: str) -> None:
     """A dry run of a set names every object refused, not the first."""
     apply_one(cluster, config(namespace, "fixed", immutable=True))

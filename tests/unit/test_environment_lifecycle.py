@@ -383,3 +383,18 @@ def test_residue_of_volumes(cluster: FakeCluster) -> None:
     cluster.apply([volume], owner="someone")
     assert residue(cluster, "ride-1") == ["PersistentVolume disk"]
     assert residue(cluster, "ride-2") == []
+
+
+def test_residue_of_a_narrow_worker(cluster: FakeCluster) -> None:
+    """Who may not list Secrets asks for the one we make; who may not list one of our
+    other kinds cannot say that nothing is left.
+    """
+    apply_environment(cluster, SPEC, recorder_token="t")
+    cluster.unlistable = {("trial-ride-1", "Secret")}
+    token = "Secret trial-ride-1/recorder-token"
+    assert token in residue(cluster, "ride-1")
+    tear_down(cluster, "ride-1", wait_s=1, pause=no_pause)
+    assert residue(cluster, "ride-1") == []
+    cluster.unlistable = {("trial-ride-1", "ConfigMap")}
+    with pytest.raises(ClusterError):
+        residue(cluster, "ride-1")

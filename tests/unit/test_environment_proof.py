@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from sandbox.environment import (
@@ -12,7 +14,7 @@ from sandbox.environment import (
     prove_isolation,
     standard_targets,
 )
-from sandbox.errors import IsolationError
+from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.trial import IsolationProof, ProofTarget
 from sandbox.ports import Applied, KubernetesObject
 from sandbox.testing.clock import FixedClock
@@ -224,3 +226,27 @@ def test_neighbour_stays() -> None:
     found = cluster.find("apps/v1", "Deployment", namespace="sandbox-control")
     assert len(found) == 1
     assert "regulatory-sandbox/trial" not in found[0]["metadata"]["labels"]
+
+
+class Forgetful(FakeCluster):
+    """A cluster whose API server no longer finds the parameters of its policies."""
+
+    def apply(
+        self,
+        objects: Sequence[KubernetesObject],
+        *,
+        owner: str,
+        dry_run: bool = False,
+    ) -> list[Applied]:
+        """Refuse every pod for want of parameters."""
+        if any(item["kind"] == "Pod" for item in objects):
+            raise ClusterError(
+                "regulatory-sandbox-decision: no params found", status=422
+            )
+        return super().apply(objects, owner=owner, dry_run=dry_run)
+
+
+def test_an_api_server_that_lost_its_parameters() -> None:
+    """Where admission finds no parameters any more, the error says what helps."""
+    with pytest.raises(IsolationError, match="restart it"):
+        prove(opened(Forgetful()))
