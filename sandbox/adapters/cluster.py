@@ -60,9 +60,7 @@ class KubernetesCluster:
         Raises:
             ClusterError: No context was named, or the file does not hold it.
         """
-        configuration = Configuration()
-        configuration.retries = False
-        configuration.keep_alive = True
+        configuration = _configuration()
         contexts = _contexts(path)
         if context not in contexts:
             named = f"`{context}` is not in it" if context else "none was named"
@@ -74,6 +72,28 @@ class KubernetesCluster:
         kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=str(path), context=context, client_configuration=configuration
         )
+        return cls(ApiClient(configuration))
+
+    @classmethod
+    def from_service_account(cls) -> KubernetesCluster:
+        """Return the cluster this process runs in, as the account of its pod.
+
+        The mounted token is read again as it is renewed.
+
+        Raises:
+            ClusterError: This is no pod, or no token is mounted into it.
+        """
+        configuration = _configuration()
+        try:
+            kubernetes.config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        except kubernetes.config.ConfigException as error:
+            raise ClusterError(
+                f"There is no service account to use: {error} Run this in a pod with"
+                " automountServiceAccountToken: true.",
+                retryable=False,
+            ) from error
         return cls(ApiClient(configuration))
 
     def close(self) -> None:
@@ -265,6 +285,13 @@ class KubernetesCluster:
             for group in self._api.call(request).json().get("items") or []:
                 found.update(_preferred_kinds(group))
         self._found = found
+
+
+def _configuration() -> Configuration:
+    configuration = Configuration()
+    configuration.retries = False
+    configuration.keep_alive = True
+    return configuration
 
 
 def _contexts(path: Path) -> set[str]:

@@ -9,9 +9,18 @@ Rules of this module:
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sandbox.environment.labels import EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, TRIAL
 from sandbox.ports import Cluster, KubernetesObject
+
+
+class Environment(NamedTuple):
+    """An environment that is there, and until when it may be."""
+
+    trial_id: str
+    uid: str
+    expires_at: datetime
 
 
 def expired_environments(
@@ -28,14 +37,27 @@ def expired_environments(
         ClusterError: Kubernetes refused or did not answer.
     """
     late = at - timedelta(seconds=grace_s)
+    return sorted(
+        item.trial_id for item in known_environments(cluster) if item.expires_at <= late
+    )
+
+
+def known_environments(cluster: Cluster) -> list[Environment]:
+    """Return every environment that says until when it may be there.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
     namespaces = cluster.find(
         "v1", "Namespace", labels=f"{TRIAL},{MANAGED_BY}={FIELD_MANAGER}"
     )
-    return sorted(
-        item["metadata"]["labels"][TRIAL]
+    return [
+        Environment(
+            item["metadata"]["labels"][TRIAL], item["metadata"]["uid"], deadline
+        )
         for item in namespaces
-        if (deadline := _deadline(item)) is not None and deadline <= late
-    )
+        if (deadline := _deadline(item)) is not None
+    ]
 
 
 def _deadline(namespace: KubernetesObject) -> datetime | None:

@@ -42,6 +42,8 @@ _CORE = {
 _OTHER = {
     ("apps/v1", "Deployment"): ("deployments", True),
     ("apps/v1", "ReplicaSet"): ("replicasets", True),
+    ("batch/v1", "CronJob"): ("cronjobs", True),
+    ("batch/v1", "Job"): ("jobs", True),
     ("coordination.k8s.io/v1", "Lease"): ("leases", True),
     ("discovery.k8s.io/v1", "EndpointSlice"): ("endpointslices", True),
     ("networking.k8s.io/v1", "NetworkPolicy"): ("networkpolicies", True),

@@ -58,7 +58,7 @@ class FreezeReport(NamedTuple):
 
 
 def apply_environment(
-    cluster: Cluster, spec: EnvironmentSpec, *, recorder_token: str
+    cluster: Cluster, spec: EnvironmentSpec, *, recorder_token: str, own_image: str = ""
 ) -> list[Applied]:
     """Apply the objects of a trial's environment, after a dry run of the whole set.
 
@@ -66,6 +66,12 @@ def apply_environment(
     namespace is made for real, alone, right after its own dry run; the rest is tried in
     it; and after a refusal that namespace is deleted again. Nothing can run in it
     meanwhile: the dry run keeps nothing else.
+
+    Args:
+        cluster: Where.
+        spec: What the decision and the temporary rule ask for.
+        recorder_token: Bearer token the system presents to the recorder.
+        own_image: As for `ensure_platform`.
 
     Returns:
         The environment's objects as they now are, in apply order.
@@ -78,7 +84,7 @@ def apply_environment(
     """
     namespace, *rest = environment_objects(spec, recorder_token=recorder_token)
     _require_isolation_class(cluster, spec)
-    ensure_platform(cluster)
+    ensure_platform(cluster, own_image=own_image)
     cluster.apply([namespace], owner=FIELD_MANAGER, dry_run=True)
     is_new = _check_namespace(cluster, spec)
     applied = cluster.apply([namespace], owner=FIELD_MANAGER)

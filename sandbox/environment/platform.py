@@ -59,19 +59,28 @@ class Step(NamedTuple):
     outcome: Outcome
 
 
-def apply_platform(cluster: Cluster) -> list[Step]:
+def apply_platform(cluster: Cluster, *, own_image: str = "") -> list[Step]:
     """Make everything a cluster needs once what it has to be; say what that changed.
+
+    Args:
+        cluster: Where.
+        own_image: The product's own image, pinned by digest. Without it nothing in the
+            cluster itself removes expired environments.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    return [_applied(cluster, item) for item in platform_objects()]
+    return [_applied(cluster, item) for item in platform_objects(own_image)]
 
 
-def ensure_platform(cluster: Cluster) -> None:
+def ensure_platform(cluster: Cluster, *, own_image: str = "") -> None:
     """Install the platform unless this version is installed and its policies are whole.
 
     Reads three times where all is well, so a worker that may install nothing can ask.
+
+    Args:
+        cluster: Where.
+        own_image: As for `apply_platform`; without it any that is installed will do.
 
     Raises:
         IsolationError: It is not, and this account cannot install it.
@@ -79,9 +88,9 @@ def ensure_platform(cluster: Cluster) -> None:
     """
     reason = "this account may not see whether the platform is installed"
     try:
-        reason = _not_current(cluster)
+        reason = _not_current(cluster, own_image)
         if reason:
-            apply_platform(cluster)
+            apply_platform(cluster, own_image=own_image)
     except ClusterError as error:
         if error.retryable:
             raise
@@ -93,16 +102,22 @@ def ensure_platform(cluster: Cluster) -> None:
         ) from error
 
 
-def platform_differences(cluster: Cluster) -> list[Difference]:
+def platform_differences(
+    cluster: Cluster, *, own_image: str = ""
+) -> list[Difference]:
     """Return in what a cluster differs from what this version would install.
 
     Needs the rights that `apply_platform` needs; nothing is kept.
+
+    Args:
+        cluster: Where.
+        own_image: As for `apply_platform`.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
     differences: list[Difference] = []
-    for item in platform_objects():
+    for item in platform_objects(own_image):
         name, found = title(ref_of(item)), cluster.get(ref_of(item))
         if found is None:
             differences.append(Difference(name, "missing"))
@@ -220,13 +235,15 @@ def _leftovers(cluster: Cluster) -> list[KubernetesObject]:
     ]
 
 
-def _not_current(cluster: Cluster) -> str:
+def _not_current(cluster: Cluster, own_image: str) -> str:
     """Return why the platform has to be installed; nothing if it need not."""
     marker = cluster.get(ObjectRef("v1", "ConfigMap", CONTROL_NAMESPACE, PLATFORM))
     if marker is None:
         return "the platform is not installed"
     if marker.get("data", {}).get("digest") != platform_digest():
         return "another version of the platform is installed"
+    if own_image and marker["data"].get("image") != own_image:
+        return "the platform is installed with another image of this product"
     found = {
         ref_of(item): body(item)
         for kind in _GUARDS

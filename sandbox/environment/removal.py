@@ -60,19 +60,12 @@ def tear_down(
         ClusterError: Kubernetes refused, or something holds the namespace open; the
             error carries the namespace's own conditions.
     """
-    delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(trial_id))
-    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
-    found = cluster.get(ref)
-    if found is None or (uid and found["metadata"]["uid"] != uid):
+    removed = begin_removal(cluster, trial_id, uid=uid)
+    if not removed:
         return
-    require_ours(found, trial_id)
-    uid = found["metadata"]["uid"]
-    if "deletionTimestamp" not in found["metadata"]:
-        scale_to_zero(cluster, ref.name)
-        delete_pods(cluster, ref.name)
-        cluster.delete(ref, uid=uid)
+    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
     left = wait_until(
-        lambda: _holding(cluster.get(ref), uid), wait_s=wait_s, pause=pause
+        lambda: holding(cluster.get(ref), removed), wait_s=wait_s, pause=pause
     )
     if left:
         raise ClusterError(
@@ -80,6 +73,34 @@ def tear_down(
             f" {'; '.join(left)}. Remove what the conditions name; never edit the"
             " namespace's own finalizers."
         )
+
+
+def begin_removal(cluster: Cluster, trial_id: str, *, uid: str = "") -> str:
+    """End everything that runs in an environment and order its namespace away.
+
+    May be repeated until the namespace is gone: pods that came back are ended again.
+
+    Returns:
+        The uid of the namespace that goes; empty where there is nothing to remove.
+
+    Raises:
+        IsolationError: The namespace belongs to something else.
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(trial_id))
+    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
+    found = cluster.get(ref)
+    if found is None or (uid and found["metadata"]["uid"] != uid):
+        return ""
+    require_ours(found, trial_id)
+    uid = str(found["metadata"]["uid"])
+    is_going = "deletionTimestamp" in found["metadata"]
+    if not is_going:
+        scale_to_zero(cluster, ref.name)
+    delete_pods(cluster, ref.name)
+    if not is_going:
+        cluster.delete(ref, uid=uid)
+    return uid
 
 
 def residue(cluster: Cluster, trial_id: str) -> list[str]:
@@ -169,12 +190,7 @@ def _inside(
     return [token] if token is not None else []
 
 
-def _claims(volume: KubernetesObject, namespace: str) -> bool:
-    claim = volume.get("spec", {}).get("claimRef") or {}
-    return claim.get("namespace") == namespace
-
-
-def _holding(namespace: KubernetesObject | None, uid: str) -> list[str]:
+def holding(namespace: KubernetesObject | None, uid: str) -> list[str]:
     """Return why the namespace is still there; empty once it is gone."""
     if namespace is None or namespace["metadata"]["uid"] != uid:
         return []
@@ -185,3 +201,8 @@ def _holding(namespace: KubernetesObject | None, uid: str) -> list[str]:
         if item.get("status") == "True"
     ]
     return held or ["it is being deleted"]
+
+
+def _claims(volume: KubernetesObject, namespace: str) -> bool:
+    claim = volume.get("spec", {}).get("claimRef") or {}
+    return claim.get("namespace") == namespace

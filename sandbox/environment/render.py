@@ -41,6 +41,7 @@ __all__ = [
 
 _TRIAL = "trial"
 _PLATFORM = "platform"
+_EXPIRY_JOB = "69-cronjob-expiry.yaml"
 _WAY_IN = "25-networkpolicy-ingress.yaml"
 _POLICIES_BESIDE_WAYS_IN = 5
 
@@ -70,10 +71,18 @@ def environment_objects(
     return objects
 
 
-def platform_objects() -> list[KubernetesObject]:
-    """Return what a cluster needs once, in apply order."""
-    values = {"platform_digest": platform_digest()}
-    return [fill(_PLATFORM, file, values) for file in template_files(_PLATFORM)]
+def platform_objects(own_image: str = "") -> list[KubernetesObject]:
+    """Return what a cluster needs once, in apply order.
+
+    Args:
+        own_image: The product's own image, pinned by digest. Without it the job that
+            removes expired environments from inside the cluster is left out.
+    """
+    values = {"platform_digest": platform_digest(), "own_image": own_image}
+    files = [
+        file for file in template_files(_PLATFORM) if own_image or file != _EXPIRY_JOB
+    ]
+    return [fill(_PLATFORM, file, values) for file in files]
 
 
 def platform_digest() -> str:

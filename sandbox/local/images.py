@@ -1,12 +1,14 @@
-"""Container images of static binaries, written without a registry or a builder.
+"""Container images of this machine's node, written without a registry or a builder.
 
 Rules of this module:
 
-* An image is an OCI image layout (image-spec v1.1) with one uncompressed layer; the
-  same binaries give the same bytes and so the same digest, on every machine.
+* An image is an OCI image layout (image-spec v1.1) with uncompressed layers; the same
+  files give the same bytes and so the same digest.
 * Each image has two names: `localhost/NAME:1`, and `localhost/NAME@DIGEST`, by which
   trials pin it.
 * Images run as the user nobody and hold nothing but their program.
+* An image of a static binary is one layer of one file; the product's own image has the
+  layers that `sandbox.local.own_image` packs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any, NamedTuple
 
 from sandbox.errors import LocalError
 from sandbox.local.commands import run
+from sandbox.local.own_image import CODE_LAYER, ENVIRONMENT, PYTHON_LAYER
 
 _NOBODY = "65534:65534"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -32,17 +35,24 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class ImagePlan(NamedTuple):
-    """One image to make: the program it holds and how it starts."""
+    """One image to make: what it holds and how it starts."""
 
-    binary: str
+    layers: tuple[str, ...]
+    """What lies in it, lowest first: programs, each as `/NAME`, and packed layers."""
     entrypoint: tuple[str, ...]
+    environment: tuple[str, ...] = ()
+    """Variables, as `NAME=VALUE`."""
 
 
+OWN_IMAGE = "regulatory-sandbox"
 PLANS: Mapping[str, ImagePlan] = {
-    "agnhost": ImagePlan("agnhost", ("/agnhost",)),
-    "pause": ImagePlan("agnhost", ("/agnhost", "pause")),
-    "coredns": ImagePlan("coredns", ("/coredns",)),
-    "hotrod": ImagePlan("hotrod", ("/hotrod",)),
+    "agnhost": ImagePlan(("agnhost",), ("/agnhost",)),
+    "pause": ImagePlan(("agnhost",), ("/agnhost", "pause")),
+    "coredns": ImagePlan(("coredns",), ("/coredns",)),
+    "hotrod": ImagePlan(("hotrod",), ("/hotrod",)),
+    OWN_IMAGE: ImagePlan(
+        (PYTHON_LAYER, CODE_LAYER), ("/usr/local/bin/python3", "-m"), ENVIRONMENT
+    ),
 }
 """Every image of this machine's node, by name."""
 
@@ -58,27 +68,28 @@ def reference(name: str, digest: str) -> str:
 
 
 def write_archive(
-    path: Path, binaries: Mapping[str, Path], plans: Mapping[str, ImagePlan] = PLANS
+    path: Path, files: Mapping[str, Path], plans: Mapping[str, ImagePlan] = PLANS
 ) -> dict[str, str]:
     """Write one image archive that holds every planned image.
 
     Args:
         path: The archive; replaced.
-        binaries: Where each program lies.
+        files: Where each program and each packed layer (`NAME.tar`) lies.
         plans: What each image holds.
 
     Returns:
         Manifest digest (`sha256:…`) of each image, by name.
     """
-    layers = {plan.binary: binaries[plan.binary] for plan in plans.values()}
+    names = {name for plan in plans.values() for name in plan.layers}
     digests: dict[str, str] = {}
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         archive = _Archive(tar, set())
         _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        sizes = {binary: _add_layer(archive, file) for binary, file in layers.items()}
+        layers = {name: _add_layer(archive, files[name]) for name in sorted(names)}
         entries = []
         for name, plan in plans.items():
-            manifest = _add_manifest(archive, plan, sizes[plan.binary])
+            held = [layers[layer] for layer in plan.layers]
+            manifest = _add_manifest(archive, plan, held)
             digests[name] = manifest["digest"]
             entries += _named(manifest, name)
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries}
@@ -95,19 +106,22 @@ def _named(manifest: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _add_manifest(
-    archive: _Archive, plan: ImagePlan, layer: dict[str, Any]
+    archive: _Archive, plan: ImagePlan, layers: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
+    start: dict[str, Any] = {"Entrypoint": list(plan.entrypoint), "User": _NOBODY}
+    if plan.environment:
+        start["Env"] = list(plan.environment)
     config = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
-        "config": {"Entrypoint": list(plan.entrypoint), "User": _NOBODY},
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "config": start,
+        "rootfs": {"type": "layers", "diff_ids": [item["digest"] for item in layers]},
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
         "config": _add_blob(archive, _CONFIG, _json(config)),
-        "layers": [layer],
+        "layers": list(layers),
     }
     return _add_blob(archive, _MANIFEST, _json(manifest))
 
@@ -125,6 +139,8 @@ def _add_blob(archive: _Archive, media_type: str, data: bytes) -> dict[str, Any]
 
 
 def _add_layer(archive: _Archive, program: Path) -> dict[str, Any]:
+    if program.suffix == ".tar":
+        return _add_blob(archive, _LAYER, program.read_bytes())
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         entry = tarfile.TarInfo(program.name)

@@ -37,9 +37,16 @@ from sandbox.local.commands import attempt
 from sandbox.local.control_plane import NODE_NAME, SYSTEM_PATH, NodePlan
 from sandbox.local.enclosure import hold, inside, server_prefix
 from sandbox.local.ending import node_processes
-from sandbox.local.images import import_archive, reference, write_archive
+from sandbox.local.images import (
+    OWN_IMAGE,
+    PLANS,
+    import_archive,
+    reference,
+    write_archive,
+)
 from sandbox.local.layout import Layout, Progress, layout_of
 from sandbox.local.network import METADATA_ADDRESS, connect, take_slot
+from sandbox.local.own_image import CODE_LAYER, own_layers
 from sandbox.local.packet_queue import agent_table_is_held, queue_to_agent
 from sandbox.local.pki import (
     client_subjects,
@@ -115,7 +122,7 @@ def start_node(
     layout = layout_of(settings)
     progress("kubernetes", "making namespaces, keys and images")
     begun = time.monotonic()
-    digests = _prepare(layout, binaries)
+    digests = _prepare(layout, binaries, progress)
     keeper = hold(settings, needed=sorted({p.parent for p in binaries.values()}))
     plan = _wire(layout, keeper, digests)
     start = _Start(settings, plan, keeper, progress, {}, begun)
@@ -127,14 +134,26 @@ def start_node(
     return _facts(start, digests)
 
 
-def _prepare(layout: Layout, binaries: Mapping[str, Path]) -> dict[str, str]:
+def _prepare(
+    layout: Layout, binaries: Mapping[str, Path], progress: Progress
+) -> dict[str, str]:
     cgroups.make(layout.instance)
     for folder in ("bin", "cni", "pod-logs"):
         (layout.node / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.node.chmod(0o700)
     for name, path in binaries.items():
         (layout.node / "bin" / name).symlink_to(path)
-    return write_archive(layout.node / "images.tar", binaries)
+    archive = layout.node / "images.tar"
+    try:
+        own = own_layers(layout)
+    except LocalError as error:
+        # The node is of use without it; whoever applies the platform says what lacks.
+        progress("kubernetes", f"without this product's own image: {error.diagnosis}")
+        others = {name: plan for name, plan in PLANS.items() if name != OWN_IMAGE}
+        return write_archive(archive, binaries, others)
+    digests = write_archive(archive, {**binaries, **own})
+    own[CODE_LAYER].unlink()
+    return digests
 
 
 def _wire(layout: Layout, keeper: Tracked, digests: Mapping[str, str]) -> NodePlan:

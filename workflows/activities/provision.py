@@ -117,7 +117,9 @@ class ProvisionActivities:
         started_at = self._ledger.clock.now()
         spec, manifests = self._documents(task)
         token = self._new_token(spec)
-        apply_environment(self._cluster, spec, recorder_token=token)
+        apply_environment(
+            self._cluster, spec, recorder_token=token, own_image=self._site.own_image
+        )
         proof = self._prove(spec, task)
         proven_s = (self._ledger.clock.now() - started_at).total_seconds()
         proof = proof.model_copy(update={"proven_s": round(proven_s, 3)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Protocol
 
 from pydantic import Field
@@ -14,6 +16,14 @@ from sandbox.model.trial import EnvironmentSpec, RecorderEndpoint
 from sandbox.settings import Settings
 
 PROBE_IMAGE = "agnhost"
+OWN_IMAGE = "regulatory-sandbox"
+NO_OWN_IMAGE = (
+    "The cluster holds no image of this product, so nothing in it removes expired"
+    " environments while the worker is stopped. Build one from Containerfile and"
+    f" set SANDBOX_IMAGES with {OWN_IMAGE} to its reference, pinned by digest."
+)
+"""What is said where an installation lacks its own image."""
+_PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
 class LocalFacts(Protocol):
@@ -45,6 +55,11 @@ class Site(Record):
     """Image of the isolation proof."""
     beacons: dict[str, tuple[str, int]] = Field(default_factory=dict)
     """Listeners that are known to be there: positive controls of the proof."""
+    own_image: str = ""
+    """This product's own image for programs in the cluster, pinned by digest.
+
+    Without it nothing in the cluster itself removes expired environments.
+    """
 
     @classmethod
     def of(cls, settings: Settings, servers: LocalFacts | None) -> Site:
@@ -60,14 +75,16 @@ class Site(Record):
                 load_source=settings.load_source or source,
                 probe_image=servers.images[PROBE_IMAGE],
                 beacons=servers.beacons,
+                own_image=own_image(servers.images),
             )
-        defects = _missing(settings)
+        defects = _missing(settings) + _unpinned(settings)
         if defects:
             raise InputError(defects)
         return cls(
             recorder=_endpoint(settings, settings.recorder_host),
             load_source=settings.load_source,
             probe_image=settings.images[PROBE_IMAGE],
+            own_image=own_image(settings.images),
         )
 
     def environment(
@@ -98,6 +115,16 @@ def _endpoint(settings: Settings, host: str) -> RecorderEndpoint:
     )
 
 
+def own_image(images: Mapping[str, str]) -> str:
+    """Return the reference of the own image, or nothing where there is none.
+
+    Args:
+        images: Image name → reference; a bare digest is an image of the node.
+    """
+    image = images.get(OWN_IMAGE, "")
+    return f"localhost/{OWN_IMAGE}@{image}" if image.startswith("sha256:") else image
+
+
 def _missing(settings: Settings) -> list[Defect]:
     needed = {
         "images": settings.images.get(PROBE_IMAGE),
@@ -116,4 +143,18 @@ def _missing(settings: Settings) -> list[Defect]:
         )
         for field, value in needed.items()
         if not value
+    ]
+
+
+def _unpinned(settings: Settings) -> list[Defect]:
+    image = own_image(settings.images)
+    if not image or _PINNED.fullmatch(image):
+        return []
+    return [
+        Defect(
+            code="settings/images",
+            what=f"the image {OWN_IMAGE} is not pinned by a digest: {image}",
+            field="images",
+            remedy=f"Set SANDBOX_IMAGES with {OWN_IMAGE} to NAME@sha256:…",
+        )
     ]

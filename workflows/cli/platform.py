@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.environment import (
     apply_platform,
     platform_differences,
     uninstall_platform,
 )
-from sandbox.local import describe
+from sandbox.local import LocalServers, describe
+from sandbox.settings import Settings
+from workflows.activities.site import NO_OWN_IMAGE, own_image
 from workflows.cli.output import Format, Output, emit, say
 from workflows.cli.setup import Context, Home, read_settings
 from workflows.worker import open_cluster
@@ -30,7 +31,10 @@ def install(
     this product. Workers need none of them; they are put into the group
     regulatory-sandbox:worker.
     """
-    steps = apply_platform(_cluster(home, context))
+    settings, servers = _asked(home, context)
+    steps = apply_platform(
+        open_cluster(settings, servers), own_image=_image(settings, servers)
+    )
     emit([step._asdict() for step in steps], output, name="object")
 
 
@@ -43,7 +47,10 @@ def diff(
     Asks the API server what each object would be (dry run), so it needs the rights of
     install; it changes nothing.
     """
-    found = platform_differences(_cluster(home, context))
+    settings, servers = _asked(home, context)
+    found = platform_differences(
+        open_cluster(settings, servers), own_image=_image(settings, servers)
+    )
     emit([item._asdict() for item in found], output, name="object")
     if found:
         raise typer.Exit(1)
@@ -59,7 +66,8 @@ def uninstall(
     Needs the rights of a cluster administrator. Objects of the same name without this
     product's label are left alone.
     """
-    steps = uninstall_platform(_cluster(home, context), wait_s=_WAIT_S)
+    cluster = open_cluster(*_asked(home, context))
+    steps = uninstall_platform(cluster, wait_s=_WAIT_S)
     emit([step._asdict() for step in steps], output, name="object")
     say(
         "before the platform is installed here again, restart the API server: up to"
@@ -67,6 +75,13 @@ def uninstall(
     )
 
 
-def _cluster(home: Home, context: str) -> KubernetesCluster:
+def _asked(home: Home, context: str) -> tuple[Settings, LocalServers | None]:
     settings = read_settings(home, context=context)
-    return open_cluster(settings, describe(settings))
+    return settings, None if settings.context else describe(settings)
+
+
+def _image(settings: Settings, servers: LocalServers | None) -> str:
+    image = own_image(servers.images if servers else settings.images)
+    if not image:
+        say(NO_OWN_IMAGE)
+    return image

@@ -29,7 +29,7 @@ from sandbox.model.load import LoadResult
 from sandbox.ports import Cluster
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
-from workflows.activities.site import Site
+from workflows.activities.site import NO_OWN_IMAGE, Site
 from workflows.cli.progress import Progress
 from workflows.client import connect, schedule_reaper
 from workflows.worker import open_cluster, open_ledger
@@ -123,7 +123,10 @@ async def _open(
 ) -> Stage:
     ledger, _ = open_ledger(settings)
     cluster = open_cluster(settings, servers)
-    await asyncio.to_thread(ensure_platform, cluster)
+    site = Site.of(settings, servers)
+    if not site.own_image:
+        progress.note(NO_OWN_IMAGE)
+    await asyncio.to_thread(ensure_platform, cluster, own_image=site.own_image)
     address = settings.temporal or servers.temporal_address
     client = await connect(address, namespace=settings.temporal_namespace)
     progress.wait("recorder")
@@ -139,7 +142,7 @@ async def _open(
         client=client,
         ledger=ledger,
         cluster=cluster,
-        site=Site.of(settings, servers),
+        site=site,
         progress=progress,
         seed=wish.seed,
     )
