@@ -107,7 +107,9 @@ class Keeper:
     def _notice_gone(self, there: set[str]) -> None:
         for uid in [uid for uid in self._ending if uid not in there]:
             item = self._ending.pop(uid).environment
-            self._say(f"Trial {item.trial_id}: gone {self._late(item)} past its expiry.")
+            self._say(
+                f"Trial {item.trial_id}: gone {self._late(item)} past its expiry."
+            )
 
     def _held(self, item: Environment) -> str:
         """Return why an environment is still there long after its deletion."""
@@ -128,7 +130,7 @@ class Keeper:
         )
 
     def _say(self, sentence: str) -> str:
-        """Say a sentence once; what goes wrong every second is not told every second."""
+        """Say a sentence once, however often it is true."""
         if sentence not in self._told:
             self._told.add(sentence)
             self._tell(sentence)

@@ -1,9 +1,9 @@
 """`python -m sandbox.incluster.expiry`: no environment outlives its expiry.
 
-A CronJob of the cluster starts it every minute (`manifests/platform/69-…`). It sweeps at
-once and then looks ahead for longer than a minute, so runs overlap: a deadline between
-two full minutes is met on time, and one run that fails to start is made up for by the
-one before it.
+A CronJob of the cluster starts it every minute (`manifests/platform/69-…`). It sweeps
+at once and then looks ahead for longer than a minute, so runs overlap: a deadline
+between two full minutes is met on time, and a run that fails to start is made up for by
+the one before it.
 
 Exit codes: 0 nothing is left that should not be, 1 something is (the log says what).
 """

@@ -2,7 +2,7 @@
 
 It holds what runs the product here: the interpreter of this process with its standard
 library, the shared libraries they load, the distributions that programs in the cluster
-import, and the packages of this product. `Containerfile` builds the same for registries.
+import, and the packages of this product. `Containerfile` is the same for registries.
 
 Rules of this module:
 
@@ -29,6 +29,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import manifests
 import sandbox
@@ -85,7 +86,7 @@ def own_layers(layout: Layout) -> dict[str, Path]:
 
 
 def write_layer(
-    file: io.BufferedIOBase, files: Files, added: Mapping[str, bytes] | None = None
+    file: IO[bytes], files: Files, added: Mapping[str, bytes] | None = None
 ) -> None:
     """Write files as one layer of an image, the same bytes for the same files.
 

@@ -21,6 +21,13 @@ from sandbox.testing.environment import environment_spec
 
 LIMITS = Limits(cpu="2", memory="1Gi", pods=8)
 
+EVERYWHERE = {
+    "regulatory-sandbox-expiry-account",
+    "regulatory-sandbox-worker-delegation",
+    "regulatory-sandbox-worker-reach",
+}
+"""Policies about one account of ours, wherever it acts."""
+
 
 def rendered(spec: EnvironmentSpec, token: str = "t") -> list[KubernetesObject]:
     return environment_objects(spec, recorder_token=token)
@@ -226,7 +233,7 @@ def test_template_without_value() -> None:
 
 def test_platform_fails_closed() -> None:
     """Every admission policy fails closed, denies, and binds to trial namespaces; those
-    that hold the worker to its reach bind everywhere.
+    about one account of ours bind wherever it acts.
     """
     objects = platform_objects()
     policies = by_kind(objects, "ValidatingAdmissionPolicy")
@@ -237,8 +244,9 @@ def test_platform_fails_closed() -> None:
         assert policy["spec"]["failurePolicy"] == "Fail"
         binding = bindings[name]["spec"]
         assert binding["validationActions"] == ["Deny"]
-        if name.startswith("regulatory-sandbox-worker-"):
+        if name in EVERYWHERE:
             assert "matchResources" not in binding
+            assert policy["spec"]["matchConditions"]
             continue
         selector = binding["matchResources"]["namespaceSelector"]
         assert selector == {

@@ -11,7 +11,7 @@ from sandbox.local import images
 @pytest.fixture(name="binaries")
 def _binaries(tmp_path):
     found = {}
-    for name in ("agnhost", "coredns", "hotrod"):
+    for name in ("agnhost", "coredns", "hotrod", "python.tar", "code.tar"):
         found[name] = tmp_path / "bin" / name
         found[name].parent.mkdir(exist_ok=True)
         found[name].write_bytes(name.encode() * 100)
@@ -71,6 +71,18 @@ def test_images_run_as_nobody(binaries, tmp_path):
         config = json.loads(files[f"blobs/sha256/{blob}"])["config"]
         assert config["User"] == "65534:65534"
         assert config["Entrypoint"] == list(images.PLANS[name].entrypoint)
+        assert tuple(config.get("Env", ())) == images.PLANS[name].environment
+
+
+def test_packed_layers_are_taken_as_they_are(binaries, tmp_path):
+    """The own image has two layers, lowest first, byte for byte as packed."""
+    digests = images.write_archive(tmp_path / "a.tar", binaries)
+    files = _read(tmp_path / "a.tar")
+    digest = digests[images.OWN_IMAGE].removeprefix("sha256:")
+    manifest = json.loads(files[f"blobs/sha256/{digest}"])
+    blobs = [layer["digest"].replace(":", "/") for layer in manifest["layers"]]
+    packed = [binaries[name].read_bytes() for name in ("python.tar", "code.tar")]
+    assert [files[f"blobs/{blob}"] for blob in blobs] == packed
 
 
 def test_an_image_lost_on_import_is_noticed(tmp_path):
