@@ -15,8 +15,8 @@ from sandbox.environment.labels import EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, TR
 from sandbox.ports import Cluster, KubernetesObject
 
 
-class Environment(NamedTuple):
-    """An environment that is there, and until when it may be."""
+class StandingEnvironment(NamedTuple):
+    """An environment that is there, and when it ends."""
 
     trial_id: str
     uid: str
@@ -38,11 +38,13 @@ def expired_environments(
     """
     late = at - timedelta(seconds=grace_s)
     return sorted(
-        item.trial_id for item in known_environments(cluster) if item.expires_at <= late
+        item.trial_id
+        for item in standing_environments(cluster)
+        if item.expires_at <= late
     )
 
 
-def known_environments(cluster: Cluster) -> list[Environment]:
+def standing_environments(cluster: Cluster) -> list[StandingEnvironment]:
     """Return every environment that says until when it may be there.
 
     Raises:
@@ -52,7 +54,7 @@ def known_environments(cluster: Cluster) -> list[Environment]:
         "v1", "Namespace", labels=f"{TRIAL},{MANAGED_BY}={FIELD_MANAGER}"
     )
     return [
-        Environment(
+        StandingEnvironment(
             item["metadata"]["labels"][TRIAL], item["metadata"]["uid"], deadline
         )
         for item in namespaces

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sandbox.environment.expiry import Environment, known_environments
+from sandbox.environment.expiry import StandingEnvironment, standing_environments
 from sandbox.environment.labels import trial_namespace
 from sandbox.environment.removal import begin_removal, holding
 from sandbox.errors import SandboxError
@@ -29,7 +29,7 @@ _HELD_AFTER = timedelta(seconds=15)
 class _Ending(NamedTuple):
     """An environment that was ordered away here."""
 
-    environment: Environment
+    was: StandingEnvironment
     since: datetime
 
 
@@ -77,7 +77,7 @@ class Keeper:
     def _sweep(self) -> tuple[datetime, list[str]]:
         """Remove what is due; return when to look again, and what went wrong."""
         try:
-            there = known_environments(self._cluster)
+            there = standing_environments(self._cluster)
         except SandboxError as error:
             self._say(error.diagnosis)
             return self._in(_ENDING_EVERY_S), [error.diagnosis]
@@ -91,7 +91,7 @@ class Keeper:
         later = [item.expires_at for item in there if item.expires_at > now]
         return min([*later, self._in(_LOOK_EVERY_S)]), wrong
 
-    def _remove(self, item: Environment) -> str:
+    def _remove(self, item: StandingEnvironment) -> str:
         try:
             begin_removal(self._cluster, item.trial_id, uid=item.uid)
         except SandboxError as error:
@@ -106,12 +106,12 @@ class Keeper:
 
     def _notice_gone(self, there: set[str]) -> None:
         for uid in [uid for uid in self._ending if uid not in there]:
-            item = self._ending.pop(uid).environment
+            item = self._ending.pop(uid).was
             self._say(
                 f"Trial {item.trial_id}: gone {self._late(item)} past its expiry."
             )
 
-    def _held(self, item: Environment) -> str:
+    def _held(self, item: StandingEnvironment) -> str:
         """Return why an environment is still there long after its deletion."""
         ending = self._ending.get(item.uid)
         if ending is None or self._clock.now() - ending.since < _HELD_AFTER:
@@ -136,7 +136,7 @@ class Keeper:
             self._tell(sentence)
         return sentence
 
-    def _late(self, item: Environment) -> str:
+    def _late(self, item: StandingEnvironment) -> str:
         return f"{(self._clock.now() - item.expires_at).total_seconds():.1f} s"
 
     def _in(self, seconds: float) -> datetime:
