@@ -85,11 +85,11 @@ class Keeper:
         due = [item for item in there if item.expires_at <= now]
         wrong = [said for item in due if (said := self._remove(item))]
         self._notice_gone({item.uid for item in there})
-        wrong += [said for item in due if (said := self._held(item))]
-        if due:
-            return self._in(_ENDING_EVERY_S), wrong
+        held = [said for item in due if (said := self._held(item))]
+        # What is held for long is not asked for every second.
+        every_s = _LOOK_EVERY_S if len(held) == len(due) else _ENDING_EVERY_S
         later = [item.expires_at for item in there if item.expires_at > now]
-        return min([*later, self._in(_LOOK_EVERY_S)]), wrong
+        return min([*later, self._in(every_s)]), wrong + held
 
     def _remove(self, item: StandingEnvironment) -> str:
         try:
@@ -124,9 +124,9 @@ class Keeper:
         if not held:
             return ""
         return self._say(
-            f"Trial {item.trial_id}: its pods are gone, its namespace {namespace.name}"
-            f" is held: {'; '.join(held)}. Remove what the conditions name; never edit"
-            " the namespace's own finalizers."
+            f"Trial {item.trial_id}: its namespace {namespace.name} is held:"
+            f" {'; '.join(held)}. Remove what the conditions name; never edit the"
+            " namespace's own finalizers."
         )
 
     def _say(self, sentence: str) -> str:

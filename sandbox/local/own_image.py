@@ -27,7 +27,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -46,6 +46,8 @@ PYTHON_LAYER = "python.tar"
 CODE_LAYER = "code.tar"
 
 _NOT_NEEDED = frozenset({"aiohttp", "aiohttp-retry"})
+_KEPT_LAYERS = 3
+"""Homes with other versions may share the cache; the last used stay."""
 _CODE = "opt/regulatory-sandbox"
 _LIBRARIES = "usr/local/lib"
 ENVIRONMENT = (
@@ -127,11 +129,15 @@ def _kept(cache: Path) -> Path:
     files = python_files()
     layer = cache / f"{_content_key(files)}.tar"
     if layer.exists():
+        layer.touch()
         return layer
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as part:
         write_layer(part.file, files, compiled(files))
     Path(part.name).replace(layer)
+    kept = sorted(cache.glob("*.tar"), key=lambda path: path.stat().st_mtime)
+    for old in kept[:-_KEPT_LAYERS]:
+        old.unlink(missing_ok=True)
     return layer
 
 
@@ -214,28 +220,30 @@ def _distribution(name: str) -> Iterator[tuple[str, Path]]:
 def _libraries(files: Files) -> Files:
     """Return the shared libraries that programs and modules load, and the loader."""
     programs = [
-        path for name, path in files.items() if name.endswith((".so", "bin/python3"))
+        str(path)
+        for name, path in sorted(files.items())
+        if name.endswith((".so", "bin/python3"))
     ]
     # A wheel that brings a library finds it by itself, at its own place.
     packed = {path.resolve() for path in files.values()}
-    libraries: Files = {}
-    for path in programs:
-        for asked, found in _LOADED.findall(_dependencies(path)):
-            library = Path(found).resolve()
-            if library not in packed:
-                name = f"{_LIBRARIES}/{asked}" if asked else found.lstrip("/")
-                libraries[name] = library
-    return libraries
+    return {
+        f"{_LIBRARIES}/{asked}" if asked else found.lstrip("/"): Path(found).resolve()
+        for asked, found in _LOADED.findall(_dependencies(programs))
+        if Path(found).resolve() not in packed
+    }
 
 
-def _dependencies(program: Path) -> str:
-    said = attempt(["ldd", str(program)])
-    if "not found" in said.stdout:
-        raise LocalError(
-            f"{program} needs a shared library that is not there:\n{said.stdout}"
-            "Install what is `not found`, then start again"
+def _dependencies(programs: Sequence[str]) -> str:
+    said = attempt(["ldd", *programs]).stdout
+    if "not found" in said:
+        lacking = sorted(
+            {line.strip() for line in said.splitlines() if "not f" in line}
         )
-    return said.stdout
+        raise LocalError(
+            "this Python needs shared libraries that are not there; install them, then "
+            f"start again: {'; '.join(lacking)}"
+        )
+    return said
 
 
 def compiled(files: Files) -> dict[str, bytes]:
@@ -255,7 +263,7 @@ def compiled(files: Files) -> dict[str, bytes]:
     }
     with tempfile.TemporaryDirectory() as folder:
         orders = json.dumps({"to": folder, "sources": sources}, sort_keys=True)
-        argv = ["env", "PYTHONHASHSEED=0", sys.executable, "-S", str(_COMPILER)]
+        argv = ["env", "PYTHONHASHSEED=0", sys.executable, "-P", "-S", str(_COMPILER)]
         run(argv, stdin=orders, timeout_s=300.0)
         return {
             _cached(name): Path(folder, str(number)).read_bytes()

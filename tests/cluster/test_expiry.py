@@ -235,8 +235,8 @@ def test_an_expired_trial_starts_nothing(cluster, make_spec):
         assert tried(cluster, shorter) == ""
         assert "set it to less" in tried(cluster, longer)
         assert past(spec) < 0
-        # The job ends the namespace within a moment of the expiry; the second before it,
-        # which the API server rounds down to, is refused already.
+        # The job ends the namespace within a moment of the expiry; the second before
+        # it, which the API server rounds down to, is refused already.
         seen = set()
         while namespace(cluster, spec) is not None and past(spec) < PROMISE_S:
             if past(spec) > -0.8:
