@@ -7,12 +7,15 @@
 | apply | `apply_environment`, `deploy_system` |
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
+| inspect a cluster | `inspect_isolation`, `count_first_packets` |
 | interrupt | `freeze`, `thaw` |
 | end | `tear_down`, `residue`, `expired_environments`, `uninstall_platform` |
 """
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.expiry import expired_environments
+from sandbox.environment.first_packets import count_first_packets
+from sandbox.environment.inspection import Inspection, inspect_isolation
 from sandbox.environment.lifecycle import (
     FreezeReport,
     apply_environment,
@@ -42,22 +45,27 @@ from sandbox.environment.render import (
     platform_objects,
     system_objects,
 )
+from sandbox.environment.throwaway import Place, throwaway
 
 __all__ = [
     "AdmissionAnswer",
     "ClusterAddresses",
     "Difference",
     "FreezeReport",
+    "Inspection",
+    "Place",
     "Step",
     "apply_environment",
     "apply_platform",
     "ask_admission",
     "cluster_addresses",
+    "count_first_packets",
     "deploy_system",
     "ensure_platform",
     "environment_objects",
     "expired_environments",
     "freeze",
+    "inspect_isolation",
     "platform_differences",
     "platform_objects",
     "proof_targets",
@@ -67,5 +75,6 @@ __all__ = [
     "system_objects",
     "tear_down",
     "thaw",
+    "throwaway",
     "uninstall_platform",
 ]

@@ -84,6 +84,7 @@ def test_wheel_files(wheel: set[str], package: str) -> None:
     ("folder", "suffix"),
     [
         ("manifests/trial", ".yaml"),
+        ("manifests/doctor", ".yaml"),
         ("manifests/platform", ".yaml"),
         ("manifests/local", ".yaml"),
         ("sandbox/adapters/migrations/versions", ".py"),
