@@ -147,6 +147,9 @@ def _negative(item: _Negative, observed: Observed) -> IsolationCheck:
     if through:
         what = f"{item.named} was reached in spite of the policy ({', '.join(through)})"
         return IsolationCheck(id=item.id, ok=False, what=what, remedy=item.remedy)
+    if observed.under["allowed"] != "reached":
+        what = "nothing passes under the policy, so its silence proves nothing"
+        return IsolationCheck(id=item.id, ok=None, what=what)
     known = [name for name in tried if observed.before[name] == "reached"]
     if not known:
         what = f"{item.named} answers nobody here, with a policy or without"

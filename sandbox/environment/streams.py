@@ -150,7 +150,8 @@ def last_signs(
         place: Tells how to wait.
         signs: Name → whether there was a sign since it was last asked.
         act: What is done.
-        watch_s: Seconds to watch at most; less if all have been quiet for a while.
+        watch_s: A sign within so many seconds may be the last; then follow seconds of
+            silence that show that it was. Less is watched if all fall silent.
 
     Returns:
         Name → seconds after the act; None where signs still come.
@@ -164,7 +165,7 @@ def last_signs(
         now = time.monotonic()
         return [name for name, at in seen.items() if now - at < _QUIET_S]
 
-    left = wait_until(alive, wait_s=watch_s, pause=place.pause)
+    left = wait_until(alive, wait_s=watch_s + _QUIET_S, pause=place.pause)
     return {
         name: None if name in left else round(at - begun, 1)
         for name, at in seen.items()

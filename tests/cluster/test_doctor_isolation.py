@@ -44,7 +44,7 @@ def inspected(servers, cluster, **asked):
     """Return the checks by their id."""
     image = servers.image("agnhost")
     place = Place(cluster, image=image, tag="test", pause=time.sleep)
-    usual = {"starts": 6, "watch_s": 5.0, "beacons": servers.beacons}
+    usual = {"starts": 6, "watch_s": 10.0, "beacons": servers.beacons}
     inspection = Inspection(now=SystemClock().now(), **{**usual, **asked})
     return {check.id: check for check in inspect_isolation(place, inspection)}
 
@@ -69,7 +69,7 @@ def test_a_node_that_isolates(servers, cluster):
     assert first["starts"] == 6
     assert first["got_through"] == 0
     assert first["controls_through"] == first["controls"] > 0
-    assert found["isolation.established-cut"].figures["watched_s"] == 5
+    assert found["isolation.established-cut"].figures["watched_s"] == 10
     assert found["isolation.deletion-cuts"].figures["deleted_s"] <= 3
     assert doctor_namespaces(cluster) == []
     beside = ObjectRef("v1", "Namespace", "", BESIDE["metadata"]["name"])
@@ -87,13 +87,18 @@ def _weak(make_settings):
     down(settings, progress=lambda stage, what: None)
 
 
-def asked_of(settings):
-    """Run the command; return its exit code and its checks by id."""
+def asked_of(settings, servers):
+    """Run the command on a named context; return its exit code and checks by id."""
     command = [sys.executable, "-m", "workflows.cli", "doctor", "isolation"]
     options = ["--home", str(settings.home), "--output", "json"]
-    options += ["--starts", "4", "--wait", "5"]
+    options += ["--context", servers.context, "--image", servers.image("agnhost")]
+    options += ["--starts", "4", "--wait", "10"]
     ran = subprocess.run(
-        [*command, *options], capture_output=True, text=True, timeout=300
+        [*command, *options],
+        env={**os.environ, "SANDBOX_KUBECONFIG": str(servers.kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert ran.stdout, ran.stderr
     return ran.returncode, {check["id"]: check for check in json.loads(ran.stdout)}
@@ -105,13 +110,12 @@ def cluster_of(servers):
 
 def test_a_node_whose_policy_agent_is_gone(weak):
     """Nothing passes, and that is not taken for isolation: it is told as it is."""
-    settings, servers = weak
-    code, found = asked_of(settings)
+    code, found = asked_of(*weak)
     assert code == 1
     assert found["isolation.control"]["ok"] is False
     assert "policy agent does not run" in found["isolation.control"]["what"]
     assert found["isolation.policy-enforced"]["ok"] is None
-    assert doctor_namespaces(cluster_of(servers)) == []
+    assert doctor_namespaces(cluster_of(weak[1])) == []
 
 
 def test_a_node_that_enforces_nothing(weak):
@@ -121,7 +125,7 @@ def test_a_node_that_enforces_nothing(weak):
     for table in ("mangle", "filter"):
         attempt([*enter, "iptables-nft", "-w", "-t", table, "-F"])
     attempt([*enter, "nft", "delete", "table", "inet", "kube-network-policies"])
-    code, found = asked_of(settings)
+    code, found = asked_of(settings, servers)
     assert code == 1
     assert found["isolation.control"]["ok"] is True, "the control: pods do connect"
     for id_ in ("policy-enforced", "ingress", "metadata", "api-server", "node"):
