@@ -87,15 +87,15 @@ def _weak(make_settings):
     down(settings, progress=lambda stage, what: None)
 
 
-def asked_of(settings, servers):
+def asked_of(settings, servers, monkeypatch):
     """Run the command on a named context; return its exit code and checks by id."""
     command = [sys.executable, "-m", "workflows.cli", "doctor", "isolation"]
     options = ["--home", str(settings.home), "--output", "json"]
     options += ["--context", servers.context, "--image", servers.image("agnhost")]
     options += ["--starts", "4", "--wait", "10"]
+    monkeypatch.setenv("SANDBOX_KUBECONFIG", str(servers.kubeconfig))
     ran = subprocess.run(
         [*command, *options],
-        env={**os.environ, "SANDBOX_KUBECONFIG": str(servers.kubeconfig)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -108,9 +108,9 @@ def cluster_of(servers):
     return KubernetesCluster.from_kubeconfig(servers.kubeconfig, servers.context)
 
 
-def test_a_node_whose_policy_agent_is_gone(weak):
+def test_a_node_whose_policy_agent_is_gone(weak, monkeypatch):
     """Nothing passes, and that is not taken for isolation: it is told as it is."""
-    code, found = asked_of(*weak)
+    code, found = asked_of(*weak, monkeypatch)
     assert code == 1
     assert found["isolation.control"]["ok"] is False
     assert "policy agent does not run" in found["isolation.control"]["what"]
@@ -118,14 +118,14 @@ def test_a_node_whose_policy_agent_is_gone(weak):
     assert doctor_namespaces(cluster_of(weak[1])) == []
 
 
-def test_a_node_that_enforces_nothing(weak):
+def test_a_node_that_enforces_nothing(weak, monkeypatch):
     """Where no rule hands packets to an agent, every promise that breaks is named."""
     settings, servers = weak
     enter = inside(find_tracked(settings, "node"))
     for table in ("mangle", "filter"):
         attempt([*enter, "iptables-nft", "-w", "-t", table, "-F"])
     attempt([*enter, "nft", "delete", "table", "inet", "kube-network-policies"])
-    code, found = asked_of(settings, servers)
+    code, found = asked_of(settings, servers, monkeypatch)
     assert code == 1
     assert found["isolation.control"]["ok"] is True, "the control: pods do connect"
     for id_ in ("policy-enforced", "ingress", "metadata", "api-server", "node"):

@@ -31,7 +31,7 @@ class Stream:
     def __init__(self, address: str) -> None:
         self.answers = 0
         self.last_at = 0.0
-        self._socket = socket.create_connection((address, PORT), timeout=5)
+        self._socket = _connected(address)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -64,6 +64,18 @@ class Stream:
         """Wait for the end of the connection, and close it."""
         self._thread.join(timeout=6)
         self._socket.close()
+
+
+def _connected(address: str) -> socket.socket:
+    """Connect as soon as the server listens, moments after its container runs."""
+    deadline = time.perf_counter() + 10
+    while True:
+        try:
+            return socket.create_connection((address, PORT), timeout=5)
+        except ConnectionRefusedError:
+            if time.perf_counter() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def ready_figures(ground: Ground, trials: int) -> dict[str, Any]:
