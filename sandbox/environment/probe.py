@@ -29,7 +29,9 @@ PROBE = "agnhost"
 NEIGHBOUR_PORT = 8080
 
 _FOLDER = "trial/proof"
-_TIMEOUT = "2s"
+# What must be blocked is tried long enough for its first packet to be repeated once,
+# after 1 s (RFC 6298); what must be reached, from inside or by a control, for longer.
+_TIMEOUTS = {"blocked": "1500ms", "reached": "2s"}
 _FOREIGN_DIGEST = "sha256:" + "0" * 64
 
 
@@ -39,7 +41,7 @@ def trial_pod(
     """Return the pod whose attempts start inside the trial."""
     return _pod(
         spec,
-        targets,
+        [_attempt(spec, target, target.expect) for target in _blocked_first(targets)],
         pod_name="isolation-proof",
         pod_namespace=spec.namespace,
         service_account="workload",
@@ -52,7 +54,7 @@ def control_pod(
     """Return the pod whose attempts start where nothing is denied."""
     return _pod(
         spec,
-        targets,
+        [_attempt(spec, target, "reached") for target in targets],
         pod_name=f"proof-{spec.trial_id}",
         pod_namespace=CONTROL_NAMESPACE,
         service_account="default",
@@ -65,7 +67,7 @@ def foreign_pod(spec: EnvironmentSpec) -> KubernetesObject:
     pod["metadata"]["name"] = "admission-proof"
     foreign = spec.model_copy(update={"images": {PROBE: _FOREIGN_DIGEST}})
     target = ProofTarget(name="nowhere", host="192.0.2.1", port=1, expect="blocked")
-    pod["spec"]["containers"] = [_attempt(foreign, target)]
+    pod["spec"]["containers"] = [_attempt(foreign, target, "blocked")]
     return pod
 
 
@@ -114,24 +116,27 @@ def _image(spec: EnvironmentSpec) -> str:
     return image_reference(spec, PROBE)
 
 
+def _blocked_first(targets: Sequence[ProofTarget]) -> list[ProofTarget]:
+    return sorted(targets, key=lambda target: target.expect)
+
+
 def _pod(
-    spec: EnvironmentSpec, targets: Sequence[ProofTarget], **place: str
+    spec: EnvironmentSpec, attempts: Sequence[dict[str, Any]], **place: str
 ) -> KubernetesObject:
-    ordered = sorted(targets, key=lambda target: target.expect)
     values: dict[str, Any] = {
         **place,
         "labels": trial_labels(spec.trial_id, "proof"),
         "runtime_class": runtime_class(spec) or None,
-        "attempts": [_attempt(spec, target) for target in ordered],
+        "attempts": list(attempts),
     }
     return fill(_FOLDER, "probe.yaml", values)
 
 
-def _attempt(spec: EnvironmentSpec, target: ProofTarget) -> dict[str, Any]:
+def _attempt(spec: EnvironmentSpec, target: ProofTarget, hoped: str) -> dict[str, Any]:
     host = f"[{target.host}]" if ":" in target.host else target.host
     values = {
         "target": target.name,
         "image": _image(spec),
-        "connect_args": [f"{host}:{target.port}", f"--timeout={_TIMEOUT}"],
+        "connect_args": [f"{host}:{target.port}", f"--timeout={_TIMEOUTS[hoped]}"],
     }
     return fill(_FOLDER, "attempt.yaml", values)
