@@ -6,7 +6,10 @@ and the deployment of one pod of agnhost until it is available; back to nothing 
 `tear_down` and a scan over every kind that finds nothing. Writes are requests that may
 change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
 
-`race`: pods whose first act is a forbidden connection, in new namespaces, 20 at once.
+`race`: pods whose first act is a forbidden connection, in new namespaces, 20 at once,
+one control beside each 20. Packets are those of forbidden connections that were seen on
+the wire between node and host, whether or not an answer came: all seen, less one of
+each control.
 
 `freeze`: from the call to the last answer a client outside gets over one connection
 that it keeps open, while other environments are provisioned in threads.
@@ -33,6 +36,7 @@ from typing import Any
 from experiments.benches.isolating.ground import Ground, ground, told
 from experiments.benches.isolating.many import idle_figures, round_figures
 from experiments.benches.isolating.trials import freeze_figures, ready_figures
+from experiments.benches.isolating.wire import watched
 from sandbox.environment import count_first_packets, throwaway
 from sandbox.model.isolation import FirstPackets
 
@@ -74,19 +78,22 @@ def _measured(
 
 
 def _race(here: Ground, asked: argparse.Namespace) -> dict[str, Any]:
-    found = [
-        _hundred(here, first, asked.starts) for first in range(0, asked.starts, 100)
-    ]
+    host, port = here.servers.beacons["outside"]
+    with watched(here.link(), host, port) as wire:
+        found = [
+            _hundred(here, first, asked.starts) for first in range(0, asked.starts, 100)
+        ]
     counts = {
         name: sum(getattr(one, name) for one in found)
         for name in FirstPackets.model_fields
         if name not in ("kind", "seconds")
     }
+    stray = len(wire.attempts) - counts["controls"]
     held = (
-        counts["got_through"] == counts["unclear"] == 0
+        counts["got_through"] == counts["unclear"] == stray == 0
         and counts["controls_through"] == counts["controls"] > 0
     )
-    return {**counts, "bar": 0, "holds": held}
+    return {**counts, "packets_on_the_wire": stray, "bar": 0, "holds": held}
 
 
 def _hundred(here: Ground, first: int, starts: int) -> FirstPackets:

@@ -31,6 +31,7 @@ FOLDER = "doctor"
 Pause = Callable[[float], None]
 
 _SELECTOR = f"{DOCTOR},{MANAGED_BY}={FIELD_MANAGER}"
+_PATIENCE = "4s"
 _WAIT_S = 60.0
 _GONE_S = 120.0
 
@@ -130,7 +131,7 @@ def try_all(
         IsolationError: The attempts did not end.
     """
     containers = [
-        place.attempt(target, host, port, "2s")
+        place.attempt(target, host, port, _PATIENCE)
         for target, (host, port) in targets.items()
     ]
     pod = place.pod(namespace, name, containers)

@@ -54,7 +54,7 @@ def isolation(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Try on a cluster what isolation relies on; exit 1 if something is wrong."""
     settings = read_settings(home, context=context)
-    servers = None if settings.context else describe(settings)
+    servers = None if settings.context else _node(settings)
     cluster = open_cluster(settings, servers)
     say("trying, in namespaces of its own; this takes one to two minutes")
     found = inspect_isolation(
@@ -75,6 +75,11 @@ def isolation(  # noqa: PLR0913 - one parameter per option
     emit(rows, output, name="id")
     if any(item.ok is False for item in found):
         raise typer.Exit(1)
+
+
+def _node(settings: Settings) -> LocalServers | None:
+    servers = describe(settings)
+    return servers if servers is not None and servers.node_address else None
 
 
 def _image(settings: Settings, servers: LocalServers | None) -> str:

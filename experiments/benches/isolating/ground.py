@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +27,8 @@ from sandbox.environment import (
     standard_targets,
 )
 from sandbox.local import LocalServers, down, up
+from sandbox.local.cgroups import hierarchies
+from sandbox.local.layout import Layout
 from sandbox.model.application import IngressNeed, Limits, SystemNeeds
 from sandbox.model.trial import EnvironmentSpec, RecorderEndpoint
 from sandbox.ports import KubernetesObject
@@ -113,6 +117,30 @@ class Ground(NamedTuple):
         """Return the address of the system's pod."""
         pods = self.cluster.find("v1", "Pod", namespace=spec.namespace)
         return str(next(pod["status"]["podIP"] for pod in pods if _is_front(pod)))
+
+    def link(self) -> str:
+        """Return the name of the host's end of the wire to the node."""
+        shown = subprocess.run(
+            ["ip", "-json", "-4", "address"], capture_output=True, check=True
+        ).stdout
+        return next(
+            str(link["ifname"])
+            for link in json.loads(shown)
+            for address in link["addr_info"]
+            if address["local"] == self.servers.host_address
+        )
+
+    def processor_s(self) -> float:
+        """Return the processor time of the node so far: servers, shims and pods."""
+        group = Layout(self.settings.home.resolve()).instance
+        for names, path in hierarchies().items():
+            if "cpuacct" in names.split(","):
+                used = (path / group / "cpuacct.usage").read_text()
+                return int(used) / 1e9
+            if not names:
+                lines = (path / group / "cpu.stat").read_text().splitlines()
+                return int(dict(map(str.split, lines))["usage_usec"]) / 1e6
+        return 0.0
 
     def writes_since(self, start: int) -> dict[str, int]:
         """Return how many requests may change something, since an earlier count."""
