@@ -1,0 +1,68 @@
+"""Every attack by an object or a request, on one trial of one cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from experiments.attack_corpus import acts, objects, pods
+from experiments.attack_corpus.attempt import Attack, hostile_rights
+from experiments.attack_corpus.lines import LINES
+from experiments.attack_corpus.mutations import OTHER_RUNTIME
+from sandbox.ports import KubernetesObject
+
+POD = "victim"
+"""Name of the pod that must be there: attacks on what runs are on it."""
+
+
+def attacks(image: str, namespace: str) -> Iterator[Attack]:
+    """Yield the corpus.
+
+    Args:
+        image: Reference of an image that the decision allows, with `/agnhost`.
+        namespace: A trial's, where the pod `POD` is.
+    """
+    of_namespace: tuple[Callable[[str], Iterator[Attack]], ...] = (
+        objects.service_attacks,
+        objects.rights_attacks,
+        objects.credential_attacks,
+        objects.kind_attacks,
+        acts.managed_attacks,
+        acts.namespace_attacks,
+        acts.entry_attacks,
+        acts.token_attacks,
+    )
+    yield from pods.pod_attacks(image, namespace)
+    yield from pods.template_attacks(image, namespace)
+    yield from objects.finalizer_attacks(image, namespace)
+    for made in of_namespace:
+        yield from made(namespace)
+    yield from acts.address_attacks(namespace, POD)
+    yield from acts.ephemeral_attacks(image, namespace, POD)
+
+
+def cluster_objects() -> list[KubernetesObject]:
+    """Return what must be in the cluster beside a trial, for the attacks' time."""
+    other = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": OTHER_RUNTIME},
+        "handler": "runc",
+    }
+    return [*hostile_rights(), other]
+
+
+def victim(image: str, namespace: str) -> KubernetesObject:
+    """Return the pod that attacks on what runs are made on."""
+    return pods.usual_pod(image, namespace, POD)
+
+
+def table() -> str:
+    """Return the lines of what is refused, with who refuses and how many attacks."""
+    found = list(attacks("image", "namespace"))
+    rows = ["| line | refused | by | attacks |", "|---|---|---|---:|"]
+    for key, text in LINES.items():
+        mine = [attack for attack in found if attack.line == key]
+        by = ", ".join(f"`{name}`" for name in sorted({a.policy for a in mine}))
+        rows.append(f"| `{key}` | {text} | {by} | {len(mine)} |")
+    rows.append(f"| | | together | {len(found)} |")
+    return "\n".join(rows)
