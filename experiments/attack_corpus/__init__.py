@@ -15,4 +15,5 @@ runs by a person to whom Kubernetes grants everything but the right to enforce.
 | `acts` | which requests are? |
 | `corpus` | which attacks are there, all together? |
 | `fixtures` | which fixtures of Pod Security are there? |
+| `runs` | what comes of a command in a hostile pod? |
 """

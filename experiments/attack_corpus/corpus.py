@@ -10,6 +10,8 @@ from experiments.attack_corpus.lines import LINES
 from experiments.attack_corpus.mutations import OTHER_RUNTIME
 from sandbox.ports import KubernetesObject
 
+USERS_NAMESPACE = "attack-corpus-users"
+"""A trial whose pods must have users of their own, whatever its nodes can do."""
 POD = "victim"
 """Name of the pod that must be there: attacks on what runs are on it."""
 
@@ -33,6 +35,7 @@ def attacks(image: str, namespace: str) -> Iterator[Attack]:
     )
     yield from pods.pod_attacks(image, namespace)
     yield from pods.template_attacks(image, namespace)
+    yield from pods.user_attacks(image, USERS_NAMESPACE)
     yield from objects.finalizer_attacks(image, namespace)
     for made in of_namespace:
         yield from made(namespace)
@@ -40,20 +43,43 @@ def attacks(image: str, namespace: str) -> Iterator[Attack]:
     yield from acts.ephemeral_attacks(image, namespace, POD)
 
 
-def cluster_objects() -> list[KubernetesObject]:
-    """Return what must be in the cluster beside a trial, for the attacks' time."""
+def cluster_objects(image: str) -> list[KubernetesObject]:
+    """Return what must be in the cluster beside a trial, for the attacks' time.
+
+    Args:
+        image: Reference of the image that the decision allows.
+    """
     other = {
         "apiVersion": "node.k8s.io/v1",
         "kind": "RuntimeClass",
         "metadata": {"name": OTHER_RUNTIME},
         "handler": "runc",
     }
-    return [*hostile_rights(), other]
+    return [*hostile_rights(), other, *_trial_with_users(image)]
 
 
 def victim(image: str, namespace: str) -> KubernetesObject:
     """Return the pod that attacks on what runs are made on."""
     return pods.usual_pod(image, namespace, POD)
+
+
+def _trial_with_users(image: str) -> list[KubernetesObject]:
+    """Return a trial whose nodes can keep the users of a pod apart."""
+    labels = {"regulatory-sandbox/trial": USERS_NAMESPACE}
+    params = {
+        "images": image.partition("@")[2],
+        "runtime-class": "",
+        "user-namespaces": "required",
+    }
+    place = {"name": "trial-params", "namespace": USERS_NAMESPACE}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": USERS_NAMESPACE, "labels": labels},
+        },
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": params},
+    ]
 
 
 def table() -> str:

@@ -98,7 +98,7 @@ def fixture_attacks(
 ) -> Iterator[tuple[Attack, ...]]:
     """Yield the attacks of each fixture that must fail: one for each possible control.
 
-    The controls are the fixtures of the same check that must pass, and the simplest one.
+    The controls are the fixtures of the same check that must pass, and the simplest.
 
     Args:
         found: The fixtures.

@@ -75,6 +75,25 @@ def pod_attacks(image: str, namespace: str) -> Iterator[Attack]:
         )
 
 
+def user_attacks(image: str, namespace: str) -> Iterator[Attack]:
+    """Yield attacks by the users of a pod.
+
+    Args:
+        image: Reference of an image that the decision allows.
+        namespace: One whose parameters ask for users of the pod's own.
+    """
+    good = usual_pod(image, namespace)
+    good["spec"]["hostUsers"] = False
+    for name, change in (
+        ("users of the node", set_pod(hostUsers=True)),
+        ("users of the node by omission", lambda spec: spec.pop("hostUsers")),
+    ):
+        bad = copy.deepcopy(good)
+        change(bad["spec"])
+        attempt, control = applied(bad), applied(good)
+        yield Attack("user-namespace", name, attempt, control, "decision", "hostUsers")
+
+
 def template_attacks(image: str, namespace: str) -> Iterator[Attack]:
     """Yield attacks by what makes pods; most kinds have a quota of zero besides.
 

@@ -76,13 +76,13 @@ def _place(cluster, servers):
     place = Place(KubernetesApi(client, pause=time.sleep), image, spec.namespace)
     try:
         apply_environment(cluster, spec, recorder_token="t")
-        cluster.apply(cluster_objects(), owner="attack")
+        cluster.apply(cluster_objects(image), owner="attack")
         wait_for(lambda: started(cluster, victim(image, spec.namespace)))
         wait_for(lambda: in_force(place))
         yield place
     finally:
         tear_down(cluster, TRIAL, wait_s=60)
-        for item in reversed(cluster_objects()):
+        for item in reversed(cluster_objects(image)):
             name = item["metadata"]["name"]
             cluster.delete(ObjectRef(item["apiVersion"], item["kind"], "", name))
         client.rest_client.pool_manager.clear()

@@ -12,6 +12,7 @@ import kubernetes.config
 import pytest
 
 from experiments.attack_corpus.pods import usual_pod
+from experiments.attack_corpus.runs import connect, run_all
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.kubernetes_api import KubernetesApi, Request
 from sandbox.environment import (
@@ -21,11 +22,10 @@ from sandbox.environment import (
     standard_targets,
     tear_down,
 )
-from sandbox.environment.attempts import attempts_of
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError
 from sandbox.model.application import EgressNeed, IngressNeed, Limits, SystemNeeds
-from sandbox.model.trial import ProofTarget, RecorderEndpoint
+from sandbox.model.trial import RecorderEndpoint
 from sandbox.ports import ObjectRef
 from sandbox.testing.environment import environment_spec, system_manifests
 
@@ -101,48 +101,11 @@ def ref(item):
     return ObjectRef("v1", "Pod", metadata["namespace"], metadata["name"])
 
 
-def ended(cluster, item):
-    """Return the pod once its container has ended."""
-    seen = {}
-
-    def running():
-        seen.update(cluster.get(ref(item)))
-        statuses = seen.get("status", {}).get("containerStatuses", [])
-        return [] if any("terminated" in s["state"] for s in statuses) else [str(seen)]
-
-    assert wait_until(running, wait_s=60, pause=time.sleep) == []
-    return seen
-
-
 def outcomes(cluster, spec, namespace, addresses):
     """Return what came of connecting to each address as a pod's very first act."""
-    pods = [
-        pod(
-            spec,
-            f"try-{number}",
-            namespace,
-            "connect",
-            f"{host}:{port}",
-            "--timeout=2s",
-        )
-        for number, (host, port) in enumerate(addresses)
-    ]
-    try:
-        cluster.apply(pods, owner="attacker")
-        found = [ended(cluster, item) for item in pods]
-    finally:
-        for item in pods:
-            cluster.delete(ref(item), grace_s=0)
-    return [first_outcome(item) for item in found]
-
-
-def first_outcome(item):
-    name = item["spec"]["containers"][0]["name"]
-    target = ProofTarget(name=name, host="x", port=1, expect="blocked")
-    (attempt,) = attempts_of(
-        item, [target], origin="trial", seen_at=SystemClock().now()
-    )
-    return attempt.outcome
+    image = f"localhost/agnhost@{spec.images['agnhost']}"
+    commands = [connect(host, port) for host, port in addresses]
+    return [end.outcome for end in run_all(cluster, image, namespace, commands)]
 
 
 def test_proof(cluster, trial, servers):
