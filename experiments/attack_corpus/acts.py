@@ -131,7 +131,7 @@ def address_attacks(namespace: str, pod: str) -> Iterator[Attack]:
 
     Args:
         namespace: The trial's.
-        pod: Name of a pod that is there.
+        pod: Name of a pod that is there, and of a Service.
     """
     words = "endpoints written by hand"
     for item in (_slice(namespace), _endpoints(namespace)):
@@ -149,6 +149,16 @@ def address_attacks(namespace: str, pod: str) -> Iterator[Attack]:
         asked("PATCH", base, _NOTE),
         "endpoints",
         "said by its node",
+    )
+    path = f"/api/v1/namespaces/{namespace}/services/{pod}"
+    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
+    yield Attack(
+        "endpoints",
+        "a Service's address by hand",
+        asked("PATCH", f"{path}/status", balancer),
+        asked("PATCH", path, _NOTE),
+        "endpoints",
+        words,
     )
     target = {"apiVersion": "v1", "kind": "Node", "name": "local"}
     binding = {

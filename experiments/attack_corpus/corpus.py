@@ -13,7 +13,7 @@ from sandbox.ports import KubernetesObject
 USERS_NAMESPACE = "attack-corpus-users"
 """A trial whose pods must have users of their own, whatever its nodes can do."""
 POD = "victim"
-"""Name of the pod that must be there: attacks on what runs are on it."""
+"""Name of the pod and the Service that must be there: some attacks are on them."""
 
 
 def attacks(image: str, namespace: str) -> Iterator[Attack]:
@@ -21,7 +21,7 @@ def attacks(image: str, namespace: str) -> Iterator[Attack]:
 
     Args:
         image: Reference of an image that the decision allows, with `/agnhost`.
-        namespace: A trial's, where the pod `POD` is.
+        namespace: A trial's, where the pod and the Service `POD` are.
     """
     of_namespace: tuple[Callable[[str], Iterator[Attack]], ...] = (
         objects.service_attacks,
@@ -58,9 +58,13 @@ def cluster_objects(image: str) -> list[KubernetesObject]:
     return [*hostile_rights(), other, *_trial_with_users(image)]
 
 
-def victim(image: str, namespace: str) -> KubernetesObject:
-    """Return the pod that attacks on what runs are made on."""
-    return pods.usual_pod(image, namespace, POD)
+def victims(image: str, namespace: str) -> list[KubernetesObject]:
+    """Return the pod, and the Service before it, that some attacks are made on."""
+    pod = pods.usual_pod(image, namespace, POD)
+    spec = {"selector": pod["metadata"]["labels"], "ports": [{"port": 80}]}
+    place = {"name": POD, "namespace": namespace}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": place, "spec": spec}
+    return [service, pod]
 
 
 def _trial_with_users(image: str) -> list[KubernetesObject]:

@@ -17,7 +17,7 @@ from experiments.attack_corpus.corpus import (
     POD,
     attacks,
     cluster_objects,
-    victim,
+    victims,
 )
 from experiments.attack_corpus.fixtures import (
     completed,
@@ -77,7 +77,7 @@ def _place(cluster, servers):
     try:
         apply_environment(cluster, spec, recorder_token="t")
         cluster.apply(cluster_objects(image), owner="attack")
-        wait_for(lambda: started(cluster, victim(image, spec.namespace)))
+        wait_for(lambda: started(cluster, victims(image, spec.namespace)))
         wait_for(lambda: in_force(place))
         yield place
     finally:
@@ -92,14 +92,14 @@ def wait_for(problems):
     assert wait_until(problems, wait_s=60, pause=time.sleep) == []
 
 
-def started(cluster, item):
+def started(cluster, items):
     """Return why the pod does not run; quotas take a moment to admit the first one."""
     try:
-        cluster.apply([item], owner="attack")
+        cluster.apply(items, owner="attack")
     except ClusterError as error:
         return [error.diagnosis]
-    metadata = item["metadata"]
-    found = cluster.get(ObjectRef("v1", "Pod", metadata["namespace"], POD))
+    namespace = items[-1]["metadata"]["namespace"]
+    found = cluster.get(ObjectRef("v1", "Pod", namespace, POD))
     return [] if found["status"].get("podIP") else ["no address"]
 
 
