@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.labels import FIELD_MANAGER
 from sandbox.environment.lifecycle import apply_environment
 from sandbox.environment.proof import refuses_foreign_images, wait_for_quotas
@@ -68,7 +69,8 @@ def ask_admission(
             enforce the admission policies.
         ClusterError: Kubernetes refused the environment itself, or did not answer.
     """
-    objects, defects = examine_system(spec, manifests)
+    is_own = own_users(cluster, spec) == REQUIRED
+    objects, defects = examine_system(spec, manifests, own_users=is_own)
     found = [
         AdmissionAnswer(x.field, x.code, x.what, x.remedy.removesuffix("."))
         for x in defects

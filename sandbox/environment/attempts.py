@@ -65,6 +65,7 @@ def judge(
     *,
     rights: Sequence[str],
     admits_foreign: bool,
+    kernel: Sequence[str] = (),
 ) -> IsolationProof:
     """Return the proof that the attempts amount to.
 
@@ -74,9 +75,10 @@ def judge(
         rights: What the workload account may do with the API server.
         admits_foreign: Whether admission let an image in that the decision does not
             allow.
+        kernel: Why the kernel is not what the isolation class promises.
     """
     leaks = list(_attempt_failures(attempts))
-    others = [f"The workload account may {right}." for right in rights]
+    others = [*kernel, *(f"The workload account may {right}." for right in rights)]
     if admits_foreign:
         others.append("Admission does not refuse an image outside the decision.")
     return IsolationProof(

@@ -38,6 +38,8 @@ class ContainerSetting(NamedTuple):
     telemetry: list[dict[str, Any]]
     """Environment variables of the OTLP exporter."""
     runtime_class: str
+    own_users: bool = False
+    """Whether its pod has users of its own."""
 
     @classmethod
     def of(cls, spec: EnvironmentSpec) -> ContainerSetting:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import FIELD_MANAGER, trial_namespace, trial_selector
 from sandbox.environment.system import system_objects
@@ -39,7 +40,8 @@ def deploy_system(
         ClusterError: Kubernetes refused, or the system did not come up within `wait_s`
             seconds; the error says what each part waits for.
     """
-    objects = system_objects(spec, manifests)
+    is_own = own_users(cluster, spec) == REQUIRED
+    objects = system_objects(spec, manifests, own_users=is_own)
     cluster.apply(objects, owner=FIELD_MANAGER, dry_run=True)
     cluster.apply(objects, owner=FIELD_MANAGER)
     _prune(cluster, spec.trial_id, objects)

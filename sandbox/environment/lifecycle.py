@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sandbox.environment.deployment import deploy_system
+from sandbox.environment.isolation import own_users, require_isolation_class
 from sandbox.environment.kinds import ref_of
 from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER, trial_namespace
 from sandbox.environment.platform import ensure_platform
@@ -82,8 +83,10 @@ def apply_environment(
             not installed, or the namespace belongs to something else.
         ClusterError: Kubernetes refused or did not answer.
     """
-    namespace, *rest = environment_objects(spec, recorder_token=recorder_token)
-    _require_isolation_class(cluster, spec)
+    require_isolation_class(cluster, spec)
+    namespace, *rest = environment_objects(
+        spec, recorder_token=recorder_token, own_users=own_users(cluster, spec)
+    )
     ensure_platform(cluster, own_image=own_image)
     cluster.apply([namespace], owner=FIELD_MANAGER, dry_run=True)
     is_new = _check_namespace(cluster, spec)
@@ -165,18 +168,6 @@ def thaw(
             " applied. Apply the environment and prove its isolation first."
         )
     deploy_system(cluster, spec, manifests, wait_s=wait_s, pause=pause)
-
-
-def _require_isolation_class(cluster: Cluster, spec: EnvironmentSpec) -> None:
-    if spec.isolation_class == "N1":
-        return
-    gvisor = ObjectRef("node.k8s.io/v1", "RuntimeClass", "", "gvisor")
-    if spec.isolation_class == "V1" or cluster.get(gvisor) is None:
-        raise IsolationError(
-            f"This cluster cannot give isolation class {spec.isolation_class} that the"
-            f" decision on trial {spec.trial_id} asks for, and a weaker one is never"
-            " used instead. Name a cluster that has it (N2: RuntimeClass gvisor)."
-        )
 
 
 def _check_namespace(cluster: Cluster, spec: EnvironmentSpec) -> bool:

@@ -26,6 +26,8 @@ from sandbox.ports import Cluster, KubernetesObject
 
 PROBE = "agnhost"
 """Name of the image whose `connect` makes the attempts."""
+KERNEL = "kernel"
+"""Container that says which kernel the pod runs on."""
 NEIGHBOUR_PORT = 8080
 
 _FOLDER = "trial/proof"
@@ -36,16 +38,28 @@ _FOREIGN_DIGEST = "sha256:" + "0" * 64
 
 
 def trial_pod(
-    spec: EnvironmentSpec, targets: Sequence[ProofTarget]
+    spec: EnvironmentSpec, targets: Sequence[ProofTarget], *, own_users: bool = False
 ) -> KubernetesObject:
-    """Return the pod whose attempts start inside the trial."""
-    return _pod(
+    """Return the pod whose attempts start inside the trial.
+
+    Args:
+        spec: The environment to be proven.
+        targets: What to try.
+        own_users: Whether the pods of the trial have users of their own.
+    """
+    pod = _pod(
         spec,
         [_attempt(spec, target, target.expect) for target in _blocked_first(targets)],
         pod_name="isolation-proof",
         pod_namespace=spec.namespace,
         service_account="workload",
     )
+    if own_users:
+        pod["spec"]["hostUsers"] = False
+    if spec.isolation_class == "N2":
+        values = {"kernel_name": KERNEL, "image": _image(spec)}
+        pod["spec"]["containers"].append(fill(_FOLDER, "kernel.yaml", values))
+    return pod
 
 
 def control_pod(
@@ -61,9 +75,9 @@ def control_pod(
     )
 
 
-def foreign_pod(spec: EnvironmentSpec) -> KubernetesObject:
+def foreign_pod(spec: EnvironmentSpec, *, own_users: bool = False) -> KubernetesObject:
     """Return a pod that admission must refuse: its image is not in the decision."""
-    pod = trial_pod(spec, [])
+    pod = trial_pod(spec, [], own_users=own_users)
     pod["metadata"]["name"] = "admission-proof"
     foreign = spec.model_copy(update={"images": {PROBE: _FOREIGN_DIGEST}})
     target = ProofTarget(name="nowhere", host="192.0.2.1", port=1, expect="blocked")

@@ -8,6 +8,7 @@ Rules of this module:
 * What must be reached (names, recorder) is tried from inside as well: an environment
   that sees and reports nothing proves nothing.
 * Admission is tried too: an image outside the decision must be refused.
+* Where the class promises a kernel of its own, a pod of the trial reads which it has.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from sandbox.environment.attempts import attempts_of, judge
+from sandbox.environment.isolation import REQUIRED, kernel_failures, own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import FIELD_MANAGER
 from sandbox.environment.probe import (
+    KERNEL,
     control_pod,
     foreign_pod,
     neighbour,
@@ -95,10 +98,15 @@ def prove_isolation(
     wait_for_quotas(cluster, spec, pause)
     is_admission_enforced = refuses_foreign_images(cluster, spec, pause)
     placed = _with_neighbour(cluster, spec, targets=targets, pause=pause)
-    attempts = _attempt_all(cluster, spec, targets=placed, clock=clock, pause=pause)
-    rights = cluster.rights(spec.namespace, "workload")
+    attempts, version = _attempt_all(
+        cluster, spec, targets=placed, clock=clock, pause=pause
+    )
     return judge(
-        spec, attempts, rights=rights, admits_foreign=not is_admission_enforced
+        spec,
+        attempts,
+        rights=cluster.rights(spec.namespace, "workload"),
+        admits_foreign=not is_admission_enforced,
+        kernel=kernel_failures(cluster, spec, version),
     )
 
 
@@ -109,15 +117,18 @@ def _attempt_all(
     targets: Sequence[ProofTarget],
     clock: Clock,
     pause: Pause,
-) -> tuple[ProofAttempt, ...]:
+) -> tuple[tuple[ProofAttempt, ...], str]:
+    """Return what came of every target, and what a pod read of its kernel."""
     controlled = [t for t in targets if t.expect == "blocked" and t.controlled]
-    pods = [trial_pod(spec, targets)]
+    is_own = own_users(cluster, spec) == REQUIRED
+    pods = [trial_pod(spec, targets, own_users=is_own)]
     pods += [control_pod(spec, controlled)] if controlled else []
     try:
         for pod in pods:
             cluster.delete(ref_of(pod), grace_s=0)
         cluster.apply(pods, owner=FIELD_MANAGER)
         inside, *outside = _finished(cluster, pods, pause)
+        version = _kernel_version(cluster, inside)
     finally:
         for pod in pods:
             cluster.delete(ref_of(pod), grace_s=0)
@@ -125,7 +136,14 @@ def _attempt_all(
     attempts = attempts_of(inside, targets, origin="trial", seen_at=seen_at)
     for pod in outside:
         attempts += attempts_of(pod, controlled, origin="control", seen_at=seen_at)
-    return attempts
+    return attempts, version
+
+
+def _kernel_version(cluster: Cluster, pod: KubernetesObject) -> str:
+    """Return what the pod read of its kernel; empty where it was not asked to."""
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    place = ref_of(pod)
+    return cluster.logs(place.namespace, place.name, KERNEL) if KERNEL in names else ""
 
 
 def _finished(
@@ -204,10 +222,11 @@ def refuses_foreign_images(
     A policy takes a moment to be in force after it was first applied, and another one
     to see the digests it compares with; until then it refuses every pod.
     """
+    foreign = foreign_pod(spec, own_users=own_users(cluster, spec) == REQUIRED)
 
     def admitted() -> list[str]:
         try:
-            cluster.apply([foreign_pod(spec)], owner=FIELD_MANAGER, dry_run=True)
+            cluster.apply([foreign], owner=FIELD_MANAGER, dry_run=True)
         except ClusterError as error:
             if error.retryable:
                 raise

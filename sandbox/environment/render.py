@@ -17,6 +17,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from sandbox.environment.containers import runtime_class
+from sandbox.environment.isolation import OWN_USERS
 from sandbox.environment.labels import (
     DEFAULT_DENY,
     trial_labels,
@@ -47,13 +48,14 @@ _POLICIES_BESIDE_WAYS_IN = 5
 
 
 def environment_objects(
-    spec: EnvironmentSpec, *, recorder_token: str
+    spec: EnvironmentSpec, *, recorder_token: str, own_users: str = ""
 ) -> list[KubernetesObject]:
     """Return the objects of one trial's environment, in apply order.
 
     Args:
         spec: What the decision and the temporary rule ask for.
         recorder_token: Bearer token the system presents to the recorder.
+        own_users: Whether pods have users of their own, as `isolation.own_users` says.
 
     Raises:
         InputError: The needs cannot be granted as written; every problem is named.
@@ -61,7 +63,7 @@ def environment_objects(
     defects = needs_defects(spec)
     if defects:
         raise InputError(defects)
-    values = _values(spec, recorder_token)
+    values = _values(spec, recorder_token) | {"params": _params(spec, own_users)}
     objects: list[KubernetesObject] = []
     for file in template_files(_TRIAL):
         if file == _WAY_IN:
@@ -116,17 +118,17 @@ def _values(spec: EnvironmentSpec, recorder_token: str) -> dict[str, Any]:
         "egress_rules": egress_rules(spec.needs.egress) or None,
         "operator_group": f"regulatory-sandbox:operator:{spec.trial_id}",
         "network_policies": str(_POLICIES_BESIDE_WAYS_IN + ways_in),
-        "params": _params(spec),
         "recorder_secret": _recorder_secret(recorder_token),
         **_limits(spec.needs.limits),
     }
 
 
-def _params(spec: EnvironmentSpec) -> dict[str, str]:
+def _params(spec: EnvironmentSpec, own_users: str) -> dict[str, str]:
     return {
         "images": " ".join(sorted(set(spec.images.values()))),
         "runtime-class": runtime_class(spec),
         "expires-at": spec.expires_at.isoformat(),
+        **({OWN_USERS: own_users} if own_users else {}),
         **{f"cap.{name}": f"{cap:g}" for name, cap in sorted(spec.caps.items())},
     }
 

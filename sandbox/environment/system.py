@@ -55,36 +55,48 @@ _TYPES: dict[str, type] = {"": dict, "[]": list, "=": str}
 
 
 def system_objects(
-    spec: EnvironmentSpec, manifests: Sequence[KubernetesObject]
+    spec: EnvironmentSpec,
+    manifests: Sequence[KubernetesObject],
+    *,
+    own_users: bool = False,
 ) -> list[KubernetesObject]:
     """Return the applicant's objects as they will be applied, in apply order.
 
     Args:
         spec: The environment they will run in.
         manifests: Deployments, Services and ConfigMaps as the applicant wrote them.
+        own_users: Whether every pod has users of its own.
 
     Raises:
         InputError: Something else was found, or a manifest contradicts the
             environment; every problem is named.
     """
-    objects, defects = examine_system(spec, manifests)
+    objects, defects = examine_system(spec, manifests, own_users=own_users)
     if defects:
         raise InputError(defects)
     return objects
 
 
 def examine_system(
-    spec: EnvironmentSpec, manifests: Sequence[KubernetesObject]
+    spec: EnvironmentSpec,
+    manifests: Sequence[KubernetesObject],
+    *,
+    own_users: bool = False,
 ) -> tuple[list[KubernetesObject], list[Defect]]:
     """Return the objects as they would be applied, and everything wrong with them.
 
     What is not taken is left out; what contradicts the environment is left as it is
     written, so that the cluster can be asked about it.
+
+    Args:
+        spec: The environment they will run in.
+        manifests: As for `system_objects`.
+        own_users: As for `system_objects`.
     """
     defects = list(_shape_defects(manifests))
     sound = [item for item in manifests if _is_taken(item) and not _misshapen(item)]
     objects = [_placed(spec, item) for item in sound]
-    setting = ContainerSetting.of(spec)
+    setting = ContainerSetting.of(spec)._replace(own_users=own_users)
     for item in objects:
         if item["kind"] == "Deployment":
             defects += _make_deployment(spec, item, setting)
@@ -219,6 +231,8 @@ def _pod_fields(setting: ContainerSetting) -> dict[str, Any]:
     }
     if setting.runtime_class:
         fields["runtimeClassName"] = setting.runtime_class
+    if setting.own_users:
+        fields["hostUsers"] = False
     return fields
 
 
