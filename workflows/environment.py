@@ -6,6 +6,8 @@ Rules of this module:
 * A freeze never waits: not for the trial, and not behind provisioning. It runs in the
   handler of its signal, what was under way is cancelled, and once that has ended the
   freeze runs again, so that nothing it re-opened stays open.
+* Between wishes it looks at intervals whether the environment still is as decided, and
+  now and then proves it again; it never judges that itself.
 * It is started with ABANDON and outlives a continue-as-new of its trial; both speak by
   signals to workflow ids.
 """
@@ -13,8 +15,9 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.exceptions import (
@@ -26,16 +29,23 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from sandbox.model.trial import EnvironmentState
     from workflows.activities.enforce import EnforceActivities
+    from workflows.activities.inspect import InspectActivities
     from workflows.activities.provision import ProvisionActivities
     from workflows.messages import (
+        BreachReport,
         DesiredState,
         EnvironmentInput,
         EnvironmentOutcome,
         EnvironmentReport,
         EnvironmentTask,
         FreezeNow,
+        InspectEnvironment,
+        MonitorControl,
     )
     from workflows.options import begin, perform
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @workflow.defn(name="EnvironmentWorkflow")
@@ -49,8 +59,12 @@ class EnvironmentWorkflow:
         self._desired: EnvironmentState = start.desired
         self._state: EnvironmentState = start.state
         self._manifests = start.manifests
-        self._reached = -1
-        self._under_way: workflow.ActivityHandle[EnvironmentOutcome] | None = None
+        self._reached = start.reached
+        self._start = start
+        self._uid = start.uid
+        self._seen = start.seen
+        self._proven_at = start.proven_at
+        self._under_way: workflow.ActivityHandle[Any] | None = None
         self._freezing = asyncio.Lock()
         self._report = EnvironmentReport(
             generation=start.generation,
@@ -62,16 +76,14 @@ class EnvironmentWorkflow:
     async def run(self, start: EnvironmentInput) -> EnvironmentReport:
         """Follow the desired state until the environment is gone or has failed."""
         while self._state not in ("gone", "failed"):
-            await workflow.wait_condition(
-                lambda: (
-                    self._reached != self._generation
-                    or workflow.info().is_continue_as_new_suggested()
-                )
-            )
-            if self._reached == self._generation:
+            is_due = await self._wait()
+            if self._reached != self._generation:
+                await self._reconcile()
+            elif is_due:
+                await self._inspect()
+            else:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(self._carry())
-            await self._reconcile()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._report
 
@@ -91,20 +103,78 @@ class EnvironmentWorkflow:
         """Freeze at once; the caller does not know the generation, so take the next."""
         if self._state in ("gone", "failed") or self._desired == "gone":
             return
-        self._generation += 1
-        self._desired = "frozen"
-        if self._under_way is not None:
-            self._under_way.cancel()
-        generation = self._generation
-        try:
-            await self._freeze(generation, freeze.breach_id)
-        except ActivityError as error:
-            await self._on_failure(error, generation)
+        await self._freeze_next(freeze.breach_id)
 
     @workflow.query
     def status(self) -> EnvironmentReport:
         """Say what state the environment is in."""
         return self._report
+
+    async def _wait(self) -> bool:
+        """Wait for a wish, a long history or an inspection; return if that is due."""
+        every, is_open = self._start.inspect_every_s, self._state in ("ready", "frozen")
+        timeout = timedelta(seconds=every) if every and is_open else None
+        try:
+            await workflow.wait_condition(
+                lambda: (
+                    self._reached != self._generation
+                    or workflow.info().is_continue_as_new_suggested()
+                ),
+                timeout=timeout,
+            )
+        except TimeoutError:
+            return True
+        return False
+
+    async def _inspect(self) -> None:
+        generation = self._generation
+        try:
+            breach = await self._look()
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                workflow.logger.warning("not inspected: %s", error.cause)
+            return
+        if breach is None or generation != self._generation:
+            # A newer wish was heard meanwhile; it decides.
+            return
+        if self._state == "frozen":
+            # Nothing worse can be done, and the trial stands still already.
+            await self._freeze_next(breach.breach_id)
+            return
+        await asyncio.gather(
+            self._freeze_next(breach.breach_id),
+            self._tell(f"trial/{self._trial_id}", "breach_reported", breach),
+            self._tell(
+                f"monitor/{self._trial_id}", "control", MonitorControl(command="pause")
+            ),
+        )
+
+    async def _look(self) -> BreachReport | None:
+        """Compare, and prove again where that is due; return why to freeze, if so."""
+        task = InspectEnvironment(
+            trial_id=self._trial_id,
+            shape="frozen" if self._state == "frozen" else "ready",
+            uid=self._uid,
+            seen=self._seen,
+        )
+        found = await self._cancellable(InspectActivities.inspect_environment, task)
+        self._seen = found.seen
+        self._report = self._report.model_copy(update={"inspected_at": workflow.now()})
+        if found.breach is not None or not self._is_proof_due:
+            return found.breach
+        again = self._task(self._generation)
+        proven = await self._cancellable(InspectActivities.prove_environment, again)
+        if proven.proof is not None:
+            self._proven_at = workflow.now()
+            self._report = self._report.model_copy(update={"proof": proven.proof})
+        return proven.breach
+
+    @property
+    def _is_proof_due(self) -> bool:
+        every, last = self._start.prove_every_s, self._proven_at
+        if not every or self._state != "ready":
+            return False
+        return last is None or workflow.now() - last >= timedelta(seconds=every)
 
     async def _reconcile(self) -> None:
         generation = self._generation
@@ -133,13 +203,29 @@ class EnvironmentWorkflow:
         reached: EnvironmentState,
     ) -> None:
         generation = self._generation
+        outcome = await self._cancellable(method, self._task(generation))
+        await self._reach(generation, reached, outcome)
+
+    async def _cancellable(self, method: Callable[[Any, A], R], task: A) -> R:
+        """Run an activity that a newer wish or a freeze cancels."""
         prefix = workflow.info().task_queue.rsplit("-", 1)[0]
-        self._under_way = begin(method, self._task(generation), prefix=prefix)
+        handle = self._under_way = begin(method, task, prefix=prefix)
         try:
-            outcome = await self._under_way
+            return await cast("Awaitable[R]", handle)
         finally:
             self._under_way = None
-        await self._reach(generation, reached, outcome)
+
+    async def _freeze_next(self, breach_id: str) -> None:
+        """Freeze as the next generation, whatever else is under way."""
+        self._generation += 1
+        self._desired = "frozen"
+        if self._under_way is not None:
+            self._under_way.cancel()
+        generation = self._generation
+        try:
+            await self._freeze(generation, breach_id)
+        except ActivityError as error:
+            await self._on_failure(error, generation)
 
     async def _freeze(self, generation: int, breach_id: str = "") -> None:
         async with self._freezing:
@@ -156,10 +242,14 @@ class EnvironmentWorkflow:
     async def _on_failure(self, error: ActivityError, generation: int) -> None:
         if is_cancelled_exception(error) or generation != self._generation:
             return
-        cause = error.cause
-        detail = cause.message if isinstance(cause, ApplicationError) else str(cause)
-        # What could not be opened or frozen may not stay half open.
-        await perform(ProvisionActivities.remove_environment, self._task(generation))
+        detail = _said(error)
+        try:
+            # What could not be opened or frozen may not stay half open.
+            task = self._task(generation)
+            await perform(ProvisionActivities.remove_environment, task)
+        except ActivityError as second:
+            # Such as a namespace that is not ours: the trial must hear of it.
+            detail = f"{detail}; and it could not be removed: {_said(second)}"
         outcome = EnvironmentOutcome(
             namespace=self._report.namespace,
             seconds=0.0,
@@ -173,6 +263,9 @@ class EnvironmentWorkflow:
     ) -> None:
         self._state = state
         self._reached = max(self._reached, generation)
+        self._uid = outcome.uid or self._uid
+        if outcome.proof is not None:
+            self._proven_at = workflow.now()
         self._report = EnvironmentReport(
             generation=self._reached,
             state=state,
@@ -182,12 +275,15 @@ class EnvironmentWorkflow:
             finished_at=outcome.finished_at,
             proof=outcome.proof,
         )
-        trial = workflow.get_external_workflow_handle(f"trial/{self._trial_id}")
+        # Where the trial is gone, the environment still has to be brought to its end.
+        await self._tell(f"trial/{self._trial_id}", "environment_changed", self._report)
+
+    async def _tell(self, workflow_id: str, signal: str, message: object) -> None:
+        other = workflow.get_external_workflow_handle(workflow_id)
         try:
-            await trial.signal("environment_changed", self._report)
+            await other.signal(signal, message)
         except ApplicationError:
-            # The trial is gone; the environment still has to be brought to its end.
-            workflow.logger.warning("no trial to tell: %s", self._report.state)
+            workflow.logger.warning("no %s to be told %s", workflow_id, signal)
 
     def _task(self, generation: int, breach_id: str = "") -> EnvironmentTask:
         return EnvironmentTask(
@@ -195,13 +291,24 @@ class EnvironmentWorkflow:
             generation=generation,
             manifests=self._manifests,
             breach_id=breach_id,
+            uid=self._uid,
         )
 
     def _carry(self) -> EnvironmentInput:
-        return EnvironmentInput(
-            trial_id=self._trial_id,
-            generation=self._generation,
-            state=self._state,
-            desired=self._desired,
-            manifests=self._manifests,
+        return self._start.model_copy(
+            update={
+                "generation": self._generation,
+                "state": self._state,
+                "desired": self._desired,
+                "manifests": self._manifests,
+                "reached": self._reached,
+                "uid": self._uid,
+                "seen": self._seen,
+                "proven_at": self._proven_at,
+            }
         )
+
+
+def _said(error: ActivityError) -> str:
+    cause = error.cause
+    return cause.message if isinstance(cause, ApplicationError) else str(cause)

@@ -65,11 +65,13 @@ class MonitorWorkflow:
 
     @workflow.signal
     def control(self, control: MonitorControl) -> None:
-        """Go on after a pause, or stop for good."""
+        """Pause after this window, go on after a pause, or stop for good."""
         if control.command == "stop":
             self._stopping = True
             if self._window is not None:
                 self._window.cancel()
+        elif control.command == "pause":
+            self._paused = True
         elif self._paused:
             self._paused = False
             self._state = self._state.model_copy(

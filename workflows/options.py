@@ -63,6 +63,8 @@ TABLE: dict[str, Options] = {
     "thaw_environment": Options("provision", 180, heartbeat=15, attempts=5),
     "deploy_system": Options("provision", 180, heartbeat=15, attempts=5),
     "remove_environment": Options("provision", 300, heartbeat=30),
+    "inspect_environment": Options("provision", 120, heartbeat=30),
+    "prove_environment": Options("provision", 240, heartbeat=15),
     "reap_environments": Options("provision", 300, heartbeat=30),
     "freeze_environment": Options("enforce", 60, first_retry=0.2, priority=1),
     "start_watch": Options("observe", 20),

@@ -47,6 +47,7 @@ from sandbox.ports import Cluster, Tokens
 from sandbox.settings import Settings
 from workflows.activities.asking import Asking
 from workflows.activities.enforce import EnforceActivities
+from workflows.activities.inspect import InspectActivities
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.ledger import LedgerActivities
 from workflows.activities.observe import ObserveActivities
@@ -188,9 +189,12 @@ def activities_of(adapters: Adapters) -> dict[Queue, list[Callable[..., Any]]]:
     provision = ProvisionActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )
+    inspect = InspectActivities(
+        cluster, ledger=ledger, tokens=tokens, site=adapters.site
+    )
     enforce = EnforceActivities(cluster, ledger=ledger, tokens=tokens)
     observe = ObserveActivities(ledger)
-    every = (keeping, revise, provision, enforce, observe)
+    every = (keeping, revise, provision, inspect, enforce, observe)
     found: dict[Queue, list[Callable[..., Any]]] = {queue: [] for queue in QUEUES}
     for name, options in TABLE.items():
         owner = next(item for item in every if hasattr(item, name))

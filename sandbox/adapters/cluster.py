@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,11 @@ class KubernetesCluster:
         )
         status = self._api.call(request).json()["status"]
         return rights_in(status)
+
+    def now(self) -> datetime:
+        """Return what the API server's clock tells: the Date of one of its answers."""
+        answer = self._api.call(Request("GET", "/version", "tell the time"))
+        return parsedate_to_datetime(answer.headers["Date"])
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:
         """Return (api_version, kind) of every listable namespaced kind."""

@@ -7,12 +7,15 @@
 | apply | `apply_environment`, `deploy_system` |
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
+| watch | `find_drift`, `settle`, `open_ways`, `reclaim` |
 | inspect a cluster | `inspect_isolation`, `count_first_packets` |
 | interrupt | `freeze`, `thaw` |
 | end | `tear_down`, `residue`, `expired_environments`, `uninstall_platform` |
 """
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
+from sandbox.environment.attempts import open_ways
+from sandbox.environment.drift import find_drift, recorder_token
 from sandbox.environment.expiry import expired_environments
 from sandbox.environment.first_packets import count_first_packets
 from sandbox.environment.inspection import Inspection, inspect_isolation
@@ -46,6 +49,7 @@ from sandbox.environment.render import (
     system_objects,
 )
 from sandbox.environment.throwaway import Place, throwaway
+from sandbox.environment.repair import put_back, reclaim, settle
 
 __all__ = [
     "AdmissionAnswer",
@@ -64,13 +68,19 @@ __all__ = [
     "ensure_platform",
     "environment_objects",
     "expired_environments",
+    "find_drift",
     "freeze",
     "inspect_isolation",
+    "open_ways",
     "platform_differences",
     "platform_objects",
     "proof_targets",
     "prove_isolation",
+    "put_back",
+    "reclaim",
+    "recorder_token",
     "residue",
+    "settle",
     "standard_targets",
     "system_objects",
     "tear_down",

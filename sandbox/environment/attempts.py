@@ -22,6 +22,7 @@ from sandbox.model.trial import (
 from sandbox.ports import KubernetesObject
 
 _BLOCKED = ("TIMEOUT", "REFUSED", "OTHER")
+_ADMITS = "Admission does not refuse an image outside the decision."
 
 Origin = Literal["trial", "control"]
 Outcome = Literal["reached", "blocked", "error"]
@@ -80,7 +81,7 @@ def judge(
     leaks = list(_attempt_failures(attempts))
     others = [*kernel, *(f"The workload account may {right}." for right in rights)]
     if admits_foreign:
-        others.append("Admission does not refuse an image outside the decision.")
+        others.append(_ADMITS)
     return IsolationProof(
         trial_id=spec.trial_id,
         isolation_class=spec.isolation_class,
@@ -90,6 +91,22 @@ def judge(
         holds=not leaks and not others,
         failures=(*leaks, *others),
     )
+
+
+def open_ways(proof: IsolationProof) -> tuple[str, ...]:
+    """Return what a proof shows to be open that must not be, one sentence each.
+
+    A proof that does not hold and shows nothing open could not be made: something that
+    had to answer did not. It proves nothing, and is no reason to freeze.
+    """
+    reached = [
+        f"{_named(item.target)} was reached from inside"
+        for item in proof.attempts
+        if item.origin == "trial"
+        and (item.target.expect, item.outcome) == ("blocked", "reached")
+    ]
+    rights = [f"the workload account may {right}" for right in proof.workload_rights]
+    return (*reached, *rights, *(item for item in proof.failures if item == _ADMITS))
 
 
 def _attempt_failures(attempts: Sequence[ProofAttempt]) -> Iterator[str]:

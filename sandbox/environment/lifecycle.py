@@ -27,9 +27,10 @@ from sandbox.environment.removal import (
     still_scaling,
     tear_down,
 )
-from sandbox.environment.render import default_deny, environment_objects
+from sandbox.environment.render import default_deny, environment_objects, stated
 from sandbox.environment.waiting import wait_until
-from sandbox.errors import ClusterError, IsolationError
+from sandbox.errors import ClusterError, InputError, IsolationError
+from sandbox.model.application import Defect
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import Applied, Cluster, KubernetesObject, ObjectRef
 
@@ -78,11 +79,12 @@ def apply_environment(
         The environment's objects as they now are, in apply order.
 
     Raises:
-        InputError: The needs cannot be granted as written.
+        InputError: The needs cannot be granted as written, or the rule has expired.
         IsolationError: The cluster cannot give the isolation class, its platform is
             not installed, or the namespace belongs to something else.
         ClusterError: Kubernetes refused or did not answer.
     """
+    _require_time_left(cluster, spec)
     require_isolation_class(cluster, spec)
     namespace, *rest = environment_objects(
         spec, recorder_token=recorder_token, own_users=own_users(cluster, spec)
@@ -119,7 +121,7 @@ def freeze(
         return FreezeReport([], {}, [])
     require_ours(found, trial_id)
     if "deletionTimestamp" not in found["metadata"]:
-        cluster.apply([default_deny(trial_id)], owner=FIELD_MANAGER)
+        cluster.apply([stated(default_deny(trial_id))], owner=FIELD_MANAGER)
     removed = _remove_policies(cluster, namespace)
     scaled = scale_to_zero(cluster, namespace)
     deleted: list[str] = []
@@ -168,6 +170,26 @@ def thaw(
             " applied. Apply the environment and prove its isolation first."
         )
     deploy_system(cluster, spec, manifests, wait_s=wait_s, pause=pause)
+
+
+def _require_time_left(cluster: Cluster, spec: EnvironmentSpec) -> None:
+    # Of the two clocks the cluster's own decides: it also ends what has expired.
+    now = cluster.now()
+    if spec.expires_at > now:
+        return
+    raise InputError(
+        [
+            Defect(
+                code="environment/expired",
+                what=f"the temporary rule of trial {spec.trial_id} ended at"
+                f" {spec.expires_at.isoformat()}, and it is {now.isoformat()} in the"
+                " cluster",
+                remedy="Ask the authority for another decision; if the cluster's clock"
+                " is wrong, set it.",
+                field="expires_at",
+            )
+        ]
+    )
 
 
 def _check_namespace(cluster: Cluster, spec: EnvironmentSpec) -> bool:

@@ -37,6 +37,7 @@ __all__ = [
     "environment_objects",
     "platform_digest",
     "platform_objects",
+    "stated",
     "system_objects",
 ]
 
@@ -45,6 +46,7 @@ _PLATFORM = "platform"
 _EXPIRY_JOB = "69-cronjob-expiry.yaml"
 _WAY_IN = "25-networkpolicy-ingress.yaml"
 _POLICIES_BESIDE_WAYS_IN = 5
+_LISTS = ("ingress", "egress")
 
 
 def environment_objects(
@@ -99,6 +101,18 @@ def default_deny(trial_id: str) -> KubernetesObject:
         "labels": trial_labels(trial_id, "environment"),
     }
     return fill(_TRIAL, f"20-networkpolicy-{DEFAULT_DENY}.yaml", values)
+
+
+def stated(item: KubernetesObject) -> KubernetesObject:
+    """Return an object that also states the lists it leaves out.
+
+    Server-side apply leaves alone what it is not told: an empty list takes out what
+    another writer put into a policy.
+    """
+    if item["kind"] != "NetworkPolicy":
+        return item
+    empty: dict[str, Any] = {key: [] for key in _LISTS}
+    return {**item, "spec": {**empty, **item["spec"]}}
 
 
 def _values(spec: EnvironmentSpec, recorder_token: str) -> dict[str, Any]:

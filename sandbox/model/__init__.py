@@ -16,6 +16,7 @@
 | `example` | examples kept beside a rulebook |
 | `trial` | the case's states, the environment, the isolation proof |
 | `isolation` | what an inspection of a cluster's isolation found |
+| `drift` | what of an environment was changed by others, and what came of it |
 | `observation` | spans, what a rule says of one, breaches |
 | `trace` | questions about recorded spans, and answers with places |
 | `damage` | segments that cannot be read, as the log says |

@@ -60,6 +60,12 @@ class Regime(Record):
     """A proposal is open for comment at least this long."""
     monitoring_window: Period
     """How often the evidence so far is looked at and sealed."""
+    environment_inspection: Period | None = None
+    """How often the environment is compared with what the decision asks for; None: as
+    often as the evidence is looked at."""
+    isolation_proof: Period | None = None
+    """How often the isolation of a running trial is proven again; None: only when its
+    environment is opened."""
     exit_report_by: Literal["participant", "authority"]
     retention_period: RetentionPeriod | None = None
     """None: evidence is kept until someone decides."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 KubernetesObject = dict[str, Any]
@@ -89,6 +90,10 @@ class Cluster(Protocol):
 
         Rights every authenticated account has (self reviews, discovery) are left out.
         """
+        ...
+
+    def now(self) -> datetime:
+        """Return what the API server's clock tells, to the second."""
         ...
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:

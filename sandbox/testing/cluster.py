@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from sandbox.environment.kinds import KINDS, ref_of, title
@@ -58,6 +60,8 @@ class FakeCluster:
         """Admission beside the decision's images: a reason to refuse, or nothing."""
         self.unlistable: set[tuple[str, str]] = set()
         """(namespace, kind) that this account has no right to list."""
+        self.skew_s = 0.0
+        """Seconds by which its clock is ahead of this machine's."""
         self._reach = reach
         self._objects: dict[ObjectRef, KubernetesObject] = {}
         self._numbers = itertools.count(1)
@@ -155,6 +159,10 @@ class FakeCluster:
             service_account,
         )
         return sorted({*bound, *self.rights_of.get((namespace, service_account), [])})
+
+    def now(self) -> datetime:
+        """See `Cluster.now`."""
+        return datetime.fromtimestamp(int(time.time() + self.skew_s), UTC)
 
     def namespaced_kinds(self) -> list[tuple[str, str]]:
         """See `Cluster.namespaced_kinds`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from sandbox.environment import freeze
+from sandbox.environment import freeze, reclaim
 from sandbox.ports import Cluster, Tokens
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Ledger
@@ -26,6 +26,7 @@ class EnforceActivities:
     def freeze_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
         """Deny all traffic, remove the pods, revoke the token; then record it."""
         started_at = self._ledger.clock.now()
+        reclaim(self._cluster, task.trial_id, uid=task.uid)
         freeze(self._cluster, task.trial_id)
         self._tokens.revoke(task.trial_id)
         now = self._ledger.clock.now()

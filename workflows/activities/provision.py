@@ -4,13 +4,13 @@ Rules of this module:
 
 * Every activity is an "ensure": names are deterministic, so a retry continues.
 * *Ready* is said only after the isolation proof held and the proof is in the log.
+* No environment without a plan that was locked before.
 * A new opening means a new recorder token; the old one is revoked first.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -20,9 +20,9 @@ from sandbox.environment import (
     apply_environment,
     deploy_system,
     expired_environments,
-    prove_isolation,
+    find_drift,
+    reclaim,
     residue,
-    standard_targets,
     tear_down,
     thaw,
 )
@@ -31,7 +31,9 @@ from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec, IsolationProof
 from sandbox.ports import Cluster, KubernetesObject, Tokens
 from workflows.activities.boundary import activity_method
+from workflows.activities.inspect import environment_of, restore
 from workflows.activities.keeping import Ledger
+from workflows.activities.proving import heartbeating, prove_and_record, summarise
 from workflows.activities.site import Site
 from workflows.messages import (
     EntryDraft,
@@ -73,7 +75,7 @@ class ProvisionActivities:
         started_at = self._ledger.clock.now()
         spec, manifests = self._documents(task)
         deploy_system(
-            self._cluster, spec, manifests, wait_s=_WAIT_S, pause=_heartbeating
+            self._cluster, spec, manifests, wait_s=_WAIT_S, pause=heartbeating
         )
         return self._outcome(task, "ready", started_at)
 
@@ -82,7 +84,8 @@ class ProvisionActivities:
         """Revoke the token, remove the namespace, and show that nothing is left."""
         started_at = self._ledger.clock.now()
         self._tokens.revoke(task.trial_id)
-        tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=_heartbeating)
+        reclaim(self._cluster, task.trial_id, uid=task.uid)
+        tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=heartbeating)
         left = residue(self._cluster, task.trial_id)
         if left:
             raise ClusterError(
@@ -95,12 +98,13 @@ class ProvisionActivities:
     @activity_method
     def reap_environments(self, task: ReaperInput) -> ReaperResult:
         """Remove every environment past its expiry that is still there."""
+        # By the cluster's clock: a worker's that runs fast would end living trials.
         late = expired_environments(
-            self._cluster, at=self._ledger.clock.now(), grace_s=task.grace_s
+            self._cluster, at=self._cluster.now(), grace_s=task.grace_s
         )
         for trial_id in late:
             self._tokens.revoke(trial_id)
-            tear_down(self._cluster, trial_id, wait_s=_WAIT_S, pause=_heartbeating)
+            tear_down(self._cluster, trial_id, wait_s=_WAIT_S, pause=heartbeating)
             self._ledger.append(
                 EntryDraft(
                     kind="environment",
@@ -117,25 +121,39 @@ class ProvisionActivities:
         started_at = self._ledger.clock.now()
         spec, manifests = self._documents(task)
         token = self._new_token(spec)
-        apply_environment(
+        namespace, *_ = apply_environment(
             self._cluster, spec, recorder_token=token, own_image=self._site.own_image
         )
+        self._take_out(spec)
         proof = self._prove(spec, task)
         proven_s = (self._ledger.clock.now() - started_at).total_seconds()
         proof = proof.model_copy(update={"proven_s": round(proven_s, 3)})
-        start_system(
-            self._cluster, spec, manifests, wait_s=_WAIT_S, pause=_heartbeating
-        )
-        return self._outcome(task, "ready", started_at, proof=proof)
+        start_system(self._cluster, spec, manifests, wait_s=_WAIT_S, pause=heartbeating)
+        outcome = self._outcome(task, "ready", started_at, proof=proof)
+        return outcome.model_copy(update={"uid": namespace.uid})
+
+    def _take_out(self, spec: EnvironmentSpec) -> None:
+        """Take out what others put in while nothing was applied, as in a freeze."""
+        now = self._ledger.clock.now()
+        drift = find_drift(self._cluster, spec, shape="ready", at=now)
+        if not drift.findings:
+            return
+        _, left = restore(self._cluster, self._ledger, spec, drift)
+        if left.findings:
+            raise IsolationError(
+                f"trial {spec.trial_id}: the environment is not what was decided: "
+                + "; ".join(item.sentence() for item in left.findings)
+            )
 
     def _documents(
         self, task: EnvironmentTask
     ) -> tuple[EnvironmentSpec, list[KubernetesObject]]:
         records = self._ledger.records
-        spec = records.get_document(task.trial_id, "environment")
+        spec = environment_of(self._ledger, task.trial_id)
+        require_locked(self._ledger, spec)
         system = records.get_document(task.trial_id, task.manifests)
         manifests = SystemManifests.model_validate(system).objects
-        return EnvironmentSpec.model_validate(spec), manifests
+        return spec, manifests
 
     def _new_token(self, spec: EnvironmentSpec) -> str:
         token = secrets.token_urlsafe(32)
@@ -159,18 +177,10 @@ class ProvisionActivities:
     def _try_to_prove(
         self, spec: EnvironmentSpec, task: EnvironmentTask, *, number: int
     ) -> IsolationProof:
-        proof = prove_isolation(
-            self._cluster,
-            spec,
-            targets=standard_targets(self._cluster, spec, beacons=self._site.beacons),
-            clock=self._ledger.clock,
-            pause=_heartbeating,
-        )
         run = f"{task.generation}/{activity.info().attempt}/{number}"
-        entry_id = f"proof/{task.trial_id}/{run}"
-        self._ledger.write("isolation-proof", entry_id, task.trial_id, proof)
-        self._ledger.records.put_document(task.trial_id, "isolation-proof", proof)
-        return proof
+        return prove_and_record(
+            self._cluster, self._ledger, self._site, spec=spec, run=run
+        )
 
     def _outcome(
         self,
@@ -217,27 +227,19 @@ def _reached_forbidden(proof: IsolationProof) -> bool:
     )
 
 
-def summarise(proof: IsolationProof) -> ProofSummary:
-    """Return the proof in figures."""
-    trial = [item for item in proof.attempts if item.origin == "trial"]
-    controls = [item for item in proof.attempts if item.origin == "control"]
-    return ProofSummary(
-        digest=digest_of(proof),
-        holds=proof.holds,
-        attempts=len(proof.attempts),
-        allowed_reached=sum(
-            item.target.expect == "reached" and item.outcome == "reached"
-            for item in trial
-        ),
-        denied_blocked=sum(
-            item.target.expect == "blocked" and item.outcome == "blocked"
-            for item in trial
-        ),
-        controls_passed=sum(item.outcome == "reached" for item in controls),
-        failures=proof.failures,
+def require_locked(ledger: Ledger, spec: EnvironmentSpec) -> None:
+    """Check that the plan of an environment was locked before it is opened.
+
+    Raises:
+        IsolationError: The log has no such plan.
+    """
+    plans = (
+        digest_of(dict(item.entry.body))
+        for item in ledger.log.entries(spec.trial_id)
+        if item.entry.kind == "plan"
     )
-
-
-def _heartbeating(seconds: float) -> None:
-    activity.heartbeat()
-    time.sleep(seconds)
+    if spec.plan_digest not in plans:
+        raise IsolationError(
+            f"trial {spec.trial_id}: no plan {spec.plan_digest} is locked in the log,"
+            " so nothing is opened. Begin the trial, which locks it."
+        )

@@ -11,6 +11,7 @@ Rules of this module:
 |---|---|
 | `ledger` | what activities write to the record |
 | `environment` | the environment of one trial: wishes, reports, tasks |
+| `inspection` | whether an environment still is as decided |
 | `review` | one decision by several people |
 | `trial` | what people do to a trial, what machines tell it, what it carries |
 | `tasks` | inputs and results of the activities of a trial |
@@ -28,6 +29,11 @@ from workflows.messages.environment import (
     FreezeNow,
     ProofSummary,
     SystemManifests,
+)
+from workflows.messages.inspection import (
+    Inspected,
+    InspectEnvironment,
+    Proven,
 )
 from workflows.messages.ledger import (
     CaseUpdate,
@@ -118,6 +124,8 @@ __all__ = [
     "EnvironmentTask",
     "FileComment",
     "FreezeNow",
+    "InspectEnvironment",
+    "Inspected",
     "KeepConsultation",
     "KeepManifests",
     "MonitorControl",
@@ -128,6 +136,7 @@ __all__ = [
     "PreparedTrial",
     "ProofSummary",
     "ProposalSummary",
+    "Proven",
     "ReaperInput",
     "ReaperResult",
     "Recuse",

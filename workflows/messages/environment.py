@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from sandbox.model.record import Digest, Instant, Record, TrialId
 from sandbox.model.trial import EnvironmentState
 
@@ -33,6 +35,8 @@ class EnvironmentReport(Record):
     """How long it took."""
     finished_at: Instant | None = None
     proof: ProofSummary | None = None
+    inspected_at: Instant | None = None
+    """When it was last compared with what the decision asks for."""
 
 
 class EnvironmentInput(Record):
@@ -44,6 +48,17 @@ class EnvironmentInput(Record):
     desired: EnvironmentState = "ready"
     manifests: str = "system"
     """Name of the document with the system's manifests."""
+    reached: int = -1
+    """Generation that was reached before a continue-as-new."""
+    inspect_every_s: float = 0.0
+    """Seconds between two inspections; 0: it is not inspected."""
+    prove_every_s: float = 0.0
+    """Seconds between two proofs; 0: it is proven when it is opened, and only then."""
+    uid: str = ""
+    """The namespace it was made in."""
+    seen: dict[str, int] = Field(default_factory=dict)
+    """Object → in how many inspections in a row it was found different."""
+    proven_at: Instant | None = None
 
 
 class DesiredState(Record):
@@ -69,6 +84,8 @@ class EnvironmentTask(Record):
     generation: int
     manifests: str = "system"
     breach_id: str = ""
+    uid: str = ""
+    """The namespace it was made in; empty where nobody knows yet."""
 
 
 class EnvironmentOutcome(Record):
@@ -79,6 +96,8 @@ class EnvironmentOutcome(Record):
     finished_at: Instant
     detail: str = ""
     proof: ProofSummary | None = None
+    uid: str = ""
+    """The namespace, where one was made."""
 
 
 class SystemManifests(Record):

@@ -54,9 +54,9 @@ class WindowResult(Record):
 
 
 class MonitorControl(Record):
-    """Signal: go on after a pause, or stop for good."""
+    """Signal: pause after this window, go on after a pause, or stop for good."""
 
-    command: Literal["resume", "stop"]
+    command: Literal["pause", "resume", "stop"]
 
 
 class MonitorStatus(Record):

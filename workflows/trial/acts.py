@@ -99,10 +99,23 @@ class Acts:
             expires_at=prepared.expires_at,
             generation=1,
         )
-        await start_environment(
-            EnvironmentInput(trial_id=self._state.trial_id, generation=1)
-        )
+        await start_environment(self._environment())
         return answer
+
+    def _environment(self) -> EnvironmentInput:
+        regime = self._state.regime
+        every = regime.environment_inspection or regime.monitoring_window
+        return EnvironmentInput(
+            trial_id=self._state.trial_id,
+            generation=1,
+            inspect_every_s=self._seconds(every),
+            prove_every_s=self._seconds(regime.isolation_proof),
+        )
+
+    def _seconds(self, period: str | None) -> float:
+        if period is None:
+            return 0.0
+        return (self._journal.after(period) - workflow.now()).total_seconds()
 
     def _gates_missing(self, begin: BeginTrial) -> str:
         decision = self._state.decision
