@@ -48,8 +48,8 @@ from sandbox.environment.render import (
     platform_objects,
     system_objects,
 )
-from sandbox.environment.throwaway import Place, throwaway
 from sandbox.environment.repair import put_back, reclaim, settle
+from sandbox.environment.throwaway import Place, throwaway
 
 __all__ = [
     "AdmissionAnswer",

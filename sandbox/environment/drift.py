@@ -190,9 +190,7 @@ def _inside(
 ) -> Iterator[DriftFinding]:
     token = recorder_token(cluster, spec) if shape == "ready" else ""
     users = own_users(cluster, spec)
-    home, *wanted = wanted_objects(
-        spec, shape, recorder_token=token, own_users=users
-    )
+    home, *wanted = wanted_objects(spec, shape, recorder_token=token, own_users=users)
     fields = differences(home, namespace)
     if fields:
         yield _finding(home, "changed", fields)

@@ -102,9 +102,7 @@ def ensure_platform(cluster: Cluster, *, own_image: str = "") -> None:
         ) from error
 
 
-def platform_differences(
-    cluster: Cluster, *, own_image: str = ""
-) -> list[Difference]:
+def platform_differences(cluster: Cluster, *, own_image: str = "") -> list[Difference]:
     """Return in what a cluster differs from what this version would install.
 
     Needs the rights that `apply_platform` needs; nothing is kept.
