@@ -2,7 +2,7 @@
 
 Rules of this module:
 
-* The highest generation wins; an older wish is ignored.
+* The highest generation wins; an older wish is ignored, except for the end.
 * A freeze never waits: not for the trial, and not behind provisioning. It runs in the
   handler of its signal, what was under way is cancelled, and once that has ended the
   freeze runs again, so that nothing it re-opened stays open.
@@ -89,10 +89,15 @@ class EnvironmentWorkflow:
 
     @workflow.signal
     def set_desired_state(self, desired: DesiredState) -> None:
-        """Follow a newer wish; one for less openness cancels what is under way."""
-        if desired.generation <= self._generation or self._state == "gone":
+        """Follow a newer wish, which cancels what is under way; the end is always new.
+
+        A freeze of the environment's own may have taken the number of the trial's wish.
+        """
+        is_end = desired.state == "gone" and self._desired != "gone"
+        is_new = desired.generation > self._generation or is_end
+        if not is_new or self._state == "gone":
             return
-        self._generation = desired.generation
+        self._generation = max(desired.generation, self._generation + 1)
         self._desired = desired.state
         self._manifests = desired.manifests or self._manifests
         if self._under_way is not None:

@@ -9,6 +9,7 @@
 | `comparison` | `FakeComparisons` |
 | `differential`, `random_rules` | engines asked the same of random rules and spans |
 | `environment` | a specification and a small system to start from |
+| `faulty_api` | a proxy before a real API server that fails as asked |
 | `listed` | `ListedSpans`, spans of trials in lists |
 | `records` | `FakeRecords`, `FakeLog`, `FakeTokens` |
 | `segments` | the recorder's segment files, in memory |

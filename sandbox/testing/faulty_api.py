@@ -17,14 +17,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import kubernetes.config
 from kubernetes.client import ApiClient, Configuration
-
-from sandbox.local import LocalServers
 
 _HOP = frozenset({"connection", "transfer-encoding", "content-length", "host"})
 _ANSWER_S = 60.0
@@ -57,14 +56,15 @@ class FaultyApi:
     """The proxy; started and ended by a `with` block.
 
     Args:
-        servers: The node whose API server is behind it.
+        kubeconfig: File that says where the real API server is, and as whom to ask it.
+        context: Name of the context in it.
     """
 
-    def __init__(self, servers: LocalServers) -> None:
+    def __init__(self, kubeconfig: Path, context: str) -> None:
         configuration = Configuration()
         kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=str(servers.kubeconfig),
-            context=servers.context,
+            config_file=str(kubeconfig),
+            context=context,
             client_configuration=configuration,
         )
         self._upstream = configuration
@@ -134,7 +134,7 @@ class FaultyApi:
         """Send a request on and return status, headers and body of the answer."""
         place, known = urlsplit(self._upstream.host), self._upstream
         context = ssl.create_default_context(cafile=known.ssl_ca_cert)
-        context.load_cert_chain(known.cert_file, known.key_file)
+        context.load_cert_chain(str(known.cert_file), known.key_file)
         connection = http.client.HTTPSConnection(
             str(place.hostname), place.port or 443, context=context, timeout=_ANSWER_S
         )

@@ -56,7 +56,7 @@ apply_environment(
 
 @pytest.fixture(name="api")
 def _api(servers):
-    with FaultyApi(servers) as api:
+    with FaultyApi(servers.kubeconfig, servers.context) as api:
         yield api
 
 

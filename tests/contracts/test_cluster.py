@@ -384,3 +384,11 @@ def test_namespaced_kinds(cluster: Cluster) -> None:
     } <= set(kinds)
     assert ("v1", "Namespace") not in kinds
     assert len(kinds) == len(set(kinds))
+
+
+def test_now(cluster: Cluster) -> None:
+    """The cluster tells the present instant, with a time zone, to the second."""
+    told = cluster.now()
+    assert told.utcoffset() is not None
+    assert abs(told.timestamp() - time.time()) < 5
+    assert told.microsecond == 0

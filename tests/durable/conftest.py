@@ -11,9 +11,10 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
@@ -82,6 +83,8 @@ class HousePlan(NamedTuple):
     max_cached_workflows: int = 100
     on_disk: bool = False
     """Whether segments are files that another process can read."""
+    regime: Mapping[str, str] = MappingProxyType({})
+    """Fields of the regime that differ."""
 
 
 class House(NamedTuple):
@@ -231,7 +234,8 @@ def _papers(plan: HousePlan) -> Papers:
     papers = read_papers(uuid.uuid4().int % 10**9 + 2, images={"hotrod": _DIGEST})
     period = papers.application.period.model_copy(update={"length": plan.length})
     application = papers.application.model_copy(update={"period": period})
-    regime = papers.regime.model_copy(update={"minimum_consultation": "PT6S"})
+    changed = {"minimum_consultation": "PT6S", **plan.regime}
+    regime = papers.regime.model_copy(update=changed)
     return papers._replace(application=application, regime=regime)
 
 

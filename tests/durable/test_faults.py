@@ -15,7 +15,7 @@ import pytest
 from sandbox.model.load import LoadResult
 from sandbox.model.party import Actor
 from sandbox.model.segment import RecorderHealth
-from workflows.messages import FreezeNow
+from workflows.messages import DesiredState, FreezeNow
 from workflows.monitor import MonitorWorkflow
 from workflows.options import QUEUES
 
@@ -61,6 +61,21 @@ async def test_a_freeze_does_not_wait_for_provisioning(house):
         namespace=f"trial-{house.papers.trial_id}",
     )
     assert [item["metadata"]["name"] for item in policies] == ["default-deny"]
+
+
+async def test_the_end_is_never_too_old_a_wish(house):
+    """A freeze may have taken its number: the end is followed; other wishes are not."""
+    await _run(house)
+    environment = house.client.get_workflow_handle(
+        f"environment/{house.papers.trial_id}"
+    )
+    old = DesiredState(generation=1, state="frozen")
+    await environment.signal("set_desired_state", old)
+    await asyncio.sleep(2)
+    assert (await house.trial.status()).environment.state == "ready"
+    end = DesiredState(generation=1, state="gone")
+    await environment.signal("set_desired_state", end)
+    await house.trial.until(lambda status: status.environment.state == "gone")
 
 
 async def test_a_long_case_continues_as_new_and_keeps_its_peers(house):
