@@ -151,11 +151,18 @@ def address_attacks(namespace: str, pod: str) -> Iterator[Attack]:
         "said by its node",
     )
     path = f"/api/v1/namespaces/{namespace}/services/{pod}"
-    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
+    # The API server itself takes an address only for type LoadBalancer.
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "ByHand",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
     yield Attack(
         "endpoints",
-        "a Service's address by hand",
-        asked("PATCH", f"{path}/status", balancer),
+        "a Service's status by hand",
+        asked("PATCH", f"{path}/status", {"status": {"conditions": [condition]}}),
         asked("PATCH", path, _NOTE),
         "endpoints",
         words,
