@@ -28,6 +28,7 @@ import sysconfig
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -132,13 +133,20 @@ def _kept(cache: Path) -> Path:
         layer.touch()
         return layer
     cache.mkdir(parents=True, exist_ok=True)
+    modules = compiled(files)
     with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as part:
-        write_layer(part.file, files, compiled(files))
+        write_layer(part.file, files, modules)
     Path(part.name).replace(layer)
-    kept = sorted(cache.glob("*.tar"), key=lambda path: path.stat().st_mtime)
-    for old in kept[:-_KEPT_LAYERS]:
-        old.unlink(missing_ok=True)
+    _forget_old(cache)
     return layer
+
+
+def _forget_old(cache: Path) -> None:
+    # Another home may forget the same one at the same time.
+    with suppress(FileNotFoundError):
+        kept = sorted(cache.glob("*.tar"), key=lambda path: path.stat().st_mtime)
+        for old in kept[:-_KEPT_LAYERS]:
+            old.unlink()
 
 
 def _content_key(files: Files) -> str:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -63,6 +64,20 @@ def test_packed_once(layout, layers, monkeypatch):
     kept = layers[own_image.PYTHON_LAYER]
     monkeypatch.setattr(own_image, "compiled", None)
     assert own_image.own_layers(layout)[own_image.PYTHON_LAYER] == kept
+
+
+def test_few_layers_are_kept(tmp_path, monkeypatch):
+    """A new layer replaces the least used of more than three; no part file stays."""
+    source = tmp_path / "a.py"
+    monkeypatch.setattr(own_image, "python_files", lambda: {"opt/a.py": source})
+    layout = Layout(tmp_path / "home")
+    layout.node.mkdir(parents=True)
+    packed = []
+    for number in range(5):
+        source.write_text(f"A = {number}\n")
+        packed.append(own_image.own_layers(layout)[own_image.PYTHON_LAYER])
+        os.utime(packed[-1], (number, number))
+    assert set((layout.cache / "python").iterdir()) == set(packed[2:])
 
 
 def test_nobody_else_may_write(layers):
