@@ -242,16 +242,15 @@ def _libraries(files: Files) -> Files:
 
 
 def _dependencies(programs: Sequence[str]) -> str:
-    said = attempt(["ldd", *programs]).stdout
-    if "not found" in said:
-        lacking = sorted(
-            {line.strip() for line in said.splitlines() if "not f" in line}
-        )
+    said = attempt(["ldd", *programs])
+    lines = said.stdout.splitlines()
+    lacking = sorted({line.strip() for line in lines if "not found" in line})
+    if lacking or not lines:
         raise LocalError(
-            "this Python needs shared libraries that are not there; install them, then "
-            f"start again: {'; '.join(lacking)}"
+            "the shared libraries of this Python cannot be found; install what lacks "
+            f"(ldd is of libc-bin), then start again: {said.stderr}{'; '.join(lacking)}"
         )
-    return said
+    return said.stdout
 
 
 def compiled(files: Files) -> dict[str, bytes]:
