@@ -40,7 +40,7 @@ _QUIET_S = 4.0
 _STARTS_S = 30.0
 
 
-class Certificate(NamedTuple):
+class ThrowawayCertificate(NamedTuple):
     """A self-signed certificate and its key, as PEM."""
 
     certificate: bytes
@@ -62,7 +62,7 @@ class Stream(NamedTuple):
         return log.count(_REQUEST)
 
 
-def throwaway_certificate(now: datetime) -> Certificate:
+def throwaway_certificate(now: datetime) -> ThrowawayCertificate:
     """Return a certificate that is good for a day.
 
     Args:
@@ -85,7 +85,7 @@ def throwaway_certificate(now: datetime) -> Certificate:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    return Certificate(
+    return ThrowawayCertificate(
         certificate.public_bytes(pem),
         key.private_bytes(
             pem,
@@ -96,7 +96,10 @@ def throwaway_certificate(now: datetime) -> Certificate:
 
 
 def start_streams(
-    place: Place, far: str, clients: Mapping[str, str], certificate: Certificate
+    place: Place,
+    far: str,
+    clients: Mapping[str, str],
+    certificate: ThrowawayCertificate,
 ) -> dict[str, Stream]:
     """Start a far end and a client for each stream, and wait until requests arrive.
 
