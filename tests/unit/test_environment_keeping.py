@@ -24,6 +24,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
+        # Its clock says an hour before noon, so that what is opened has not ended.
+        self.cluster.skew_s = (NOON - self.cluster.now()).total_seconds() - 3600
         self.clock = FixedClock(NOON)
         self.said: list[str] = []
         self.pauses: list[float] = []
@@ -202,8 +204,8 @@ def test_the_job_is_applied_with_an_image_only(stage: Stage) -> None:
     image = "registry.example/regulatory-sandbox@sha256:" + "c" * 64
     without = apply_platform(stage.cluster)
     whole = apply_platform(stage.cluster, own_image=image)
-    left_out = {(i.kind, i.name) for i in whole} - {(i.kind, i.name) for i in without}
-    assert left_out == {("CronJob", "regulatory-sandbox-expiry")}
+    left_out = {step.object for step in whole} - {step.object for step in without}
+    assert left_out == {"CronJob sandbox-control/regulatory-sandbox-expiry"}
     job = stage.cluster.get(
         ObjectRef("batch/v1", "CronJob", "sandbox-control", "regulatory-sandbox-expiry")
     )

