@@ -233,12 +233,8 @@ def require_locked(ledger: Ledger, spec: EnvironmentSpec) -> None:
     Raises:
         IsolationError: The log has no such plan.
     """
-    plans = (
-        digest_of(dict(item.entry.body))
-        for item in ledger.log.entries(spec.trial_id)
-        if item.entry.kind == "plan"
-    )
-    if spec.plan_digest not in plans:
+    found = ledger.log.entry(f"plan/{spec.trial_id}")
+    if found is None or digest_of(dict(found.entry.body)) != spec.plan_digest:
         raise IsolationError(
             f"trial {spec.trial_id}: no plan {spec.plan_digest} is locked in the log,"
             " so nothing is opened. Begin the trial, which locks it."
