@@ -46,6 +46,13 @@ _NOTES = (
     ("rulebook", "regulatory-sandbox/rulebook-digest", "sha256:0"),
     ("nodes", "scheduler.alpha.kubernetes.io/node-selector", "a=b"),
 )
+_CONDITION = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "ByHand",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
 _ENTRIES = ("exec", "attach", "portforward", "proxy")
 
 
@@ -127,46 +134,29 @@ def entry_attacks(namespace: str) -> Iterator[Attack]:
 
 
 def address_attacks(namespace: str, pod: str) -> Iterator[Attack]:
-    """Yield attacks by addresses written by hand.
+    """Yield attacks by addresses and states written by hand.
 
     Args:
         namespace: The trial's.
         pod: Name of a pod that is there, and of a Service.
     """
-    words = "endpoints written by hand"
     for item in (_slice(namespace), _endpoints(namespace)):
         elsewhere = {**item, "metadata": {**item["metadata"], "namespace": "default"}}
         name = f"{item['kind']} by hand"
-        yield Attack(
-            "endpoints", name, applied(item), applied(elsewhere), "endpoints", words
-        )
-    base = f"/api/v1/namespaces/{namespace}/pods/{pod}"
-    status = {"status": {"podIP": "192.0.2.1", "podIPs": [{"ip": "192.0.2.1"}]}}
-    yield Attack(
-        "endpoints",
-        "a pod's address by hand",
-        asked("PATCH", f"{base}/status", status),
-        asked("PATCH", base, _NOTE),
-        "endpoints",
-        "said by its node",
-    )
-    path = f"/api/v1/namespaces/{namespace}/services/{pod}"
+        yield _by_hand(name, applied(item), applied(elsewhere))
+    root = f"/api/v1/namespaces/{namespace}"
+    service, place = f"{root}/services/{pod}", f"{root}/pods/{pod}"
+    noted = asked("PATCH", place, _NOTE)
     # The API server itself takes an address only for type LoadBalancer.
-    condition = {
-        "type": "Ready",
-        "status": "True",
-        "reason": "ByHand",
-        "message": "",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }
-    yield Attack(
-        "endpoints",
+    status = {"status": {"conditions": [_CONDITION]}}
+    yield _by_hand(
         "a Service's status by hand",
-        asked("PATCH", f"{path}/status", {"status": {"conditions": [condition]}}),
-        asked("PATCH", path, _NOTE),
-        "endpoints",
-        words,
+        asked("PATCH", f"{service}/status", status),
+        asked("PATCH", service, _NOTE),
     )
+    address = {"status": {"podIP": "192.0.2.1", "podIPs": [{"ip": "192.0.2.1"}]}}
+    moved = asked("PATCH", f"{place}/status", address)
+    yield _by_hand("a pod's address by hand", moved, noted, "said by its node")
     target = {"apiVersion": "v1", "kind": "Node", "name": "local"}
     binding = {
         "apiVersion": "v1",
@@ -174,14 +164,8 @@ def address_attacks(namespace: str, pod: str) -> Iterator[Attack]:
         "metadata": {"name": pod, "namespace": namespace},
         "target": target,
     }
-    yield Attack(
-        "endpoints",
-        "binding by hand",
-        asked("POST", f"{base}/binding", binding),
-        asked("PATCH", base, _NOTE),
-        "endpoints",
-        "by the scheduler only",
-    )
+    bound = asked("POST", f"{place}/binding", binding)
+    yield _by_hand("binding by hand", bound, noted, "by the scheduler only")
 
 
 def ephemeral_attacks(image: str, namespace: str, pod: str) -> Iterator[Attack]:
@@ -240,6 +224,12 @@ def token_attacks(namespace: str) -> Iterator[Attack]:
             "credentials",
             "no token of the API server",
         )
+
+
+def _by_hand(
+    name: str, attempt: Request, control: Request, words: str = "written by hand"
+) -> Attack:
+    return Attack("endpoints", name, attempt, control, "endpoints", words)
 
 
 def _entry(name: str, path: str, control_says: str) -> Attack:

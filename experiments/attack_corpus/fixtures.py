@@ -55,7 +55,7 @@ CHECKS = {
 *baseline* are said in the words of the stricter one of *restricted*."""
 
 
-class Fixture(NamedTuple):
+class PublicPod(NamedTuple):
     """One pod of the suite."""
 
     name: str
@@ -65,17 +65,17 @@ class Fixture(NamedTuple):
     pod: KubernetesObject
 
 
-class Fixtures(NamedTuple):
+class PublicPods(NamedTuple):
     """The newest fixtures of a version of the module."""
 
     module: str
     """Version of the module, for example v0.36.3."""
     level: str
     """Version of Pod Security they are for, for example v1.35."""
-    items: tuple[Fixture, ...]
+    items: tuple[PublicPod, ...]
 
 
-def load_fixtures() -> Fixtures:
+def load_fixtures() -> PublicPods:
     """Fetch the fixtures, or take them from Go's cache, and read the newest.
 
     Raises:
@@ -90,11 +90,11 @@ def load_fixtures() -> Fixtures:
         for kind in ("fail", "pass")
         for path in sorted((newest / kind).glob("*.yaml"))
     )
-    return Fixtures(version, newest.name, items)
+    return PublicPods(version, newest.name, items)
 
 
 def fixture_attacks(
-    found: Fixtures, image: str, namespace: str
+    found: PublicPods, image: str, namespace: str
 ) -> Iterator[tuple[Attack, ...]]:
     """Yield the attacks of each fixture that must fail: one for each possible control.
 
@@ -172,8 +172,8 @@ def _numbers(folder: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", folder.name))
 
 
-def _fixture(path: Path) -> Fixture:
+def _fixture(path: Path) -> PublicPod:
     check = path.stem.rstrip("0123456789")
     known = check if check in CHECKS else "base"
     pod = yaml.safe_load(path.read_text())
-    return Fixture(path.stem, known, path.parent.name == "pass", pod)
+    return PublicPod(path.stem, known, path.parent.name == "pass", pod)
