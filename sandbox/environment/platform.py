@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from sandbox.environment.difference import Deviation, body, deviations, holds
+from sandbox.environment.difference import body, deviations, holds
 from sandbox.environment.kinds import KINDS, ref_of, title
 from sandbox.environment.labels import (
     CONTROL_NAMESPACE,
@@ -24,6 +24,7 @@ from sandbox.environment.labels import (
     MANAGED_BY,
     NEIGHBOUR,
     PLATFORM,
+    RULES_OF,
     TRIAL,
 )
 from sandbox.environment.render import platform_digest, platform_objects
@@ -35,9 +36,10 @@ Pause = Callable[[float], None]
 State = Literal["missing", "changed", "foreign"]
 Outcome = Literal["created", "changed", "unchanged", "removed", "absent", "not ours"]
 
-_OURS = f"{MANAGED_BY}={FIELD_MANAGER},!{TRIAL},!{NEIGHBOUR}"
-_ADMISSION = "admissionregistration.k8s.io/v1"
-_GUARDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+_OURS = f"{MANAGED_BY}={FIELD_MANAGER},!{TRIAL},!{RULES_OF},!{NEIGHBOUR}"
+"""Selects what is no part of a trial."""
+_ADMISSION = "admissionregistration.k8s.io/"
+_ATTEMPTS = 5
 
 
 class Difference(NamedTuple):
@@ -120,7 +122,7 @@ def platform_differences(cluster: Cluster, *, own_image: str = "") -> list[Diffe
         if found is None:
             differences.append(Difference(name, "missing"))
         else:
-            changed = _changes(cluster, item, found)
+            changed = deviations(_as_new(cluster, item), found)
             differences += [Difference(name, "changed", *change) for change in changed]
     return differences + [
         Difference(title(ref_of(item)), "foreign") for item in _leftovers(cluster)
@@ -165,19 +167,28 @@ def _applied(cluster: Cluster, item: KubernetesObject) -> Step:
     cluster.apply([item], owner=FIELD_MANAGER)
     if before is None:
         return Step(title(ref), "created")
-    found = cluster.get(ref)
-    if found is not None and _changes(cluster, item, found):
-        # Applying keeps the fields of other owners; these are not for others to set.
-        cluster.replace(_repaired(cluster, item, found))
-        return Step(title(ref), "changed")
-    same = found is not None and not deviations(found, before)
-    return Step(title(ref), "unchanged" if same else "changed")
+    after = _repaired(cluster, item)
+    return Step(title(ref), "changed" if deviations(after, before) else "unchanged")
 
 
-def _changes(
-    cluster: Cluster, item: KubernetesObject, found: KubernetesObject
-) -> list[Deviation]:
-    return deviations(_as_new(cluster, item), found)
+def _repaired(cluster: Cluster, item: KubernetesObject) -> KubernetesObject:
+    """Return an object as it is, without the fields that others added to it.
+
+    Applying keeps what other owners set; here nobody else has anything to set.
+    """
+    wanted = _as_new(cluster, item)
+    for attempt in range(1, _ATTEMPTS + 1):
+        found = cluster.get(ref_of(item)) or wanted
+        if not deviations(wanted, found):
+            break
+        kept = {key: value for key, value in found.items() if key not in body(found)}
+        try:
+            cluster.replace({**kept, **body(wanted)})
+        except ClusterError as error:
+            # A controller wrote the status in between: read again.
+            if error.status != 409 or attempt == _ATTEMPTS:
+                raise
+    return found
 
 
 def _as_new(cluster: Cluster, item: KubernetesObject) -> KubernetesObject:
@@ -186,13 +197,6 @@ def _as_new(cluster: Cluster, item: KubernetesObject) -> KubernetesObject:
     anew["metadata"]["name"] += "-anew"
     new = cluster.preview(anew, owner=FIELD_MANAGER)
     return {**new, "metadata": item["metadata"]}
-
-
-def _repaired(
-    cluster: Cluster, item: KubernetesObject, found: KubernetesObject
-) -> KubernetesObject:
-    kept = {key: value for key, value in found.items() if key not in body(found)}
-    return {**kept, **body(_as_new(cluster, item))}
 
 
 def _removed(cluster: Cluster, ref: ObjectRef) -> Step:
@@ -242,13 +246,15 @@ def _not_current(cluster: Cluster, own_image: str) -> str:
         return "another version of the platform is installed"
     if own_image and marker["data"].get("image") != own_image:
         return "the platform is installed with another image of this product"
+    guards = {
+        ref_of(item): body(item)
+        for item in platform_objects()
+        if item["apiVersion"].startswith(_ADMISSION)
+    }
     found = {
         ref_of(item): body(item)
-        for kind in _GUARDS
-        for item in cluster.find(_ADMISSION, kind)
+        for api_version, kind in sorted({ref[:2] for ref in guards})
+        for item in cluster.find(api_version, kind)
     }
-    for guard in platform_objects():
-        ref = ref_of(guard)
-        if ref.kind in _GUARDS and not holds(body(guard), found.get(ref)):
-            return f"{title(ref)} was changed or removed"
-    return ""
+    broken = [ref for ref, guard in guards.items() if not holds(guard, found.get(ref))]
+    return f"{title(broken[0])} was changed or removed" if broken else ""

@@ -26,7 +26,7 @@ from sandbox.ports import Cluster, KubernetesObject, ObjectRef
 
 Pause = Callable[[float], None]
 
-_CLUSTER_KINDS = (
+CLUSTER_KINDS = (
     ("v1", "Namespace"),
     ("v1", "PersistentVolume"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
@@ -36,6 +36,7 @@ _CLUSTER_KINDS = (
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"),
 )
+"""Kinds without a namespace in which a trial could have left something."""
 
 
 def tear_down(
@@ -122,7 +123,7 @@ def residue(cluster: Cluster, trial_id: str) -> list[str]:
         left += cluster.find(
             api_version, kind, namespace=CONTROL_NAMESPACE, labels=labels
         )
-    for api_version, kind in _CLUSTER_KINDS:
+    for api_version, kind in CLUSTER_KINDS:
         left += cluster.find(api_version, kind, labels=labels)
     left += [v for v in cluster.find("v1", "PersistentVolume") if _claims(v, namespace)]
     return sorted({title(ref_of(item)) for item in left})

@@ -32,7 +32,7 @@ from sandbox.rules.rulebook import parameters_in_force, text_with
 _API = "admissionregistration.k8s.io/v1"
 _TRIAL = "regulatory-sandbox/trial"
 """Label of a trial's namespace; its value is the trial."""
-_RULES_OF = "regulatory-sandbox/rules-of"
+RULES_OF = "regulatory-sandbox/rules-of"
 """Label by which the policies of a trial are found and removed."""
 _LONGEST_NAME = 200
 
@@ -190,7 +190,7 @@ def _object(
 ) -> dict[str, Any]:
     labels = {
         "app.kubernetes.io/managed-by": "regulatory-sandbox",
-        _RULES_OF: trial_id,
+        RULES_OF: trial_id,
     }
     return {
         "apiVersion": _API,

@@ -12,6 +12,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.environment import (
     apply_environment,
@@ -19,6 +20,7 @@ from sandbox.environment import (
     ensure_platform,
     platform_differences,
     platform_objects,
+    prove_isolation,
     tear_down,
 )
 from sandbox.environment.kinds import ref_of
@@ -211,6 +213,22 @@ def test_no_uninstall_under_trials(cluster, settings):
         assert platform_differences(cluster) == []
     finally:
         tear_down(cluster, "narrow", wait_s=60)
+
+
+def test_an_api_server_that_lost_its_parameters(cluster, settings, servers):
+    """After uninstalling, the API server admits no pod of a new trial before it is
+    restarted; the proof says so. Once this fails, Kubernetes has been corrected.
+    """
+    sandbox_platform(settings, "uninstall")
+    sandbox_platform(settings, "install")
+    images = {"agnhost": servers.images["agnhost"]}
+    spec = environment_spec("lost", images=images)
+    apply_environment(cluster, spec, recorder_token="t")
+    try:
+        with pytest.raises(IsolationError, match="restart it"):
+            prove_isolation(cluster, spec, targets=[], clock=SystemClock())
+    finally:
+        tear_down(cluster, "lost", wait_s=60)
 
 
 def test_foreign_objects_stay(cluster, settings):

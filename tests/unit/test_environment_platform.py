@@ -19,8 +19,10 @@ from sandbox.environment import (
 from sandbox.environment.difference import deviations, holds
 from sandbox.environment.kinds import KINDS, ref_of
 from sandbox.environment.probe import control_pod, neighbour, trial_pod
+from sandbox.environment.removal import CLUSTER_KINDS
 from sandbox.errors import IsolationError
 from sandbox.ports import KubernetesObject, ObjectRef
+from sandbox.rules.admission import RULES_OF
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec, system_manifests
 
@@ -33,6 +35,12 @@ POLICY = ObjectRef(
     "regulatory-sandbox-pods",
 )
 MARKER = ObjectRef("v1", "ConfigMap", "sandbox-control", "regulatory-sandbox-platform")
+RULES = next(
+    item["rules"]
+    for item in OBJECTS
+    if (item["kind"], item["metadata"]["name"])
+    == ("ClusterRole", "regulatory-sandbox-worker")
+)
 MANAGED = {"app.kubernetes.io/managed-by": "regulatory-sandbox"}
 
 
@@ -96,8 +104,13 @@ def test_differences_are_named(cluster: FakeCluster) -> None:
 
 
 def test_trials_are_not_foreign(cluster: FakeCluster) -> None:
-    """Namespaces, pods and neighbours of trials are no difference."""
+    """Namespaces, pods, neighbours and rendered rules of trials are no difference."""
     apply_environment(cluster, SPEC, recorder_token="t")
+    rules: KubernetesObject = {
+        **next(item for item in OBJECTS if ref_of(item) == POLICY),
+        "metadata": {"name": "rules", "labels": {**MANAGED, RULES_OF: "ride-1"}},
+    }
+    cluster.apply([rules], owner="regulatory-sandbox")
     cluster.apply([neighbour(SPEC), control_pod(SPEC, [])], owner="regulatory-sandbox")
     assert platform_differences(cluster) == []
 
@@ -167,16 +180,28 @@ def covers(rule: dict[str, Any], ref: ObjectRef, verb: str) -> bool:
     )
 
 
+def test_worker_may_list_what_it_looks_through() -> None:
+    """Every kind of this product but Secrets is in the worker's role, and every kind of
+    admission policy: whoever adds a kind adds it there.
+    """
+    kinds = {key for key, kind in KINDS.items() if kind.namespaced} | {*CLUSTER_KINDS}
+    kinds |= {
+        (item["apiVersion"], item["kind"])
+        for item in OBJECTS
+        if item["apiVersion"].startswith("admissionregistration.k8s.io/")
+    }
+    lacking = [
+        key
+        for key in sorted(kinds)
+        if not any(covers(rule, ObjectRef(*key, "", ""), "list") for rule in RULES)
+    ]
+    assert lacking == [("v1", "Secret")]
+
+
 def test_worker_may_write_what_is_written() -> None:
     """Every object of an environment, a system and a proof is in the worker's role:
     whoever adds one adds its name there.
     """
-    (role,) = (
-        item
-        for item in OBJECTS
-        if (item["kind"], item["metadata"]["name"])
-        == ("ClusterRole", "regulatory-sandbox-worker")
-    )
     written = [
         *environment_objects(SPEC, recorder_token="t"),
         *system_objects(SPEC, system_manifests()),
@@ -186,7 +211,7 @@ def test_worker_may_write_what_is_written() -> None:
         (ref_of(item), verb)
         for item in written
         for verb in ("create", "patch")
-        if not any(covers(rule, ref_of(item), verb) for rule in role["rules"])
+        if not any(covers(rule, ref_of(item), verb) for rule in RULES)
     ]
     assert lacking == []
 
