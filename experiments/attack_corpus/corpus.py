@@ -74,6 +74,7 @@ def _trial_with_users(image: str) -> list[KubernetesObject]:
         "images": image.partition("@")[2],
         "runtime-class": "",
         "user-namespaces": "required",
+        "expires-at": "2100-01-01T00:00:00Z",
     }
     place = {"name": "trial-params", "namespace": USERS_NAMESPACE}
     return [

@@ -157,9 +157,8 @@ def params_replaced(cluster):
     written(cluster, "v1", "ConfigMap", "trial-params", data=data, immutable=True)
 
 
-def token_mounted(cluster):
-    ref = place("ServiceAccount", "workload")
-    edit(cluster, ref, lambda item: item.update(automountServiceAccountToken=True))
+def account_deleted(cluster):
+    assert cluster.delete(place("ServiceAccount", "workload"))
 
 
 def limits_deleted(cluster):
@@ -179,7 +178,7 @@ def limits_deleted(cluster):
         (role_widened, "Role {}/trial-operator is changed in rules"),
         (binding_turned, "RoleBinding {}/trial-operator is changed in"),
         (params_replaced, "ConfigMap {}/trial-params is changed in"),
-        (token_mounted, "ServiceAccount {}/workload is changed in automount"),
+        (account_deleted, "ServiceAccount {}/workload is missing"),
         (limits_deleted, "LimitRange {}/container-limits is missing"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
