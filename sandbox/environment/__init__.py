@@ -16,7 +16,7 @@
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.attempts import open_ways
 from sandbox.environment.drift import find_drift, recorder_token
-from sandbox.environment.expiry import expired_environments
+from sandbox.environment.expiry import expired_environments, is_there
 from sandbox.environment.first_packets import count_first_packets
 from sandbox.environment.inspection import Inspection, inspect_isolation
 from sandbox.environment.lifecycle import (
@@ -71,6 +71,7 @@ __all__ = [
     "find_drift",
     "freeze",
     "inspect_isolation",
+    "is_there",
     "open_ways",
     "platform_differences",
     "platform_objects",

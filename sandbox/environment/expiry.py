@@ -11,8 +11,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sandbox.environment.labels import EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, TRIAL
-from sandbox.ports import Cluster, KubernetesObject
+from sandbox.environment.labels import (
+    EXPIRES_AT,
+    FIELD_MANAGER,
+    MANAGED_BY,
+    TRIAL,
+    trial_namespace,
+)
+from sandbox.ports import Cluster, KubernetesObject, ObjectRef
 
 
 class StandingEnvironment(NamedTuple):
@@ -42,6 +48,16 @@ def expired_environments(
         for item in standing_environments(cluster)
         if item.expires_at <= late
     )
+
+
+def is_there(cluster: Cluster, trial_id: str) -> bool:
+    """Return whether a trial has a namespace, whatever state that is in.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    place = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
+    return cluster.get(place) is not None
 
 
 def standing_environments(cluster: Cluster) -> list[StandingEnvironment]:

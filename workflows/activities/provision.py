@@ -11,8 +11,8 @@ Rules of this module:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from temporalio import activity
 
@@ -21,6 +21,7 @@ from sandbox.environment import (
     deploy_system,
     expired_environments,
     find_drift,
+    is_there,
     reclaim,
     residue,
     tear_down,
@@ -46,6 +47,8 @@ from workflows.messages import (
 )
 
 _WAIT_S = 120.0
+_UNDER_WAY = frozenset({"provisioning", "running", "paused"})
+"""States of a case that has an environment; the workflow ends it otherwise."""
 
 
 class ProvisionActivities:
@@ -97,23 +100,53 @@ class ProvisionActivities:
 
     @activity_method
     def reap_environments(self, task: ReaperInput) -> ReaperResult:
-        """Remove every environment past its expiry that is still there."""
+        """Remove every environment past its expiry that is still there.
+
+        One that the job in the cluster removed while nobody here worked is recorded,
+        and its token revoked.
+        """
         # By the cluster's clock: a worker's that runs fast would end living trials.
-        late = expired_environments(
-            self._cluster, at=self._cluster.now(), grace_s=task.grace_s
-        )
+        now = self._cluster.now()
+        late = expired_environments(self._cluster, at=now, grace_s=task.grace_s)
         for trial_id in late:
             self._tokens.revoke(trial_id)
             tear_down(self._cluster, trial_id, wait_s=_WAIT_S, pause=heartbeating)
-            self._ledger.append(
-                EntryDraft(
-                    kind="environment",
-                    entry_id=f"reaped/{trial_id}",
-                    trial_id=trial_id,
-                    body={"act": "reaped", "reason": "past its expiry"},
-                )
-            )
+            self._record_end(trial_id, "past its expiry")
+        over = now - timedelta(seconds=task.grace_s)
+        for trial_id in self._ended_inside(over, standing=late):
+            self._tokens.revoke(trial_id)
+            self._record_end(trial_id, "past its expiry; found removed")
         return ReaperResult(checked=len(late), removed=tuple(late))
+
+    def _ended_inside(self, over: datetime, *, standing: Sequence[str]) -> list[str]:
+        """Return cases under way whose environment expired and is not there."""
+        records = self._ledger.records
+        under_way = [
+            str(case["trial_id"])
+            for case in records.cases()
+            if case["state"] in _UNDER_WAY and case["trial_id"] not in standing
+        ]
+        specs = [
+            EnvironmentSpec.model_validate(found["environment"])
+            for trial_id in under_way
+            if (found := records.find_documents(trial_id, "environment"))
+            and "environment" in found
+        ]
+        return [
+            spec.trial_id
+            for spec in specs
+            if spec.expires_at <= over and not is_there(self._cluster, spec.trial_id)
+        ]
+
+    def _record_end(self, trial_id: str, reason: str) -> None:
+        self._ledger.append(
+            EntryDraft(
+                kind="environment",
+                entry_id=f"reaped/{trial_id}",
+                trial_id=trial_id,
+                body={"act": "reaped", "reason": reason},
+            )
+        )
 
     def _open(
         self, task: EnvironmentTask, start_system: Callable[..., None]
