@@ -25,6 +25,7 @@ from sandbox.environment.isolation import own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import DEFAULT_DENY, TRIAL
 from sandbox.environment.quantity import parse_quantity
+from sandbox.environment.removal import readable_inside
 from sandbox.environment.render import environment_objects
 from sandbox.model.drift import (
     Drift,
@@ -216,7 +217,7 @@ def _present(
     return {
         ref_of(item): item
         for api_version, kind in sorted(kinds)
-        for item in cluster.find(api_version, kind, namespace=namespace)
+        for item in readable_inside(cluster, namespace, api_version, kind)
     }
 
 

@@ -119,7 +119,7 @@ def residue(cluster: Cluster, trial_id: str) -> list[str]:
     namespace, labels = trial_namespace(trial_id), trial_selector(trial_id)
     left: list[KubernetesObject] = []
     for api_version, kind in cluster.namespaced_kinds():
-        left += _inside(cluster, namespace, api_version, kind)
+        left += readable_inside(cluster, namespace, api_version, kind)
         left += cluster.find(
             api_version, kind, namespace=CONTROL_NAMESPACE, labels=labels
         )
@@ -176,9 +176,17 @@ def delete_pods(cluster: Cluster, namespace: str, labels: str = "") -> list[str]
     return [ref.name for ref in refs]
 
 
-def _inside(
+def readable_inside(
     cluster: Cluster, namespace: str, api_version: str, kind: str
 ) -> list[KubernetesObject]:
+    """Return the objects of a kind in a trial's namespace, as far as one may read them.
+
+    A worker with its group's rights alone lists no Secrets, and reads the one of the
+    trial.
+
+    Raises:
+        ClusterError: Kubernetes did not answer, or refused what every worker may read.
+    """
     try:
         return cluster.find(api_version, kind, namespace=namespace)
     except ClusterError as error:

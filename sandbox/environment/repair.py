@@ -18,6 +18,7 @@ from sandbox.environment.isolation import own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import FIELD_MANAGER, MANAGED_BY, TRIAL, trial_namespace
 from sandbox.environment.lifecycle import freeze
+from sandbox.environment.removal import readable_inside
 from sandbox.environment.render import stated
 from sandbox.errors import ClusterError
 from sandbox.model.drift import Drift
@@ -149,7 +150,7 @@ def _foreign(
         ref_of(item)
         for api_version, kind in sorted(kinds)
         if kind != "Namespace"
-        for item in cluster.find(api_version, kind, namespace=spec.namespace)
+        for item in readable_inside(cluster, spec.namespace, api_version, kind)
     ]
     return [ref for ref in found if title(ref) in names]
 

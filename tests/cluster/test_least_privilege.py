@@ -19,9 +19,11 @@ from sandbox.environment import (
     apply_platform,
     deploy_system,
     expired_environments,
+    find_drift,
     freeze,
     prove_isolation,
     residue,
+    settle,
     standard_targets,
     tear_down,
     thaw,
@@ -81,10 +83,20 @@ WORKER = {
     "namespaces": ("get", "list", "create", "patch", "delete"),
     "pods": ("get", "create", "patch", "delete"),
     "services": ("create", "patch", "delete"),
-    "configmaps": ("create", "patch", "delete"),
+    "configmaps": ("get", "create", "patch", "delete"),
     "deployments.apps": ("get", "create", "patch", "delete"),
     "deployments.apps/scale": ("patch",),
-    "networkpolicies.networking.k8s.io": ("create", "patch", "delete"),
+    "networkpolicies.networking.k8s.io": ("get", "create", "patch", "delete"),
+    **dict.fromkeys(
+        (
+            "limitranges",
+            "resourcequotas",
+            "serviceaccounts",
+            "rolebindings.rbac.authorization.k8s.io",
+            "roles.rbac.authorization.k8s.io",
+        ),
+        ("get", "delete"),
+    ),
     "environments.regulatory-sandbox": ("enforce",),
     "selfsubjectrulesreviews.authorization.k8s.io": (
         "create",
@@ -688,8 +700,8 @@ def prove(cluster, spec, servers):
 
 
 def test_whole_life_as_worker(cluster, worker, servers, spec):
-    """A worker with its group's rights alone opens, proves, runs, freezes, thaws and
-    removes a trial; an administrator then finds nothing left either.
+    """A worker with its group's rights alone opens, proves, runs, inspects, freezes,
+    thaws and removes a trial; an administrator then finds nothing left either.
     """
     manifests = system_manifests("agnhost", "netexec", "--http-port=8080")
     for container in manifests[0]["spec"]["template"]["spec"]["containers"]:
@@ -702,6 +714,13 @@ def test_whole_life_as_worker(cluster, worker, servers, spec):
         extra = config(None, "extra")
         del extra["metadata"]["namespace"]
         deploy_system(worker, spec, [*manifests, extra], wait_s=90)
+        assert cluster.delete(
+            ObjectRef("networking.k8s.io/v1", "NetworkPolicy", NARROW, "allow-dns")
+        )
+        assert cluster.delete(ObjectRef(f"{RBAC}/v1", "Role", NARROW, "trial-operator"))
+        seen = find_drift(worker, spec, shape="ready", at=SystemClock().now())
+        assert {item.change for item in seen.findings} == {"missing"}
+        assert settle(worker, spec, seen).findings == ()
         assert freeze(worker, "narrow").scaled == {"front": 1}
         assert worker.find("v1", "Pod", namespace=spec.namespace) == []
         apply_environment(worker, spec, recorder_token="second")
