@@ -10,7 +10,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from sandbox.ports import KubernetesObject
@@ -40,7 +42,33 @@ def deviations(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviat
         wanted: The object with every default filled in.
         found: The object as it is in the cluster.
     """
-    return [*_label_changes(wanted, found), *_between(body(wanted), body(found), "")]
+    return [*_label_changes(wanted, found), *between(body(wanted), body(found))]
+
+
+def between(
+    wanted: Any,
+    found: Any,
+    path: str = "",
+    *,
+    same: Callable[[Any, Any], bool] = operator.eq,
+) -> Iterator[Deviation]:
+    """Yield every field in which a part of an object is not as wanted.
+
+    Args:
+        wanted: The part with every default filled in.
+        found: The same part as it is in the cluster.
+        path: Where it stands in the object; empty for all of it.
+        same: Whether two values that are neither mapping nor list are the same.
+    """
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in sorted({*wanted, *found}):
+            place = f"{path}.{key}" if path else key
+            yield from between(wanted.get(key), found.get(key), place, same=same)
+    elif isinstance(wanted, list) and isinstance(found, list):
+        for index, pair in enumerate(zip_longest(wanted, found)):
+            yield from between(*pair, f"{path}[{index}]", same=same)
+    elif not same(wanted, found):
+        yield Deviation(path, wanted, found)
 
 
 def body(item: KubernetesObject) -> KubernetesObject:
@@ -75,18 +103,3 @@ def _label_changes(
         for key, value in (wanted["metadata"].get(part) or {}).items()
         if there.get(key) != value
     ]
-
-
-def _between(wanted: Any, found: Any, path: str) -> Iterator[Deviation]:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in sorted({*wanted, *found}):
-            place = f"{path}.{key}" if path else key
-            yield from _between(wanted.get(key), found.get(key), place)
-    elif isinstance(wanted, list) and isinstance(found, list):
-        for index in range(max(len(wanted), len(found))):
-            one, other = (
-                part[index] if index < len(part) else None for part in (wanted, found)
-            )
-            yield from _between(one, other, f"{path}[{index}]")
-    elif wanted != found:
-        yield Deviation(path, wanted, found)

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import operator
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from sandbox.environment.difference import between
 from sandbox.environment.isolation import own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import DEFAULT_DENY, TRIAL
@@ -146,8 +148,9 @@ def differences(wanted: KubernetesObject, live: KubernetesObject) -> tuple[str, 
         if (live["metadata"].get(group) or {}).get(key) != value
     ]
     if kind != "Namespace":
-        asked, there = _content(wanted), _content(live)
-        paths += _unequal(asked, there, "", is_measured=kind in _MEASURED)
+        same = _same if kind in _MEASURED else operator.eq
+        found = between(_content(wanted), _content(live), same=same)
+        paths += [item.path for item in found]
     return tuple(paths)
 
 
@@ -261,21 +264,8 @@ def _content(item: KubernetesObject) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in left_out}
 
 
-def _unequal(asked: Any, there: Any, path: str, *, is_measured: bool) -> Iterator[str]:
-    if isinstance(asked, dict) and isinstance(there, dict):
-        for key in sorted({*asked, *there}):
-            inner = f"{path}.{key}" if path else key
-            yield from _unequal(
-                asked.get(key), there.get(key), inner, is_measured=is_measured
-            )
-    elif isinstance(asked, list) and isinstance(there, list):
-        if len(asked) != len(there):
-            yield path
-            return
-        for index, pair in enumerate(zip(asked, there, strict=True)):
-            yield from _unequal(*pair, f"{path}[{index}]", is_measured=is_measured)
-    elif asked != there and not (is_measured and _same_amount(asked, there)):
-        yield path
+def _same(asked: Any, there: Any) -> bool:
+    return bool(asked == there) or _same_amount(asked, there)
 
 
 def _same_amount(asked: Any, there: Any) -> bool:

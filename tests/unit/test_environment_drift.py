@@ -110,7 +110,7 @@ def test_every_object_that_is_missing_is_put_back(
         (POLICY, "allow-dns", {"egress": [{}]}, "spec.egress[0].to"),
         (("v1", "ResourceQuota"), "system", {"hard": {"pods": "99"}}, "spec.hard.pods"),
         (("v1", "ResourceQuota"), "system", {"scopes": ["BestEffort"]}, "spec.scopes"),
-        (("v1", "LimitRange"), "container-limits", {"limits": []}, "spec.limits"),
+        (("v1", "LimitRange"), "container-limits", {"limits": []}, "spec.limits[0]"),
     ],
 )
 def test_a_field_that_was_changed_is_named(
