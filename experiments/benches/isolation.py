@@ -37,7 +37,7 @@ from experiments.benches.isolating.ground import Ground, ground, told
 from experiments.benches.isolating.many import idle_figures, round_figures
 from experiments.benches.isolating.trials import freeze_figures, ready_figures
 from experiments.benches.isolating.wire import watched
-from sandbox.environment import count_first_packets, throwaway
+from sandbox.inspection import count_first_packets, throwaway
 from sandbox.model.isolation import FirstPackets
 
 

@@ -8,7 +8,6 @@
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | watch | `find_drift`, `settle`, `open_ways`, `reclaim` |
-| inspect a cluster | `inspect_isolation`, `count_first_packets` |
 | interrupt | `freeze`, `thaw` |
 | end | `tear_down`, `residue`, `expired_environments`, `uninstall_platform` |
 """
@@ -17,8 +16,6 @@ from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.attempts import open_ways
 from sandbox.environment.drift import find_drift, recorder_token
 from sandbox.environment.expiry import expired_environments, is_there
-from sandbox.environment.first_packets import count_first_packets
-from sandbox.environment.inspection import Inspection, inspect_isolation
 from sandbox.environment.lifecycle import (
     FreezeReport,
     apply_environment,
@@ -49,28 +46,23 @@ from sandbox.environment.render import (
     system_objects,
 )
 from sandbox.environment.repair import put_back, reclaim, settle
-from sandbox.environment.throwaway import Place, throwaway
 
 __all__ = [
     "AdmissionAnswer",
     "ClusterAddresses",
     "Difference",
     "FreezeReport",
-    "Inspection",
-    "Place",
     "Step",
     "apply_environment",
     "apply_platform",
     "ask_admission",
     "cluster_addresses",
-    "count_first_packets",
     "deploy_system",
     "ensure_platform",
     "environment_objects",
     "expired_environments",
     "find_drift",
     "freeze",
-    "inspect_isolation",
     "is_there",
     "open_ways",
     "platform_differences",
@@ -86,6 +78,5 @@ __all__ = [
     "system_objects",
     "tear_down",
     "thaw",
-    "throwaway",
     "uninstall_platform",
 ]

@@ -41,7 +41,7 @@ from sandbox.local.layout import Layout
 Files = dict[str, Path]
 """Path in the image, without the leading slash → file of this machine."""
 
-DISTRIBUTIONS = ("cryptography", "isodate", "kubernetes", "pydantic", "pyyaml")
+DISTRIBUTIONS = ("isodate", "kubernetes", "pydantic", "pyyaml")
 """What programs in the cluster import; what these need comes with them."""
 PYTHON_LAYER = "python.tar"
 CODE_LAYER = "code.tar"

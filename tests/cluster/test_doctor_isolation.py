@@ -15,8 +15,8 @@ import pytest
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
-from sandbox.environment import Inspection, Place, inspect_isolation
-from sandbox.environment.throwaway import DOCTOR
+from sandbox.inspection import Inspection, Place, inspect_isolation
+from sandbox.inspection.throwaway import DOCTOR
 from sandbox.local import down, find_tracked, up
 from sandbox.local.commands import attempt
 from sandbox.local.enclosure import inside

@@ -23,6 +23,7 @@ ROOMS = (
     "procedure",
     "rules",
     "environment",
+    "inspection",
     "recorder",
     "monitor",
     "query",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sandbox.adapters.clock import SystemClock
-from sandbox.environment import Inspection, Place, inspect_isolation
+from sandbox.inspection import Inspection, Place, inspect_isolation
 from sandbox.local import LocalServers, describe
 from sandbox.local.doctor import checks
 from sandbox.settings import Settings

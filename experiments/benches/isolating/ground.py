@@ -20,12 +20,12 @@ from kubernetes.client import ApiClient, Configuration
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.environment import (
-    Place,
     apply_environment,
     deploy_system,
     prove_isolation,
     standard_targets,
 )
+from sandbox.inspection import Place
 from sandbox.local import LocalServers, down, up
 from sandbox.local.cgroups import hierarchies
 from sandbox.local.layout import Layout

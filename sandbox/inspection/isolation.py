@@ -16,24 +16,25 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sandbox.environment.first_packets import count_first_packets
-from sandbox.environment.inspection_checks import (
+from sandbox.environment.kinds import ref_of
+from sandbox.environment.targets import METADATA, cluster_addresses
+from sandbox.environment.template import fill
+from sandbox.errors import IsolationError
+from sandbox.inspection.checks import (
     Cuts,
     Observed,
     checks_of,
     reaches_without_policy,
 )
-from sandbox.environment.kinds import ref_of
-from sandbox.environment.streams import (
+from sandbox.inspection.first_packets import count_first_packets
+from sandbox.inspection.streams import (
     STREAM,
     arrivals,
     last_signs,
     start_streams,
     throwaway_certificate,
 )
-from sandbox.environment.targets import METADATA, cluster_addresses
-from sandbox.environment.template import fill
-from sandbox.environment.throwaway import (
+from sandbox.inspection.throwaway import (
     FOLDER,
     Place,
     addresses,
@@ -41,7 +42,6 @@ from sandbox.environment.throwaway import (
     throwaway,
     try_all,
 )
-from sandbox.errors import IsolationError
 from sandbox.model.isolation import IsolationCheck
 from sandbox.ports import KubernetesObject, ObjectRef
 

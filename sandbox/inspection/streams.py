@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sandbox.environment.template import fill
-from sandbox.environment.throwaway import FOLDER, Place, addresses
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import IsolationError
+from sandbox.inspection.throwaway import FOLDER, Place, addresses
 from sandbox.ports import KubernetesObject
 
 STREAM = "stream"

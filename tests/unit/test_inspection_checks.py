@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.environment.inspection_checks import Cuts, Observed, checks_of
+from sandbox.inspection.checks import Cuts, Observed, checks_of
 from sandbox.model.isolation import FirstPackets
 
 TARGETS = (
