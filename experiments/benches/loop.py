@@ -4,6 +4,8 @@ Runs `sandbox experiment run ride-dispatch` in a new state directory that shares
 cached servers. Wall-clock times of one run each; `n` says how many runs. Freezing is
 counted from the breach's entry to the last pod gone and the token revoked. Memory is
 resident memory of every process that was started, after the first load, without pods.
+The worker's processor time is that of the first load, with a monitoring window of two
+seconds and an inspection of the environment as often as the regime says, made an hour.
 """
 
 from __future__ import annotations
@@ -43,7 +45,13 @@ def main() -> None:
         for name, (bar, read) in BARS.items()
     }
     machine = {"cores": os.cpu_count(), "system": platform.platform()}
-    result = {"n": len(runs), "machine": machine, "figures": figures}
+    worker = [run["worker"]["processor_s_per_trial_hour"] for run in runs]
+    result = {
+        "n": len(runs),
+        "machine": machine,
+        "figures": figures,
+        "worker_processor_s_per_trial_hour": worker,
+    }
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 

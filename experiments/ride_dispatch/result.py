@@ -31,6 +31,8 @@ class Course:
     ready: TrialStatus | None = None
     loads: list[LoadResult] = field(default_factory=list)
     resident_bytes: int = 0
+    worker_s_per_hour: float = 0.0
+    """Processor seconds of the worker in an hour of this trial under load."""
     paused: TrialStatus | None = None
     resumed: TrialStatus | None = None
     closed: TrialStatus | None = None
@@ -69,6 +71,7 @@ def tell(stage: Stage, course: Course) -> dict[str, Any]:
         **_revision(stage, course),
         "residue": {"objects": len(stage.residue(trial_id))},
         "memory": {"resident_mib": round(course.resident_bytes / 2**20)},
+        "worker": {"processor_s_per_trial_hour": round(course.worker_s_per_hour)},
         "report": str(report),
     }
 

@@ -7,6 +7,7 @@ through the same client that the command line uses.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, NamedTuple
 
 from experiments.ride_dispatch.papers import Papers, read_papers
@@ -73,8 +74,7 @@ async def run(stage: Stage) -> dict[str, Any]:
         await _begin(play)
         course.ready = await _reach(play, "running")
     with progress.stage("traffic within the limits"):
-        course.loads.append(await _load(play, "steady", seconds=_STEADY_S))
-        course.resident_bytes = stage.resident_bytes()
+        await _load_steadily(play, course)
     with progress.stage("slower version, guardrail"):
         await _roll_out(play, "slower", play.papers.slow_system)
         course.paused = await _pause_under_load(play)
@@ -168,6 +168,16 @@ async def _roll_out(
         by=play.applicant,
     )
     _expect(await play.trial.change_system(change))
+
+
+async def _load_steadily(play: Rehearsal, course: Course) -> None:
+    """Load within the limits, and note what the installation used meanwhile."""
+    stage = play.stage
+    begun, used = time.monotonic(), stage.processor_s("worker")
+    course.loads.append(await _load(play, "steady", seconds=_STEADY_S))
+    used, took = stage.processor_s("worker") - used, time.monotonic() - begun
+    course.worker_s_per_hour = used / took * 3600
+    course.resident_bytes = stage.resident_bytes()
 
 
 async def _load(play: Rehearsal, profile: str, *, seconds: float) -> LoadResult:

@@ -52,6 +52,8 @@ class ProcessStatus(Record):
     pid: int
     alive: bool
     resident_bytes: int
+    processor_s: float
+    """Processor time it has used since it started, in seconds."""
     log: Path
 
 
@@ -224,12 +226,15 @@ def _wait_ended(tracked: Tracked, seconds: float) -> bool:
 
 
 def status_of(tracked: Tracked) -> ProcessStatus:
-    """Return whether the process runs and how much memory it holds."""
+    """Return whether the process runs, and what it holds and has used."""
     running = alive(tracked)
-    resident = 0
+    resident, used = 0, 0.0
     if running:
         try:
-            resident = psutil.Process(tracked.pid).memory_info().rss
+            process = psutil.Process(tracked.pid)
+            resident = process.memory_info().rss
+            times = process.cpu_times()
+            used = times.user + times.system
         except psutil.NoSuchProcess:
             running = False
     return ProcessStatus(
@@ -237,6 +242,7 @@ def status_of(tracked: Tracked) -> ProcessStatus:
         pid=tracked.pid,
         alive=running,
         resident_bytes=resident,
+        processor_s=round(used, 2),
         log=tracked.log,
     )
 

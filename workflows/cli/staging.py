@@ -60,6 +60,11 @@ class Stage(NamedTuple):
         found = status(self.settings)
         return sum(item.resident_bytes or 0 for item in found if item.alive)
 
+    def processor_s(self, name: str) -> float:
+        """Return the processor time a process started here has used, in seconds."""
+        found = status(self.settings)
+        return sum(item.processor_s for item in found if item.name == name)
+
     def load(self, profile: str, *, host: str, seconds: float) -> LoadResult:
         """Run a load test against an address that the cluster gave to a service.
 
