@@ -42,6 +42,9 @@ _ADMISSION = "admissionregistration.k8s.io/"
 _ATTEMPTS = 5
 
 
+_MARKER = ObjectRef("v1", "ConfigMap", CONTROL_NAMESPACE, PLATFORM)
+
+
 class Difference(NamedTuple):
     """One thing in which a cluster is not as this version would install it."""
 
@@ -66,13 +69,15 @@ def apply_platform(cluster: Cluster, *, own_image: str = "") -> list[Step]:
 
     Args:
         cluster: Where.
-        own_image: The product's own image, pinned by digest. Without it nothing in the
-            cluster itself removes expired environments.
+        own_image: The product's own image, pinned by digest. Without it the one that is
+            installed stays; where none is, nothing in the cluster itself removes
+            expired environments.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    return [_applied(cluster, item) for item in platform_objects(own_image)]
+    image = own_image or _installed_image(cluster)
+    return [_applied(cluster, item) for item in platform_objects(image)]
 
 
 def ensure_platform(cluster: Cluster, *, own_image: str = "") -> None:
@@ -117,7 +122,7 @@ def platform_differences(cluster: Cluster, *, own_image: str = "") -> list[Diffe
         ClusterError: Kubernetes refused or did not answer.
     """
     differences: list[Difference] = []
-    for item in platform_objects(own_image):
+    for item in platform_objects(own_image or _installed_image(cluster)):
         name, found = title(ref_of(item)), cluster.get(ref_of(item))
         if found is None:
             differences.append(Difference(name, "missing"))
@@ -237,9 +242,14 @@ def _leftovers(cluster: Cluster) -> list[KubernetesObject]:
     ]
 
 
+def _installed_image(cluster: Cluster) -> str:
+    marker = cluster.get(_MARKER) or {}
+    return str(marker.get("data", {}).get("image", ""))
+
+
 def _not_current(cluster: Cluster, own_image: str) -> str:
     """Return why the platform has to be installed; nothing if it need not."""
-    marker = cluster.get(ObjectRef("v1", "ConfigMap", CONTROL_NAMESPACE, PLATFORM))
+    marker = cluster.get(_MARKER)
     if marker is None:
         return "the platform is not installed"
     if marker.get("data", {}).get("digest") != platform_digest():

@@ -29,6 +29,7 @@ from sandbox.errors import IsolationError
 from sandbox.local import down, up
 from sandbox.ports import ObjectRef
 from sandbox.testing.environment import environment_spec
+from workflows.activities.site import own_image
 from workflows.cli.platform import app
 
 ADMISSION = "admissionregistration.k8s.io/v1"
@@ -62,12 +63,18 @@ def _cluster(servers):
     cluster.close()
 
 
+@pytest.fixture(name="image", scope="module")
+def _image(servers):
+    """The product's own image, as the node holds it."""
+    return own_image(servers.images)
+
+
 @pytest.fixture(name="platform", autouse=True)
-def _platform(cluster):
+def _platform(cluster, image):
     """Every test starts with all of it, and leaves all of it."""
-    apply_platform(cluster)
+    apply_platform(cluster, own_image=image)
     yield
-    apply_platform(cluster)
+    apply_platform(cluster, own_image=image)
 
 
 @pytest.fixture(name="worker", scope="module")
@@ -99,31 +106,30 @@ def outcomes(rows):
     return {row["outcome"] for row in rows}
 
 
-def identities(cluster):
+def identities(cluster, image):
     """Return uid and generation of every object; a status may come later."""
-    found = [cluster.get(ref_of(item))["metadata"] for item in platform_objects()]
+    found = [cluster.get(ref_of(item))["metadata"] for item in platform_objects(image)]
     return [(item["uid"], item.get("generation")) for item in found]
 
 
-def test_install_again(cluster, settings):
+def test_install_again(cluster, settings, image):
     """Installing what is installed changes no object, and nothing differs then."""
-    before = identities(cluster)
+    before = identities(cluster, image)
     code, rows = sandbox_platform(settings, "install")
     assert (code, outcomes(rows)) == (0, {"unchanged"})
-    assert len(rows) == len(before) == len(platform_objects())
-    assert identities(cluster) == before
+    assert len(rows) == len(before) == len(platform_objects(image))
+    assert identities(cluster, image) == before
     assert sandbox_platform(settings, "diff") == (0, [])
 
 
-def test_round_trip(cluster, settings, worker):
+def test_round_trip(cluster, settings, worker, image):
     """What is uninstalled is gone; a worker then refuses to begin, and says what to do;
     installing creates every object again.
     """
     code, rows = sandbox_platform(settings, "uninstall")
     assert (code, outcomes(rows)) == (0, {"removed"})
-    assert [cluster.get(ref_of(item)) for item in platform_objects()] == [None] * len(
-        rows
-    )
+    left = [cluster.get(ref_of(item)) for item in platform_objects(image)]
+    assert left == [None] * len(left)
     code, rows = sandbox_platform(settings, "diff")
     assert (code, {row["state"] for row in rows}) == (1, {"missing"})
     with pytest.raises(IsolationError, match="sandbox platform install") as caught:
@@ -197,20 +203,20 @@ def test_edits_are_found_and_repaired(cluster, settings, worker, request):
     } in (rows)
 
 
-def test_provisioning_repairs_where_it_may(cluster):
+def test_provisioning_repairs_where_it_may(cluster, image):
     """With the rights of an administrator a broken platform is made whole unasked."""
     cluster.delete(BINDING)
     ensure_platform(cluster)
-    assert platform_differences(cluster) == []
+    assert platform_differences(cluster, own_image=image) == []
 
 
-def test_no_uninstall_under_trials(cluster, settings):
+def test_no_uninstall_under_trials(cluster, settings, image):
     """While a trial is there nothing is removed, and the trial is named."""
     apply_environment(cluster, environment_spec("narrow"), recorder_token="t")
     try:
         with pytest.raises(IsolationError, match="trial-narrow"):
             sandbox_platform(settings, "uninstall")
-        assert platform_differences(cluster) == []
+        assert platform_differences(cluster, own_image=image) == []
     finally:
         tear_down(cluster, "narrow", wait_s=60)
 

@@ -266,3 +266,16 @@ def test_a_policy_holds(added: dict[str, Any], is_held: bool) -> None:
     written = {"failurePolicy": "Fail", "rules": [{"verbs": ["a"]}]}
     assert holds(written, {**written, **added}) == is_held
     assert not holds({**written, "more": 1}, written)
+
+
+def test_a_repair_keeps_the_image_that_is_installed() -> None:
+    """Who names no image takes none away: the job that ends trials stays as it is."""
+    cluster, image = FakeCluster(), "registry.example/own@sha256:" + "c" * 64
+    apply_platform(cluster, own_image=image)
+    job = ObjectRef(
+        "batch/v1", "CronJob", "sandbox-control", "regulatory-sandbox-expiry"
+    )
+    assert cluster.delete(job)
+    apply_platform(cluster)
+    assert cluster.get(job) is not None
+    assert platform_differences(cluster) == []
