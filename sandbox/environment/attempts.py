@@ -22,7 +22,6 @@ from sandbox.model.trial import (
 from sandbox.ports import KubernetesObject
 
 _BLOCKED = ("TIMEOUT", "REFUSED", "OTHER")
-_ADMITS = "Admission does not refuse an image outside the decision."
 
 Origin = Literal["trial", "control"]
 Outcome = Literal["reached", "blocked", "error"]
@@ -81,7 +80,7 @@ def judge(
     leaks = list(_attempt_failures(attempts))
     others = [*kernel, *(f"The workload account may {right}." for right in rights)]
     if admits_foreign:
-        others.append(_ADMITS)
+        others.append("Admission does not refuse an image outside the decision.")
     return IsolationProof(
         trial_id=spec.trial_id,
         isolation_class=spec.isolation_class,
@@ -105,8 +104,10 @@ def open_ways(proof: IsolationProof) -> tuple[str, ...]:
         if item.origin == "trial"
         and (item.target.expect, item.outcome) == ("blocked", "reached")
     ]
-    rights = [f"the workload account may {right}" for right in proof.workload_rights]
-    return (*reached, *rights, *(item for item in proof.failures if item == _ADMITS))
+    # Rights, kernel and admission are answers: none of them fails for want of one.
+    of_attempts = set(_attempt_failures(proof.attempts))
+    others = [item for item in proof.failures if item not in of_attempts]
+    return (*reached, *(item.removesuffix(".") for item in others))
 
 
 def _attempt_failures(attempts: Sequence[ProofAttempt]) -> Iterator[str]:

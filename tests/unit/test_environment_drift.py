@@ -282,7 +282,7 @@ def test_what_a_proof_shows_to_be_open(cluster: FakeCluster) -> None:
     cluster.rights_of[HOME, "workload"] = ["get core/secrets"]
     holds, opened = proof_of(cluster)
     assert not holds
-    assert opened == ("the workload account may get core/secrets",)
+    assert opened == ("The workload account may get core/secrets",)
 
 
 def test_a_proof_that_could_not_be_made_shows_nothing_open() -> None:

@@ -9,6 +9,7 @@ import pytest
 from sandbox.environment import (
     apply_environment,
     deploy_system,
+    open_ways,
     proof_targets,
     prove_isolation,
 )
@@ -156,11 +157,14 @@ def test_gvisor_is_proven(said: str) -> None:
     ],
 )
 def test_another_kernel_is_not_taken_for_gvisor(said: str, words: str) -> None:
-    """N2 does not hold by the name of a runtime class alone; the reason is clear."""
+    """N2 does not hold by the name of a runtime class alone; the reason is clear, and
+    one to freeze a trial that runs.
+    """
     proof = prove(cluster_with(node("node")), N2_kernel=said)
     assert not proof.holds and proof.isolation_class == "N2"
     (failure,) = proof.failures
     assert words in failure and "RuntimeClass gvisor" in failure
+    assert open_ways(proof) == (failure.removesuffix("."),)
 
 
 def test_a_node_that_claims_gvisor() -> None:

@@ -119,12 +119,16 @@ class ProvisionActivities:
         return ReaperResult(checked=len(late), removed=tuple(late))
 
     def _ended_inside(self, over: datetime, *, standing: Sequence[str]) -> list[str]:
-        """Return cases under way whose environment expired and is not there."""
+        """Return cases under way whose environment expired and is not there, without
+        those of which the log already says so: a terminated workflow closes no case.
+        """
         records = self._ledger.records
         under_way = [
-            str(case["trial_id"])
+            trial_id
             for case in records.cases()
-            if case["state"] in _UNDER_WAY and case["trial_id"] not in standing
+            if case["state"] in _UNDER_WAY
+            and (trial_id := str(case["trial_id"])) not in standing
+            and self._ledger.log.entry(f"reaped/{trial_id}") is None
         ]
         specs = [
             EnvironmentSpec.model_validate(found["environment"])
