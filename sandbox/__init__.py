@@ -7,7 +7,7 @@ Rooms in flow order; a later room may import an earlier one, never the reverse:
 | `procedure` | Is the application complete? Who decides? What state is the case in? |
 | `rules` | Which rules are in force for this trial? Is this fact in order? |
 | `environment` | What must exist in Kubernetes so that they hold, and does it hold? |
-| `inspection` | Does a cluster isolate at all, and from when on? |
+| `examination` | Does a cluster isolate at all, and from when on? |
 | `recorder` | What happened, byte for byte? |
 | `monitor` | Does something happening now breach a guardrail? |
 | `evidence` | What can be proven afterwards, by someone who does not trust us? |

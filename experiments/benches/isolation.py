@@ -1,10 +1,10 @@
 """What isolation costs and how fast it acts, against its bars, on a node of its own.
 
 `ready`: environments one after another. From nothing to ready holds the whole of
-`apply_environment` (with its dry run and the platform's objects), the isolation proof
-and the deployment of one pod of agnhost until it is available; back to nothing holds
-`tear_down` and a scan over every kind that finds nothing. Writes are requests that may
-change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
+`apply_environment` (with its dry run and the check of the platform), the isolation
+proof and the deployment of one pod of agnhost until it is available; back to nothing
+holds `tear_down` and a scan over every kind that finds nothing. Writes are requests
+that may change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
 
 `race`: pods whose first act is a forbidden connection, in new namespaces, 20 at once,
 one control beside each 20. Packets are those of forbidden connections that were seen on
@@ -15,8 +15,8 @@ each control.
 that it keeps open, while other environments are provisioned in threads.
 
 `idle`: namespaces with all their objects and no pod. `rounds`: environments with a pod,
-made and removed, four at once; then everything the API server, the mount table and the
-network devices of the node hold is compared with what they held before.
+made and removed, four at once; then every namespace and every object in one, every
+mount point and every network device of the node is compared with what was there before.
 
 Percentiles are nearest-rank. Times are of the clock on the wall; load averages are said
 because other work on the machine changes them.
@@ -37,7 +37,7 @@ from experiments.benches.isolating.ground import Ground, ground, told
 from experiments.benches.isolating.many import idle_figures, round_figures
 from experiments.benches.isolating.trials import freeze_figures, ready_figures
 from experiments.benches.isolating.wire import watched
-from sandbox.inspection import count_first_packets, throwaway
+from sandbox.examination import count_first_packets, throwaway
 from sandbox.model.isolation import FirstPackets
 
 

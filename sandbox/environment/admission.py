@@ -81,7 +81,8 @@ def ask_admission(
         if not refuses_foreign_images(cluster, spec, pause):
             raise IsolationError(
                 "The cluster admits an image outside the decision, so its admission"
-                " policies are not in force. Check them (`sandbox doctor`)."
+                " policies are not in force. Run `sandbox platform diff`, then `sandbox"
+                " platform install` with the rights of a cluster administrator."
             )
         found += [_tried(cluster, *one) for one in _pieces(objects)]
     finally:

@@ -42,7 +42,7 @@ def deviations(wanted: KubernetesObject, found: KubernetesObject) -> list[Deviat
         wanted: The object with every default filled in.
         found: The object as it is in the cluster.
     """
-    return [*_label_changes(wanted, found), *between(body(wanted), body(found))]
+    return [*label_deviations(wanted, found), *between(body(wanted), body(found))]
 
 
 def between(
@@ -93,9 +93,10 @@ def holds(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def _label_changes(
+def label_deviations(
     wanted: KubernetesObject, found: KubernetesObject
 ) -> list[Deviation]:
+    """Return which of the labels and annotations wanted are not there as wanted."""
     return [
         Deviation(f"metadata.{part}.{key}", value, there.get(key))
         for part in ("labels", "annotations")

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sandbox.environment.difference import between
+from sandbox.environment.difference import between, body, label_deviations
 from sandbox.environment.isolation import own_users
 from sandbox.environment.kinds import ref_of, title
-from sandbox.environment.labels import DEFAULT_DENY, TRIAL
+from sandbox.environment.labels import DEFAULT_DENY, RECORDER_TOKEN, TRIAL
 from sandbox.environment.quantity import parse_quantity
 from sandbox.environment.removal import readable_inside
 from sandbox.environment.render import environment_objects
@@ -49,7 +49,6 @@ _OPENING = (
 )
 """Kinds of which the environment has exactly the objects it was given."""
 _ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
-_NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
 # Some distributions write these into every account; they grant nothing.
 _OWN_OF_ACCOUNTS = frozenset({"secrets", "imagePullSecrets"})
 _MEASURED = frozenset({"ResourceQuota", "LimitRange"})
@@ -127,7 +126,7 @@ def recorder_token(cluster: Cluster, spec: EnvironmentSpec) -> str:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    place = ObjectRef("v1", "Secret", spec.namespace, "recorder-token")
+    place = ObjectRef("v1", "Secret", spec.namespace, RECORDER_TOKEN)
     data = (cluster.get(place) or {}).get("data") or {}
     try:
         return base64.b64decode(data.get("token", ""), validate=True).decode()
@@ -141,17 +140,11 @@ def differences(wanted: KubernetesObject, live: KubernetesObject) -> tuple[str, 
     Labels and annotations asked for must be there; content must be the same.
     """
     kind = wanted["kind"]
-    paths = [
-        f"metadata.{group}.{key}"
-        for group in ("labels", "annotations")
-        for key, value in (wanted["metadata"].get(group) or {}).items()
-        if (live["metadata"].get(group) or {}).get(key) != value
-    ]
+    found = label_deviations(wanted, live)
     if kind != "Namespace":
         same = _same if kind in _MEASURED else operator.eq
-        found = between(_content(wanted), _content(live), same=same)
-        paths += [item.path for item in found]
-    return tuple(paths)
+        found += between(_content(wanted), _content(live), same=same)
+    return tuple(item.path for item in found)
 
 
 def _lost(
@@ -256,12 +249,12 @@ def _finding(
 
 
 def _content(item: KubernetesObject) -> dict[str, Any]:
-    left_out = _NOT_CONTENT
+    content = body(item)
     if item["kind"] == "ServiceAccount":
-        left_out |= _OWN_OF_ACCOUNTS
+        return {k: v for k, v in content.items() if k not in _OWN_OF_ACCOUNTS}
     if item["kind"] == "NetworkPolicy":
-        item = {**item, "spec": {k: v for k, v in item["spec"].items() if v != []}}
-    return {key: value for key, value in item.items() if key not in left_out}
+        content["spec"] = {k: v for k, v in content["spec"].items() if v != []}
+    return content
 
 
 def _same(asked: Any, there: Any) -> bool:

@@ -40,8 +40,6 @@ _OURS = f"{MANAGED_BY}={FIELD_MANAGER},!{TRIAL},!{RULES_OF},!{NEIGHBOUR}"
 """Selects what is no part of a trial."""
 _ADMISSION = "admissionregistration.k8s.io/"
 _ATTEMPTS = 5
-
-
 _MARKER = ObjectRef("v1", "ConfigMap", CONTROL_NAMESPACE, PLATFORM)
 
 
@@ -149,7 +147,7 @@ def uninstall_platform(
         ClusterError: Kubernetes refused or did not answer.
     """
     _require_no_trials(cluster)
-    objects = [*platform_objects(), *_leftovers(cluster)]
+    objects = [*platform_objects(_installed_image(cluster)), *_leftovers(cluster)]
     steps = [_removed(cluster, ref_of(item)) for item in reversed(objects)]
     control = ObjectRef("v1", "Namespace", "", CONTROL_NAMESPACE)
 

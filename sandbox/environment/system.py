@@ -17,6 +17,7 @@ from typing import Any
 from sandbox.environment.containers import ContainerSetting, harden_container
 from sandbox.environment.labels import trial_labels
 from sandbox.environment.needs import way_in
+from sandbox.environment.shape import misshapen, without_nulls
 from sandbox.errors import InputError
 from sandbox.model.application import Defect, IngressNeed
 from sandbox.model.trial import EnvironmentSpec
@@ -25,33 +26,6 @@ from sandbox.ports import KubernetesObject
 _TAKEN = {("apps/v1", "Deployment"), ("v1", "Service"), ("v1", "ConfigMap")}
 _ORDER = ("ConfigMap", "Service", "Deployment")
 _MAX_GRACE_S = 30
-_POD = ("spec", "template", "spec")
-_CONTAINERS = tuple(
-    (*_POD, containers, *inside)
-    for containers in ("containers[]", "initContainers[]")
-    for inside in (
-        ("name=",),
-        ("image=",),
-        ("securityContext",),
-        ("resources", "limits"),
-        ("resources", "requests"),
-        ("env[]", "name="),
-    )
-)
-_SHAPES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "ConfigMap": (("metadata", "labels"),),
-    "Service": (("metadata", "labels"), ("spec", "ports[]"), ("spec", "selector")),
-    "Deployment": (
-        ("metadata", "labels"),
-        ("spec", "template", "metadata", "labels"),
-        (*_POD, "securityContext", "seccompProfile"),
-        *_CONTAINERS,
-    ),
-}
-"""Fields of each kind that are read or set here: a mapping, a list of them (`[]`), or
-text (`=`).
-"""
-_TYPES: dict[str, type] = {"": dict, "[]": list, "=": str}
 
 
 def system_objects(
@@ -94,7 +68,7 @@ def examine_system(
         own_users: As for `system_objects`.
     """
     defects = list(_shape_defects(manifests))
-    sound = [item for item in manifests if _is_taken(item) and not _misshapen(item)]
+    sound = [item for item in manifests if _is_taken(item) and not misshapen(item)]
     objects = [_placed(spec, item) for item in sound]
     setting = ContainerSetting.of(spec)._replace(own_users=own_users)
     for item in objects:
@@ -120,38 +94,6 @@ def _name(item: KubernetesObject) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _misshapen(item: KubernetesObject) -> list[str]:
-    """Return which fields that are looked at here are not of the shape they must be."""
-    paths = _SHAPES[item["kind"]]
-    wrong = [found for path in paths if (found := _wrong_step(item, path))]
-    return list(dict.fromkeys(wrong))
-
-
-def _wrong_step(item: KubernetesObject, path: tuple[str, ...]) -> str:
-    """Return the first part of a path that is something else; empty where all fit."""
-    level: list[Any] = [item]
-    for depth, step in enumerate(path, 1):
-        key, shape = step.rstrip("[]="), step[len(step.rstrip("[]=")) :]
-        found = [one[key] for one in level if one.get(key) is not None]
-        fits = all(isinstance(one, _TYPES[shape]) for one in found)
-        if fits and shape == "[]":
-            found = [one for value in found for one in value]
-            fits = all(isinstance(one, dict) for one in found)
-        if not fits:
-            return ".".join(path[:depth]).rstrip("=")
-        level = found
-    return ""
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return a copy without fields that are null: to Kubernetes they are not there."""
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    return (
-        [_without_nulls(item) for item in value] if isinstance(value, list) else value
-    )
-
-
 def _shape_defects(manifests: Sequence[KubernetesObject]) -> Iterator[Defect]:
     seen: set[tuple[str, str]] = set()
     for index, item in enumerate(manifests):
@@ -169,17 +111,17 @@ def _shape_defects(manifests: Sequence[KubernetesObject]) -> Iterator[Defect]:
                 "Give each object a metadata.name that no other of its kind has.",
             )
         else:
-            for field in _misshapen(item):
+            for field, expected in misshapen(item):
                 yield _defect(
                     "system/shape",
-                    f"{kind}/{name}: {field} is not what Kubernetes expects there",
-                    "Write a mapping, or where the field ends in [] a list of them.",
+                    f"{kind}/{name}: {field} is not {expected}",
+                    f"Write {expected} there, as the Kubernetes API has it.",
                 )
         seen.add((kind, name))
 
 
 def _placed(spec: EnvironmentSpec, item: KubernetesObject) -> KubernetesObject:
-    placed: KubernetesObject = _without_nulls(item)
+    placed: KubernetesObject = without_nulls(item)
     placed.pop("status", None)
     metadata = placed["metadata"]
     metadata["namespace"] = spec.namespace

@@ -1,4 +1,4 @@
-"""What the attempts of an inspection say about a cluster.
+"""What the attempts of an examination say about a cluster.
 
 Rules of this module:
 

@@ -15,7 +15,7 @@ import time
 from typing import NamedTuple
 
 from sandbox.environment.attempts import Outcome
-from sandbox.inspection.throwaway import Place, ended, outcomes
+from sandbox.examination.throwaway import Place, ended, outcomes
 from sandbox.model.isolation import FirstPackets
 from sandbox.ports import KubernetesObject
 

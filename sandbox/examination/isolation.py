@@ -20,21 +20,21 @@ from sandbox.environment.kinds import ref_of
 from sandbox.environment.targets import METADATA, cluster_addresses
 from sandbox.environment.template import fill
 from sandbox.errors import IsolationError
-from sandbox.inspection.checks import (
+from sandbox.examination.checks import (
     Cuts,
     Observed,
     checks_of,
     reaches_without_policy,
 )
-from sandbox.inspection.first_packets import count_first_packets
-from sandbox.inspection.streams import (
+from sandbox.examination.first_packets import count_first_packets
+from sandbox.examination.streams import (
     STREAM,
     arrivals,
     last_signs,
     start_streams,
     throwaway_certificate,
 )
-from sandbox.inspection.throwaway import (
+from sandbox.examination.throwaway import (
     FOLDER,
     Place,
     addresses,
@@ -53,7 +53,7 @@ _DELETION_WATCH_S = 15.0
 _POLICY = "networking.k8s.io/v1"
 
 
-class Inspection(NamedTuple):
+class Examination(NamedTuple):
     """How much is tried."""
 
     now: datetime
@@ -75,11 +75,11 @@ class _Listeners(NamedTuple):
     """Inside the namespace that a policy will close."""
 
 
-def inspect_isolation(place: Place, asked: Inspection) -> list[IsolationCheck]:
+def examine_isolation(place: Place, asked: Examination) -> list[IsolationCheck]:
     """Try what isolation of trials relies on, and say what was found.
 
     Takes one to two minutes. Throwaway namespaces of earlier runs are removed first,
-    so only one inspection of a cluster can run at a time.
+    so only one examination of a cluster can run at a time.
 
     Args:
         place: Which cluster, and with which image.
@@ -93,7 +93,7 @@ def inspect_isolation(place: Place, asked: Inspection) -> list[IsolationCheck]:
         return checks_of(_observe(place, asked))
 
 
-def _observe(place: Place, asked: Inspection) -> Observed:
+def _observe(place: Place, asked: Examination) -> Observed:
     free, shut = place.namespace("open"), place.namespace("shut")
     listeners = _start_listeners(place, free, shut)
     targets = _targets(place, listeners, asked)
@@ -135,7 +135,7 @@ def _listener(place: Place, namespace: str, role: str) -> KubernetesObject:
 
 
 def _targets(
-    place: Place, listeners: _Listeners, asked: Inspection
+    place: Place, listeners: _Listeners, asked: Examination
 ) -> dict[str, Address]:
     ipv6 = [address for address in listeners.denied if ":" in address]
     targets = {
@@ -168,7 +168,7 @@ def _cuts(
     place: Place,
     namespaces: tuple[str, str],
     targets: Mapping[str, Address],
-    asked: Inspection,
+    asked: Examination,
 ) -> Cuts:
     """Open connections, then take a policy away, put one in place, delete a pod."""
     free, shut = namespaces

@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from sandbox.environment.template import fill
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import IsolationError
-from sandbox.inspection.throwaway import FOLDER, Place, addresses
+from sandbox.examination.throwaway import FOLDER, Place, addresses
 from sandbox.ports import KubernetesObject
 
 STREAM = "stream"

@@ -170,8 +170,8 @@ def ended(place: Place, pods: Sequence[KubernetesObject]) -> list[KubernetesObje
     left = wait_until(running, wait_s=_WAIT_S, pause=place.pause)
     if left:
         raise IsolationError(
-            f"Pods of the inspection did not end within {_WAIT_S:g} s:"
-            f" {'; '.join(left)}. Correct what is named and inspect again."
+            f"Pods of the examination did not end within {_WAIT_S:g} s:"
+            f" {'; '.join(left)}. Correct what is named and examine again."
         )
     return [seen[name] for name in names]
 
@@ -191,7 +191,7 @@ def addresses(place: Place, pods: Sequence[KubernetesObject]) -> list[list[str]]
     left = wait_until(starting, wait_s=_WAIT_S, pause=place.pause)
     if left:
         raise IsolationError(
-            f"Pods of the inspection did not start within {_WAIT_S:g} s:"
+            f"Pods of the examination did not start within {_WAIT_S:g} s:"
             f" {'; '.join(left)}. Correct what is named, or name an image of agnhost"
             " that the cluster can run with --image."
         )
@@ -243,6 +243,6 @@ def _drop_all(place: Place, selector: str) -> None:
     )
     if left:
         raise ClusterError(
-            f"Namespaces of an inspection are still there after {_GONE_S:g} s:"
+            f"Namespaces of an examination are still there after {_GONE_S:g} s:"
             f" {', '.join(left)}. Look at their conditions, then delete them."
         )

@@ -15,7 +15,7 @@
 | `rule` | rulebooks, waivers, guardrails, temporary rules, amendments |
 | `example` | examples kept beside a rulebook |
 | `trial` | the case's states, the environment, the isolation proof |
-| `isolation` | what an inspection of a cluster's isolation found |
+| `isolation` | what an examination of a cluster's isolation found |
 | `drift` | what of an environment was changed by others, and what came of it |
 | `observation` | spans, what a rule says of one, breaches |
 | `trace` | questions about recorded spans, and answers with places |

@@ -1,4 +1,4 @@
-"""What an inspection of a cluster's isolation found."""
+"""What an examination of a cluster's isolation found."""
 
 from __future__ import annotations
 

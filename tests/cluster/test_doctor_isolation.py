@@ -15,8 +15,8 @@ import pytest
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
-from sandbox.inspection import Inspection, Place, inspect_isolation
-from sandbox.inspection.throwaway import DOCTOR
+from sandbox.examination import Examination, Place, examine_isolation
+from sandbox.examination.throwaway import DOCTOR
 from sandbox.local import down, find_tracked, up
 from sandbox.local.commands import attempt
 from sandbox.local.enclosure import inside
@@ -40,13 +40,13 @@ BESIDE = {
 }
 
 
-def inspected(servers, cluster, **asked):
+def examined(servers, cluster, **asked):
     """Return the checks by their id."""
     image = servers.image("agnhost")
     place = Place(cluster, image=image, tag="test", pause=time.sleep)
     usual = {"starts": 6, "watch_s": 10.0, "beacons": servers.beacons}
-    inspection = Inspection(now=SystemClock().now(), **{**usual, **asked})
-    return {check.id: check for check in inspect_isolation(place, inspection)}
+    examination = Examination(now=SystemClock().now(), **{**usual, **asked})
+    return {check.id: check for check in examine_isolation(place, examination)}
 
 
 def doctor_namespaces(cluster):
@@ -60,7 +60,7 @@ def test_a_node_that_isolates(servers, cluster):
     not touched.
     """
     cluster.apply([LEFT_OVER, BESIDE], owner="regulatory-sandbox")
-    found = inspected(servers, cluster)
+    found = examined(servers, cluster)
     told = {id_: check.ok for id_, check in found.items()}
     assert told.pop("isolation.ipv6") is None
     assert told.pop("isolation.established-cut") in (True, None)

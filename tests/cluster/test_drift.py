@@ -24,7 +24,8 @@ from sandbox.environment import (
     tear_down,
 )
 from sandbox.environment.kinds import ref_of, title
-from sandbox.errors import IsolationError
+from sandbox.environment.waiting import wait_until
+from sandbox.errors import ClusterError, IsolationError
 from sandbox.local.commands import run
 from sandbox.local.enclosure import inside
 from sandbox.local.packet_queue import has_queue_expression
@@ -88,13 +89,22 @@ def edit(cluster, ref, change):
 
 
 def written(cluster, api_version, kind, name, **content):
+    """Write an object as soon as the quota has seen that another one is gone."""
     item = {
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {"name": name, "namespace": NAMESPACE},
         **content,
     }
-    cluster.apply([item], owner="kubectl-edit")
+
+    def refused():
+        try:
+            cluster.apply([item], owner="kubectl-edit")
+        except ClusterError as error:
+            return [error.diagnosis]
+        return []
+
+    assert wait_until(refused, wait_s=20, pause=time.sleep) == []
 
 
 def policy_changed(cluster):
@@ -113,7 +123,6 @@ def policy_deleted(cluster):
 
 def policy_added(cluster):
     assert cluster.delete(place("NetworkPolicy", "allow-inside", NETWORK))
-    time.sleep(1)  # until the quota has seen that
     written(cluster, NETWORK, "NetworkPolicy", "open", spec=ANYTHING)
 
 
@@ -141,7 +150,6 @@ def role_widened(cluster):
 
 def binding_turned(cluster):
     assert cluster.delete(place("RoleBinding", "trial-operator", RBAC))
-    time.sleep(1)  # until the quota has seen that
     group = RBAC.partition("/")[0]
     content = {
         "roleRef": {"apiGroup": group, "kind": "Role", "name": "trial-authority"},
@@ -152,7 +160,6 @@ def binding_turned(cluster):
 
 def params_replaced(cluster):
     assert cluster.delete(place("ConfigMap", "trial-params"))
-    time.sleep(1)  # until the quota has seen that
     data = {"images": "sha256:" + "e" * 64}
     written(cluster, "v1", "ConfigMap", "trial-params", data=data, immutable=True)
 

@@ -183,6 +183,25 @@ class House(NamedTuple):
         )
         assert (await self.trial.begin(begin)).accepted
 
+    async def run(self) -> None:
+        """Approve and begin the trial, and wait until it runs."""
+        await self.approve()
+        await self.begin()
+        await self.trial.until(lambda status: status.state == "running")
+
+    async def resume(self) -> None:
+        """Hear and approve the resumption, and wait until the trial runs again."""
+        await self.hear("resumption")
+        request = self.papers.decision.model_copy(
+            update={
+                "decision_id": self.id("resumption"),
+                "outcome": "approved",
+                "conditions": (),
+            }
+        )
+        assert (await self.trial.decide(request, by=APPROVER)).accepted
+        await self.trial.until(lambda status: status.state == "running")
+
 
 def dispatches(durations: list[float], *, first: int = 0) -> bytes:
     """Return one recorded frame with a dispatch span per duration, ended just now."""

@@ -15,13 +15,6 @@ PROVEN_OFTEN = {"regime": {"environment_inspection": "PT1S", "isolation_proof": 
 POLICY = "networking.k8s.io/v1", "NetworkPolicy"
 
 
-async def _run(house):
-    await house.approve()
-    await house.begin()
-    await house.trial.until(lambda status: status.state == "running")
-    return f"trial-{house.papers.trial_id}"
-
-
 def _bodies(house, act):
     entries = house.adapters.ledger.log.entries(house.papers.trial_id)
     return [x.entry.body for x in entries if x.entry.body.get("act") == act]
@@ -44,23 +37,11 @@ async def _frozen(house):
     )
 
 
-async def _resume(house):
-    await house.hear("resumption")
-    request = house.papers.decision.model_copy(
-        update={
-            "decision_id": house.id("resumption"),
-            "outcome": "approved",
-            "conditions": (),
-        }
-    )
-    assert (await house.trial.decide(request, by=house.approver)).accepted
-    await house.trial.until(lambda status: status.state == "running")
-
-
 @pytest.mark.parametrize("house", [OFTEN], indirect=True)
 async def test_drift_is_recorded_and_put_back_while_the_trial_goes_on(house):
     """What was found is an entry, what is left another; the trial is not disturbed."""
-    namespace = await _run(house)
+    await house.run()
+    namespace = f"trial-{house.papers.trial_id}"
     open_policy = {
         "apiVersion": POLICY[0],
         "kind": POLICY[1],
@@ -91,7 +72,8 @@ async def test_drift_is_recorded_and_put_back_while_the_trial_goes_on(house):
 @pytest.mark.parametrize("house", [OFTEN], indirect=True)
 async def test_drift_that_cannot_be_put_back_freezes_and_can_be_resumed(house):
     """The trial is paused with the reason, the watch rests, and a decision goes on."""
-    namespace = await _run(house)
+    await house.run()
+    namespace = f"trial-{house.papers.trial_id}"
     house.cluster.refuse = lambda item: "no" if item["kind"] == "LimitRange" else ""
     house.cluster.delete(ObjectRef("v1", "LimitRange", namespace, "container-limits"))
     status = await _frozen(house)
@@ -111,7 +93,7 @@ async def test_drift_that_cannot_be_put_back_freezes_and_can_be_resumed(house):
     async with asyncio.timeout(20):
         while await watching():
             await asyncio.sleep(0.2)
-    await _resume(house)
+    await house.resume()
     async with asyncio.timeout(20):
         while not await watching():
             await asyncio.sleep(0.2)
@@ -121,7 +103,8 @@ async def test_drift_that_cannot_be_put_back_freezes_and_can_be_resumed(house):
 @pytest.mark.parametrize("house", [OFTEN], indirect=True)
 async def test_an_object_that_is_changed_each_time_freezes(house):
     """Put back twice in a row in vain, it is someone's will, and the trial stands."""
-    namespace = await _run(house)
+    await house.run()
+    namespace = f"trial-{house.papers.trial_id}"
     ref = ObjectRef("v1", "LimitRange", namespace, "container-limits")
     done = 0
     async with asyncio.timeout(40):
@@ -138,13 +121,14 @@ async def test_an_object_that_is_changed_each_time_freezes(house):
 @pytest.mark.parametrize("house", [OFTEN], indirect=True)
 async def test_a_deleted_namespace_pauses_and_is_made_again_by_a_decision(house):
     """A trial whose namespace is gone is paused; the resumption opens a new one."""
-    namespace = await _run(house)
+    await house.run()
+    namespace = f"trial-{house.papers.trial_id}"
     place = ObjectRef("v1", "Namespace", "", namespace)
     before = house.cluster.get(place)["metadata"]["uid"]
     house.cluster.delete(place)
     status = await _frozen(house)
     assert "it is gone" in status.pauses[0].reason
-    await _resume(house)
+    await house.resume()
     assert house.cluster.get(place)["metadata"]["uid"] != before
     await asyncio.sleep(2.5)
     assert (await house.trial.status()).state == "running"
@@ -153,7 +137,8 @@ async def test_a_deleted_namespace_pauses_and_is_made_again_by_a_decision(house)
 @pytest.mark.parametrize("house", [PROVEN_OFTEN], indirect=True)
 async def test_a_later_proof_that_shows_something_open_freezes(house):
     """The isolation is proven again and again; the one that fails freezes the trial."""
-    namespace = await _run(house)
+    await house.run()
+    namespace = f"trial-{house.papers.trial_id}"
     await _until(lambda: house.kinds().count("isolation-proof") >= 2)
     assert (await house.trial.status()).state == "running"
     house.cluster.rights_of[namespace, "workload"] = ["get core/secrets"]
@@ -165,7 +150,7 @@ async def test_a_later_proof_that_shows_something_open_freezes(house):
 @pytest.mark.parametrize("house", [PROVEN_OFTEN], indirect=True)
 async def test_a_later_proof_that_cannot_be_made_is_recorded_and_repeated(house):
     """Nothing was shown to be open, so the trial goes on; each try is on record."""
-    await _run(house)
+    await house.run()
     house.cluster.refuse = lambda item: (
         "no room" if item["metadata"]["name"] == "isolation-proof" else ""
     )

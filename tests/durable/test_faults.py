@@ -23,12 +23,6 @@ _OBSERVER = Path(__file__).with_name("observer.py")
 _PLATFORM = Actor(name="Platform team", role="platform-operator")
 
 
-async def _run(house):
-    await house.approve()
-    await house.begin()
-    await house.trial.until(lambda status: status.state == "running")
-
-
 async def test_a_freeze_does_not_wait_for_provisioning(house):
     """A freeze during provisioning takes effect at once, and again when that ended."""
     entered, go_on = threading.Event(), threading.Event()
@@ -65,7 +59,7 @@ async def test_a_freeze_does_not_wait_for_provisioning(house):
 
 async def test_the_end_is_never_too_old_a_wish(house):
     """A freeze may have taken its number: the end is followed; other wishes are not."""
-    await _run(house)
+    await house.run()
     environment = house.client.get_workflow_handle(
         f"environment/{house.papers.trial_id}"
     )
@@ -80,7 +74,7 @@ async def test_the_end_is_never_too_old_a_wish(house):
 
 async def test_a_long_case_continues_as_new_and_keeps_its_peers(house):
     """After continue-as-new the peers live, and an old decision id is still known."""
-    await _run(house)
+    await house.run()
     trial = house.client.get_workflow_handle(f"trial/{house.papers.trial_id}")
     first_run = (await trial.describe()).run_id
     result = _load_result()
@@ -109,7 +103,7 @@ async def test_a_long_case_continues_as_new_and_keeps_its_peers(house):
 
 async def test_a_recorder_that_is_off_for_too_long_freezes_the_trial(house):
     """A hiccup does not; an outage pauses like a breach, says why, and is reviewed."""
-    await _run(house)
+    await house.run()
     house.segments.fail(RecorderHealth(is_well=False, cause="it does not answer"))
     await asyncio.sleep(1.5)  # half of the plan's settling time
     house.segments.fail(RecorderHealth(is_well=True))
@@ -132,22 +126,13 @@ async def test_a_recorder_that_is_off_for_too_long_freezes_the_trial(house):
     assert incidents[0]["limit_s"] == 3
     assert "breach" not in house.kinds()
     house.segments.fail(RecorderHealth(is_well=True))
-    await house.hear("resumption")
-    request = house.papers.decision.model_copy(
-        update={
-            "decision_id": house.id("resumption"),
-            "outcome": "approved",
-            "conditions": (),
-        }
-    )
-    assert (await house.trial.decide(request, by=house.approver)).accepted
-    await house.trial.until(lambda status: status.state == "running")
+    await house.resume()
 
 
 @pytest.mark.parametrize("house", [{"max_cached_workflows": 0}], indirect=True)
 async def test_nothing_depends_on_the_workflow_cache(house):
     """With no cache every task replays the whole history, and the case goes on."""
-    await _run(house)
+    await house.run()
     house.record([0.4] * 60)
     house.record([4.0] * 20, first=60)
     paused = await house.trial.until(lambda status: status.state == "paused")
@@ -170,7 +155,7 @@ async def test_a_killed_observer_is_replaced_and_no_unit_is_counted_twice(
     """After SIGKILL in mid-window another worker goes on from the last heartbeat."""
     observers = [_observe(house, temporal, tmp_path)]
     try:
-        await _run(house)
+        await house.run()
         _write_segment(house, tmp_path, [0.4] * 60)
         await _until_counted(house, 60)
         os.kill(observers[0].pid, signal.SIGKILL)

@@ -18,12 +18,6 @@ _OWNER = Actor(name="Mei Tanaka", role="rule-owner", represents="transport")
 _SHORT = pytest.mark.parametrize("house", [{"length": "PT20S"}], indirect=True)
 
 
-async def _run(house):
-    await house.approve()
-    await house.begin()
-    await house.trial.until(lambda status: status.state == "running")
-
-
 async def _harm(house):
     """Record slow answers until the guardrail has acted."""
     house.record([0.4] * 60)
@@ -32,26 +26,13 @@ async def _harm(house):
     return await house.trial.until(lambda status: bool(status.frozen_after_s))
 
 
-async def _resume(house):
-    await house.hear("resumption")
-    request = house.papers.decision.model_copy(
-        update={
-            "decision_id": house.id("resumption"),
-            "outcome": "approved",
-            "conditions": (),
-        }
-    )
-    assert (await house.trial.decide(request, by=house.approver)).accepted
-    await house.trial.until(lambda status: status.state == "running")
-
-
 def _pods(house):
     return house.cluster.find("v1", "Pod", namespace=f"trial-{house.papers.trial_id}")
 
 
 async def test_harm_freezes_the_environment_and_a_review_opens_it_again(house):
     """A guardrail pauses the trial, its pods go, its token dies; a review resumes."""
-    await _run(house)
+    await house.run()
     assert _pods(house)
     frozen = await _harm(house)
     assert frozen.environment.state == "frozen"
@@ -65,7 +46,7 @@ async def test_harm_freezes_the_environment_and_a_review_opens_it_again(house):
     assert house.adapters.tokens.revoke(house.papers.trial_id) == 0
     kinds = house.kinds()
     assert kinds.index("breach") < len(kinds) - kinds[::-1].index("transition") - 1
-    await _resume(house)
+    await house.resume()
     assert _pods(house)
     status = await house.trial.status()
     assert status.pauses[0].resumed_at is not None
@@ -73,7 +54,7 @@ async def test_harm_freezes_the_environment_and_a_review_opens_it_again(house):
 
 async def test_a_version_rolled_out_while_paused_waits_for_the_resumption(house):
     """What is filed during a pause runs only after the review, and then it does."""
-    await _run(house)
+    await house.run()
     await _harm(house)
     change = ChangeSystem(
         decision_id=house.id("roll-back"),
@@ -83,7 +64,7 @@ async def test_a_version_rolled_out_while_paused_waits_for_the_resumption(house)
     )
     assert (await house.trial.change_system(change)).accepted
     assert not _pods(house)
-    await _resume(house)
+    await house.resume()
     deployments = house.cluster.find(
         "apps/v1", "Deployment", namespace=f"trial-{house.papers.trial_id}"
     )
@@ -95,7 +76,7 @@ async def test_a_version_rolled_out_while_paused_waits_for_the_resumption(house)
 @_SHORT
 async def test_a_trial_ends_by_its_own_expiry_and_leaves_only_evidence(house):
     """At the end of the rule the namespace goes and a verifying bundle stays."""
-    await _run(house)
+    await house.run()
     house.record([0.4] * 50)
     closed = await house.trial.until(lambda status: status.state == "closed")
     assert residue(house.cluster, house.papers.trial_id) == []
@@ -107,7 +88,7 @@ async def test_a_trial_ends_by_its_own_expiry_and_leaves_only_evidence(house):
 @_SHORT
 async def test_a_trial_ends_on_time_while_it_is_paused(house):
     """A pause does not lengthen the rule: the trial closes without being resumed."""
-    await _run(house)
+    await house.run()
     await _harm(house)
     closed = await house.trial.until(lambda status: status.state == "closed")
     assert closed.pauses[0].resumed_at is None
@@ -115,7 +96,7 @@ async def test_a_trial_ends_on_time_while_it_is_paused(house):
 
 async def test_a_trial_can_be_stopped_by_those_responsible(house):
     """The applicant ends the trial before its time; the public cannot."""
-    await _run(house)
+    await house.run()
     public = Actor(name="Somebody", role="public")
     for number, by in enumerate((public, house.applicant)):
         stop = StopTrial(decision_id=house.id(f"stop/{number}"), reason="enough", by=by)
@@ -153,7 +134,7 @@ def _revision(house):
 @_SHORT
 async def test_findings_become_the_next_version_of_the_rulebook(house):
     """Too early and unanswered adoptions are refused; then version 2 is published."""
-    await _run(house)
+    await house.run()
     house.record([0.4] * 400)
     await house.trial.until(lambda status: status.state == "closed")
     revision = _revision(house)
@@ -193,7 +174,7 @@ async def test_findings_become_the_next_version_of_the_rulebook(house):
 @_SHORT
 async def test_findings_that_carry_no_change_leave_the_rulebook_as_it_is(house):
     """Nobody adopts nothing; the owner retains the version, on record, with reasons."""
-    await _run(house)
+    await house.run()
     await house.trial.until(lambda status: status.state == "closed")
     revision = _revision(house)
     await revision.propose()

@@ -23,7 +23,7 @@ ROOMS = (
     "procedure",
     "rules",
     "environment",
-    "inspection",
+    "examination",
     "recorder",
     "monitor",
     "query",

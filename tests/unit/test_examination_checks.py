@@ -1,8 +1,8 @@
-"""What the attempts of an inspection are said to show."""
+"""What the attempts of an examination are said to show."""
 
 import pytest
 
-from sandbox.inspection.checks import Cuts, Observed, checks_of
+from sandbox.examination.checks import Cuts, Observed, checks_of
 from sandbox.model.isolation import FirstPackets
 
 TARGETS = (
@@ -43,7 +43,7 @@ def test_a_cluster_that_isolates():
 
 
 def test_the_same_ids_whatever_was_found():
-    """Ids do not depend on how far an inspection came."""
+    """Ids do not depend on how far an examination came."""
     broken = Observed(dict.fromkeys(TARGETS, "blocked"), {}, None, None)
     assert list(told(broken)) == list(told(ALL))
     assert {c.ok for c in told(broken).values()} == {False, None}

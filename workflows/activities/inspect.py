@@ -20,6 +20,7 @@ from sandbox.environment import (
     recorder_token,
     settle,
 )
+from sandbox.environment.labels import RECORDER_TOKEN
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.drift import Drift, DriftFinding
 from sandbox.model.record import digest_of
@@ -135,7 +136,7 @@ class InspectActivities:
         if named is not None and named.trial_id == spec.trial_id:
             return ()
         credential = DriftFinding(
-            object=f"Secret {spec.namespace}/recorder-token",
+            object=f"Secret {spec.namespace}/{RECORDER_TOKEN}",
             change="changed",
             fields=("data",),
             action="escalate",

@@ -18,9 +18,10 @@ from sandbox.settings import Settings
 PROBE_IMAGE = "agnhost"
 OWN_IMAGE = "regulatory-sandbox"
 NO_OWN_IMAGE = (
-    "The cluster holds no image of this product, so nothing in it removes expired"
-    " environments while the worker is stopped. Build one from Containerfile and"
-    f" set SANDBOX_IMAGES with {OWN_IMAGE} to its reference, pinned by digest."
+    "No image of this product is named for the cluster. Where none is installed there"
+    " already, nothing in it removes expired environments while the worker is stopped."
+    f" Build one from Containerfile and set SANDBOX_IMAGES with {OWN_IMAGE} to its"
+    " reference, pinned by digest."
 )
 """What is said where an installation lacks its own image."""
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")

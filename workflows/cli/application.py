@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ import yaml
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.environment import AdmissionAnswer, ask_admission
-from sandbox.errors import InputError
+from sandbox.errors import Described, InputError
 from sandbox.local import describe
 from sandbox.model.application import Application, Defect
 from sandbox.model.document import read_document
@@ -51,13 +51,12 @@ def check(
     stands for the digest of an image the cluster is known to hold.
     """
     settings = read_settings(home, context=context)
-    servers = describe(settings)
-    cluster = open_cluster(settings, servers)
-    held = servers.images if servers and not settings.context else settings.images
-    asked = _application(file, held)
-    spec = _throwaway(asked, Site.of(settings, servers))
+    servers = None if settings.context else describe(settings)
+    asked = _application(file, servers.images if servers else settings.images)
     manifests = _manifests(file.parent / asked.system.manifests)
-    found = ask_admission(cluster, spec, list(manifests))
+    cluster = open_cluster(settings, servers)
+    spec = _throwaway(asked, Site.of(settings, servers))
+    found = ask_admission(cluster, spec, manifests)
     _show(found, output)
     refused = sum(bool(item.refused_by) for item in found)
     say(f"{file}: {refused} of {len(found)} answers are refusals")
@@ -91,14 +90,26 @@ def _throwaway(asked: Application, site: Site) -> EnvironmentSpec:
     )
 
 
-def _manifests(folder: Path) -> Iterator[KubernetesObject]:
+def _manifests(folder: Path) -> list[KubernetesObject]:
+    """Return every object of a folder.
+
+    Raises:
+        InputError: Files hold something else; every one is named.
+    """
     files = sorted(path for path in folder.glob("*.y*ml") if path.is_file())
     if not files:
-        raise InputError(
-            [_defect(folder, "holds no YAML file", "Name the folder of the manifests")]
-        )
+        remedy = "Let `system.manifests` name the folder of the manifests"
+        raise InputError([_defect(folder, "holds no YAML file", remedy)])
+    objects: list[KubernetesObject] = []
+    defects: list[Described] = []
     for path in files:
-        yield from _documents(path)
+        try:
+            objects += _documents(path)
+        except InputError as error:
+            defects += error.defects
+    if defects:
+        raise InputError(defects)
+    return objects
 
 
 def _documents(path: Path) -> list[KubernetesObject]:
@@ -106,15 +117,10 @@ def _documents(path: Path) -> list[KubernetesObject]:
         found = [item for item in yaml.safe_load_all(read_text(path)) if item]
     except yaml.YAMLError as error:
         what = f"is not YAML: {' '.join(str(error).split())}"
-        raise InputError([_defect(path, what, "Correct it")]) from error
+        raise InputError([_defect(path, what, "Correct what it names")]) from error
     if not all(isinstance(item, dict) for item in found):
-        raise InputError(
-            [
-                _defect(
-                    path, "holds something else than objects", "Write one mapping each"
-                )
-            ]
-        )
+        what = "holds something else than Kubernetes objects"
+        raise InputError([_defect(path, what, "Write one mapping for each object")])
     return found
 
 

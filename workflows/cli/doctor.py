@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sandbox.adapters.clock import SystemClock
-from sandbox.inspection import Inspection, Place, inspect_isolation
+from sandbox.examination import Examination, Place, examine_isolation
 from sandbox.local import LocalServers, describe
 from sandbox.local.doctor import checks
 from sandbox.settings import Settings
@@ -57,14 +57,14 @@ def isolation(  # noqa: PLR0913 - one parameter per option
     servers = None if settings.context else _node(settings)
     cluster = open_cluster(settings, servers)
     say("trying, in namespaces of its own; this takes one to two minutes")
-    found = inspect_isolation(
+    found = examine_isolation(
         Place(
             cluster,
             image=image or _image(settings, servers),
             tag=secrets.token_hex(4),
             pause=time.sleep,
         ),
-        Inspection(
+        Examination(
             now=SystemClock().now(),
             starts=starts,
             watch_s=wait,

@@ -25,7 +25,7 @@ from sandbox.environment import (
     prove_isolation,
     standard_targets,
 )
-from sandbox.inspection import Place
+from sandbox.examination import Place
 from sandbox.local import LocalServers, down, up
 from sandbox.local.cgroups import hierarchies
 from sandbox.local.layout import Layout
