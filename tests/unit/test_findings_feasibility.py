@@ -16,7 +16,7 @@ from sandbox.findings import check_plan, feasibility, outlook
 from sandbox.findings.proportions import two_stages_of
 from sandbox.findings.sequential import bernoulli_interval
 from sandbox.model.application import Hypothesis, TrialPlan
-from workflows.cli import application
+from workflows.cli import command_for
 
 PAPER = Path("experiments/ride_dispatch/application.yaml")
 ARMS = {"by": "span.attributes.arm", "treated": "new", "control": "old"}
@@ -165,7 +165,7 @@ def test_of_two_arms_the_best_case_is_said() -> None:
 
 
 def run(*words: str) -> Any:
-    return CliRunner().invoke(application(["trial"]), ["trial", "feasibility", *words])
+    return CliRunner().invoke(command_for(["trial"]), ["trial", "feasibility", *words])
 
 
 def test_the_command_says_it_before_anything_is_filed(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sandbox.model.finding import Bounds, Counts, Finding
 from sandbox.model.log import LogEntry
 from sandbox.model.rule import RulebookRef
 from sandbox.settings import Settings
-from workflows.cli import application
+from workflows.cli import command_for
 from workflows.worker import open_ledger
 
 T0 = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
@@ -227,7 +227,7 @@ def test_the_command_names_every_trial(tmp_path: Path) -> None:
 
     def run(*more: str) -> str:
         asked = [str(word) for word in (*words, *more)]
-        ran = CliRunner().invoke(application(["findings"]), asked)
+        ran = CliRunner().invoke(command_for(["findings"]), asked)
         assert ran.exit_code == 0, ran.output
         return ran.stdout
 
@@ -238,5 +238,5 @@ def test_the_command_names_every_trial(tmp_path: Path) -> None:
     assert "1 of 2" in table
     assert "54.6" in table
     asked = [str(word) for word in (*words[:3], "no/rule", *words[4:])]
-    ran = CliRunner().invoke(application(["findings"]), asked)
+    ran = CliRunner().invoke(command_for(["findings"]), asked)
     assert isinstance(ran.exception, JudgementError)

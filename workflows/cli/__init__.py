@@ -37,10 +37,10 @@ NOUNS = {
 """Noun → its help; the module of the same name holds its verbs as `app`, that of
 `evidence`, which has many, as `application`."""
 
-__all__ = ["NOUNS", "application", "main"]
+__all__ = ["NOUNS", "command_for", "main"]
 
 
-def application(asked: Sequence[str]) -> typer.Typer:
+def command_for(asked: Sequence[str]) -> typer.Typer:
     """Return the command with what is asked for; everything else is only named.
 
     Args:
@@ -80,7 +80,7 @@ def main() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        application(arguments)(arguments)
+        command_for(arguments)(arguments)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except InputError as error:
