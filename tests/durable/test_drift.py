@@ -143,7 +143,7 @@ async def test_a_later_proof_that_shows_something_open_freezes(house):
     assert (await house.trial.status()).state == "running"
     house.cluster.rights_of[namespace, "workload"] = ["get core/secrets"]
     status = await _frozen(house)
-    assert "the workload account may get core/secrets" in status.pauses[0].reason
+    assert "The workload account may get core/secrets" in status.pauses[0].reason
     assert status.breaches[0].guardrail == "isolation-holds"
 
 
