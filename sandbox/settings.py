@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """CIDR the load comes from; empty is this machine's side of the local node."""
     images: dict[str, str] = Field(default_factory=dict)
     """Image name → digest, for an existing cluster that holds them already."""
+    warm: int = Field(0, ge=0, le=50)
+    """Environments that are kept proven and empty, for trials to claim."""
     segment_seconds: float = 10.0
     """A segment is closed after this many seconds."""
     segment_bytes: int = 64 * 1024 * 1024

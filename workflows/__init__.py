@@ -12,6 +12,7 @@
 | `monitor` | one window after another |
 | `revision` | proposal, consultation, adoption or retention |
 | `reaper` | finds environments past expiry or without an owner |
+| `warm` | keeps environments that are proven before a trial asks |
 | `client` | typed client, used by every door |
 | `worker` | composition root: settings → adapters → activities → workers |
 | `cli` | the `sandbox` command |

@@ -66,6 +66,7 @@ TABLE: dict[str, Options] = {
     "inspect_environment": Options("provision", 120, heartbeat=30),
     "prove_environment": Options("provision", 240, heartbeat=15),
     "reap_environments": Options("provision", 300, heartbeat=30),
+    "keep_warm": Options("provision", 600, heartbeat=30, attempts=1, priority=5),
     "freeze_environment": Options("enforce", 60, first_retry=0.2, priority=1),
     "start_watch": Options("observe", 20),
     "watch_window": Options("observe", 3600, heartbeat=5),

@@ -54,7 +54,8 @@ from workflows.activities.observe import ObserveActivities
 from workflows.activities.provision import ProvisionActivities
 from workflows.activities.revise import ReviseActivities
 from workflows.activities.site import NO_OWN_IMAGE, Site
-from workflows.client import connect
+from workflows.activities.warm import WarmActivities
+from workflows.client import connect, schedule_warm_pool
 from workflows.environment import EnvironmentWorkflow
 from workflows.monitor import MonitorWorkflow
 from workflows.options import QUEUE_PREFIX, QUEUES, TABLE, Queue, queue_name
@@ -62,6 +63,7 @@ from workflows.reaper import ReaperWorkflow
 from workflows.review import ReviewWorkflow
 from workflows.revision import RevisionWorkflow
 from workflows.trial import TrialWorkflow
+from workflows.warm import WarmPoolWorkflow
 
 WORKFLOWS = (
     TrialWorkflow,
@@ -70,6 +72,7 @@ WORKFLOWS = (
     MonitorWorkflow,
     RevisionWorkflow,
     ReaperWorkflow,
+    WarmPoolWorkflow,
 )
 LOG_NAME = "regulatory-sandbox"
 _THREADS: dict[Queue, int] = {
@@ -189,12 +192,13 @@ def activities_of(adapters: Adapters) -> dict[Queue, list[Callable[..., Any]]]:
     provision = ProvisionActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )
+    warm = WarmActivities(cluster, ledger=ledger, site=adapters.site)
     inspect = InspectActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )
     enforce = EnforceActivities(cluster, ledger=ledger, tokens=tokens)
     observe = ObserveActivities(ledger)
-    every = (keeping, revise, provision, inspect, enforce, observe)
+    every = (keeping, revise, provision, warm, inspect, enforce, observe)
     found: dict[Queue, list[Callable[..., Any]]] = {queue: [] for queue in QUEUES}
     for name, options in TABLE.items():
         owner = next(item for item in every if hasattr(item, name))
@@ -253,5 +257,6 @@ async def serve(settings: Settings, servers: LocalServers | None) -> None:
             await stack.enter_async_context(worker)
         if not adapters.site.own_image:
             logger.warning(NO_OWN_IMAGE)
+        await schedule_warm_pool(client, count=settings.warm)
         logger.info("worker ready")
         await stopped.wait()

@@ -4,12 +4,15 @@
 |---|---|
 | render | `environment_objects`, `system_objects`, `platform_objects` |
 | once per cluster | `apply_platform`, `ensure_platform`, `platform_differences` |
+| take away | `uninstall_platform` |
 | apply | `apply_environment`, `deploy_system` |
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | watch | `find_drift`, `settle`, `open_ways`, `reclaim` |
+| keep ready | `warm_spec`, `unclaimed`, `claim`, `take_over`, `Idle` |
+| find | `located`, `namespace_of` |
 | interrupt | `freeze`, `thaw` |
-| end | `tear_down`, `residue`, `expired_environments`, `uninstall_platform` |
+| end | `begin_removal`, `tear_down`, `residue`, `expired_environments` |
 """
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
@@ -25,6 +28,7 @@ from sandbox.environment.lifecycle import (
     tear_down,
     thaw,
 )
+from sandbox.environment.place import located, namespace_of
 from sandbox.environment.platform import (
     Difference,
     Step,
@@ -40,22 +44,33 @@ from sandbox.environment.proof import (
     prove_isolation,
     standard_targets,
 )
+from sandbox.environment.removal import begin_removal
 from sandbox.environment.render import (
     environment_objects,
     platform_objects,
     system_objects,
 )
 from sandbox.environment.repair import put_back, reclaim, settle
+from sandbox.environment.warm import (
+    Idle,
+    claim,
+    take_over,
+    unclaimed,
+    warm_spec,
+)
 
 __all__ = [
     "AdmissionAnswer",
     "ClusterAddresses",
     "Difference",
     "FreezeReport",
+    "Idle",
     "Step",
     "apply_environment",
     "apply_platform",
     "ask_admission",
+    "begin_removal",
+    "claim",
     "cluster_addresses",
     "deploy_system",
     "ensure_platform",
@@ -64,6 +79,8 @@ __all__ = [
     "find_drift",
     "freeze",
     "is_there",
+    "located",
+    "namespace_of",
     "open_ways",
     "platform_differences",
     "platform_objects",
@@ -76,7 +93,10 @@ __all__ = [
     "settle",
     "standard_targets",
     "system_objects",
+    "take_over",
     "tear_down",
     "thaw",
+    "unclaimed",
     "uninstall_platform",
+    "warm_spec",
 ]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.kinds import ref_of, title
-from sandbox.environment.labels import FIELD_MANAGER, trial_namespace, trial_selector
+from sandbox.environment.labels import FIELD_MANAGER, trial_selector
 from sandbox.environment.system import system_objects
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError
@@ -44,7 +44,7 @@ def deploy_system(
     objects = system_objects(spec, manifests, own_users=is_own)
     cluster.apply(objects, owner=FIELD_MANAGER, dry_run=True)
     cluster.apply(objects, owner=FIELD_MANAGER)
-    _prune(cluster, spec.trial_id, objects)
+    _prune(cluster, spec, objects)
     refs = [ref_of(item) for item in objects if item["kind"] == "Deployment"]
     waiting = wait_until(
         lambda: [line for ref in refs if (line := _not_available(cluster, ref))],
@@ -63,17 +63,17 @@ def deploy_system(
 
 
 def _prune(
-    cluster: Cluster, trial_id: str, objects: Sequence[KubernetesObject]
+    cluster: Cluster, spec: EnvironmentSpec, objects: Sequence[KubernetesObject]
 ) -> None:
     kept = {ref_of(item) for item in objects}
-    labels = f"{trial_selector(trial_id)},regulatory-sandbox/part=system"
+    labels = f"{trial_selector(spec.trial_id)},regulatory-sandbox/part=system"
     for api_version, kind in (
         ("apps/v1", "Deployment"),
         ("v1", "Service"),
         ("v1", "ConfigMap"),
     ):
         for item in cluster.find(
-            api_version, kind, namespace=trial_namespace(trial_id), labels=labels
+            api_version, kind, namespace=spec.namespace, labels=labels
         ):
             if ref_of(item) not in kept:
                 cluster.delete(ref_of(item))

@@ -16,15 +16,16 @@ from sandbox.environment.labels import (
     FIELD_MANAGER,
     MANAGED_BY,
     TRIAL,
-    trial_namespace,
 )
-from sandbox.ports import Cluster, KubernetesObject, ObjectRef
+from sandbox.environment.place import namespaces_of
+from sandbox.ports import Cluster, KubernetesObject
 
 
 class StandingEnvironment(NamedTuple):
     """An environment that is there, and when it ends."""
 
     trial_id: str
+    namespace: str
     uid: str
     expires_at: datetime
 
@@ -56,8 +57,7 @@ def is_there(cluster: Cluster, trial_id: str) -> bool:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    place = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
-    return cluster.get(place) is not None
+    return bool(namespaces_of(cluster, trial_id))
 
 
 def standing_environments(cluster: Cluster) -> list[StandingEnvironment]:
@@ -71,7 +71,10 @@ def standing_environments(cluster: Cluster) -> list[StandingEnvironment]:
     )
     return [
         StandingEnvironment(
-            item["metadata"]["labels"][TRIAL], item["metadata"]["uid"], deadline
+            item["metadata"]["labels"][TRIAL],
+            item["metadata"]["name"],
+            item["metadata"]["uid"],
+            deadline,
         )
         for item in namespaces
         if (deadline := _deadline(item)) is not None

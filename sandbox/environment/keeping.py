@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sandbox.environment.expiry import StandingEnvironment, standing_environments
-from sandbox.environment.labels import trial_namespace
+from sandbox.environment.place import namespace_ref
 from sandbox.environment.removal import begin_removal, holding
 from sandbox.errors import SandboxError
-from sandbox.ports import Clock, Cluster, ObjectRef
+from sandbox.ports import Clock, Cluster
 
 _LOOK_EVERY_S = 5.0
 _ENDING_EVERY_S = 1.0
@@ -116,9 +116,9 @@ class Keeper:
         ending = self._ending.get(item.uid)
         if ending is None or self._clock.now() - ending.since < _HELD_AFTER:
             return ""
-        namespace = ObjectRef("v1", "Namespace", "", trial_namespace(item.trial_id))
+        namespace = namespace_ref(item.namespace)
         try:
-            held = holding(self._cluster.get(namespace), item.uid)
+            held = holding(self._cluster, namespace, item.uid)
         except SandboxError as error:
             return self._say(error.diagnosis)
         if not held:

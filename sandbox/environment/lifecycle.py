@@ -17,7 +17,8 @@ from typing import NamedTuple
 from sandbox.environment.deployment import deploy_system
 from sandbox.environment.isolation import own_users, require_isolation_class
 from sandbox.environment.kinds import ref_of
-from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER, trial_namespace
+from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER
+from sandbox.environment.place import namespaces_of
 from sandbox.environment.platform import ensure_platform
 from sandbox.environment.removal import (
     delete_pods,
@@ -57,6 +58,8 @@ class FreezeReport(NamedTuple):
     scaled: dict[str, int]
     """Deployment → replicas it had."""
     pods_deleted: list[str]
+    namespace: str = ""
+    """Where that was; empty where the environment is gone."""
 
 
 def apply_environment(
@@ -84,7 +87,7 @@ def apply_environment(
             not installed, or the namespace belongs to something else.
         ClusterError: Kubernetes refused or did not answer.
     """
-    _require_time_left(cluster, spec)
+    require_time_left(cluster, spec)
     require_isolation_class(cluster, spec)
     namespace, *rest = environment_objects(
         spec, recorder_token=recorder_token, own_users=own_users(cluster, spec)
@@ -115,13 +118,21 @@ def freeze(
         IsolationError: The namespace belongs to something else.
         ClusterError: Kubernetes refused, did not answer, or pods kept coming back.
     """
-    namespace = trial_namespace(trial_id)
-    found = cluster.get(ObjectRef("v1", "Namespace", "", namespace))
-    if found is None:
-        return FreezeReport([], {}, [])
+    reports = [
+        _freeze(cluster, trial_id, found, pause)
+        for found in namespaces_of(cluster, trial_id)
+    ]
+    return reports[0] if reports else FreezeReport([], {}, [])
+
+
+def _freeze(
+    cluster: Cluster, trial_id: str, found: KubernetesObject, pause: Pause
+) -> FreezeReport:
+    namespace = str(found["metadata"]["name"])
     require_ours(found, trial_id)
     if "deletionTimestamp" not in found["metadata"]:
-        cluster.apply([stated(default_deny(trial_id))], owner=FIELD_MANAGER)
+        deny = stated(default_deny(trial_id, namespace))
+        cluster.apply([deny], owner=FIELD_MANAGER)
     removed = _remove_policies(cluster, namespace)
     scaled = scale_to_zero(cluster, namespace)
     deleted: list[str] = []
@@ -138,7 +149,7 @@ def freeze(
             f" {_FREEZE_WAIT_S:g} s: {', '.join(left)} remain. Traffic is denied;"
             " freeze again."
         )
-    return FreezeReport(removed, scaled, deleted)
+    return FreezeReport(removed, scaled, deleted, namespace)
 
 
 def thaw(
@@ -172,7 +183,7 @@ def thaw(
     deploy_system(cluster, spec, manifests, wait_s=wait_s, pause=pause)
 
 
-def _require_time_left(cluster: Cluster, spec: EnvironmentSpec) -> None:
+def require_time_left(cluster: Cluster, spec: EnvironmentSpec) -> None:
     # Of the two clocks the cluster's own decides: it also ends what has expired.
     now = cluster.now()
     if spec.expires_at > now:

@@ -85,6 +85,17 @@ def foreign_pod(spec: EnvironmentSpec, *, own_users: bool = False) -> Kubernetes
     return pod
 
 
+def allowed_pod(spec: EnvironmentSpec, *, own_users: bool = False) -> KubernetesObject:
+    """Return a pod that admission must let in: its images are those of the decision."""
+    pod = foreign_pod(spec, own_users=own_users)
+    template, *_ = pod["spec"]["containers"]
+    pod["spec"]["containers"] = [
+        {**template, "name": f"image-{number}", "image": image_reference(spec, name)}
+        for number, name in enumerate(sorted(spec.images))
+    ]
+    return pod
+
+
 def neighbour(spec: EnvironmentSpec) -> KubernetesObject:
     """Return the Deployment of the listener that stands for a neighbour.
 

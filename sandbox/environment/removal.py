@@ -20,6 +20,7 @@ from sandbox.environment.labels import (
     trial_namespace,
     trial_selector,
 )
+from sandbox.environment.place import namespaces_of
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.ports import Cluster, KubernetesObject, ObjectRef
@@ -61,41 +62,46 @@ def tear_down(
         ClusterError: Kubernetes refused, or something holds the namespace open; the
             error carries the namespace's own conditions.
     """
-    removed = begin_removal(cluster, trial_id, uid=uid)
-    if not removed:
-        return
-    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
-    left = wait_until(
-        lambda: holding(cluster.get(ref), removed), wait_s=wait_s, pause=pause
-    )
+    going = begin_removal(cluster, trial_id, uid=uid)
+
+    def there() -> list[str]:
+        return [why for ref, uid in going.items() for why in holding(cluster, ref, uid)]
+
+    left = wait_until(there, wait_s=wait_s, pause=pause)
     if left:
+        names = ", ".join(ref.name for ref in going)
         raise ClusterError(
-            f"Namespace {ref.name} is still there {wait_s:g} s after its deletion:"
+            f"Namespace {names} is still there {wait_s:g} s after its deletion:"
             f" {'; '.join(left)}. Remove what the conditions name; never edit the"
             " namespace's own finalizers."
         )
 
 
-def begin_removal(cluster: Cluster, trial_id: str, *, uid: str = "") -> str:
+def begin_removal(
+    cluster: Cluster, trial_id: str, *, uid: str = ""
+) -> dict[ObjectRef, str]:
     """End everything that runs in an environment and order its namespace away.
 
     May be repeated until the namespace is gone: pods that came back are ended again.
 
     Returns:
-        The uid of the namespace that goes; empty where there is nothing to remove.
+        The namespaces that go, with their uids; empty where there is none to remove.
 
     Raises:
         IsolationError: The namespace belongs to something else.
         ClusterError: Kubernetes refused or did not answer.
     """
     delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(trial_id))
-    ref = ObjectRef("v1", "Namespace", "", trial_namespace(trial_id))
-    found = cluster.get(ref)
-    if found is None or (uid and found["metadata"]["uid"] != uid):
-        return ""
-    require_ours(found, trial_id)
-    uid = str(found["metadata"]["uid"])
-    is_going = "deletionTimestamp" in found["metadata"]
+    found = namespaces_of(cluster, trial_id)
+    wanted = [item for item in found if uid in ("", item["metadata"]["uid"])]
+    for item in wanted:
+        require_ours(item, trial_id)
+    return {ref_of(item): _begin_removal_of(cluster, item) for item in wanted}
+
+
+def _begin_removal_of(cluster: Cluster, namespace: KubernetesObject) -> str:
+    ref, uid = ref_of(namespace), str(namespace["metadata"]["uid"])
+    is_going = "deletionTimestamp" in namespace["metadata"]
     if not is_going:
         scale_to_zero(cluster, ref.name)
     delete_pods(cluster, ref.name)
@@ -104,8 +110,13 @@ def begin_removal(cluster: Cluster, trial_id: str, *, uid: str = "") -> str:
     return uid
 
 
-def residue(cluster: Cluster, trial_id: str) -> list[str]:
+def residue(cluster: Cluster, trial_id: str, *, namespace: str = "") -> list[str]:
     """Return every object that is left of a trial, one line each.
+
+    Args:
+        cluster: Where its environment was.
+        trial_id: Whose environment.
+        namespace: Where it lay; empty is the one named after the trial.
 
     Looks at every listable namespaced kind of the cluster, in the trial's namespace and
     by label in the control namespace, and at labelled cluster-scoped kinds. Kinds that
@@ -116,7 +127,7 @@ def residue(cluster: Cluster, trial_id: str) -> list[str]:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    namespace, labels = trial_namespace(trial_id), trial_selector(trial_id)
+    namespace, labels = namespace or trial_namespace(trial_id), trial_selector(trial_id)
     left: list[KubernetesObject] = []
     for api_version, kind in cluster.namespaced_kinds():
         left += readable_inside(cluster, namespace, api_version, kind)
@@ -199,8 +210,9 @@ def readable_inside(
     return [token] if token is not None else []
 
 
-def holding(namespace: KubernetesObject | None, uid: str) -> list[str]:
-    """Return why the namespace is still there; empty once it is gone."""
+def holding(cluster: Cluster, ref: ObjectRef, uid: str) -> list[str]:
+    """Return why a namespace is still there; empty once it is gone."""
+    namespace = cluster.get(ref)
     if namespace is None or namespace["metadata"]["uid"] != uid:
         return []
     conditions = namespace.get("status", {}).get("conditions", [])

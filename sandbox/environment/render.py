@@ -21,7 +21,6 @@ from sandbox.environment.isolation import OWN_USERS
 from sandbox.environment.labels import (
     DEFAULT_DENY,
     trial_labels,
-    trial_namespace,
 )
 from sandbox.environment.needs import egress_rules, needs_defects, way_in
 from sandbox.environment.quantity import cpu_share, memory_share, parse_quantity
@@ -46,6 +45,8 @@ _PLATFORM = "platform"
 _EXPIRY_JOB = "69-cronjob-expiry.yaml"
 _WAY_IN = "25-networkpolicy-ingress.yaml"
 _POLICIES_BESIDE_WAYS_IN = 5
+MOST_WAYS_IN = 16
+"""Ways in that a warm environment has room for: a quota takes a moment to grow."""
 _LISTS = ("ingress", "egress")
 
 
@@ -94,10 +95,10 @@ def platform_digest() -> str:
     return templates_digest(_PLATFORM)
 
 
-def default_deny(trial_id: str) -> KubernetesObject:
+def default_deny(trial_id: str, namespace: str) -> KubernetesObject:
     """Return the policy that lets nothing in and nothing out."""
     values = {
-        "namespace": trial_namespace(trial_id),
+        "namespace": namespace,
         "labels": trial_labels(trial_id, "environment"),
     }
     return fill(_TRIAL, f"20-networkpolicy-{DEFAULT_DENY}.yaml", values)
@@ -116,10 +117,12 @@ def stated(item: KubernetesObject) -> KubernetesObject:
 
 
 def _values(spec: EnvironmentSpec, recorder_token: str) -> dict[str, Any]:
-    ways_in = len(spec.needs.ingress)
+    is_unclaimed = spec.warm == spec.trial_id
+    ways_in = MOST_WAYS_IN if is_unclaimed else len(spec.needs.ingress)
     return {
         "namespace": spec.namespace,
         "trial_id": spec.trial_id,
+        "warm": spec.warm or None,
         "labels": trial_labels(spec.trial_id, "environment"),
         "isolation_class": spec.isolation_class,
         "expires_at": spec.expires_at.isoformat().replace("+00:00", "Z"),

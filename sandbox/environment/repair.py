@@ -16,8 +16,9 @@ from functools import partial
 from sandbox.environment.drift import differences, find_drift, wanted_objects
 from sandbox.environment.isolation import own_users
 from sandbox.environment.kinds import ref_of, title
-from sandbox.environment.labels import FIELD_MANAGER, MANAGED_BY, TRIAL, trial_namespace
+from sandbox.environment.labels import FIELD_MANAGER, MANAGED_BY, TRIAL
 from sandbox.environment.lifecycle import freeze
+from sandbox.environment.place import namespaces_of
 from sandbox.environment.removal import readable_inside
 from sandbox.environment.render import stated
 from sandbox.errors import ClusterError
@@ -119,8 +120,9 @@ def reclaim(cluster: Cluster, trial_id: str, *, uid: str) -> bool:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    found = cluster.get(ObjectRef("v1", "Namespace", "", trial_namespace(trial_id)))
-    if found is None or not uid or found["metadata"]["uid"] != uid:
+    there = namespaces_of(cluster, trial_id, uid=uid) if uid else []
+    found = next((item for item in there if item["metadata"]["uid"] == uid), None)
+    if found is None:
         return False
     metadata = found["metadata"]
     own = {TRIAL: trial_id, MANAGED_BY: FIELD_MANAGER}

@@ -10,6 +10,9 @@ from sandbox.model.application import SystemNeeds, Telemetry
 from sandbox.model.decision import IsolationClass
 from sandbox.model.record import Digest, Instant, Record, TrialId
 
+WARM_PREFIX = "warm-"
+"""What the ids of warm environments begin with, and those of trials do not."""
+
 CaseState = Literal[
     "submitted",
     "returned",
@@ -63,11 +66,13 @@ class EnvironmentSpec(Record):
     load_source: str
     """Address the load comes from, as CIDR; the only way in."""
     caps: dict[str, float] = Field(default_factory=dict)
+    warm: str = ""
+    """Id of the warm environment it lies in; empty: it was made for this trial."""
 
     @property
     def namespace(self) -> str:
         """Name of the trial's namespace."""
-        return f"trial-{self.trial_id}"
+        return f"trial-{self.warm or self.trial_id}"
 
 
 class ProofTarget(Record):
@@ -108,6 +113,9 @@ class IsolationProof(Record):
     """All expectations met; every controlled negative was reached by its control."""
     failures: tuple[str, ...] = ()
     """Why it does not hold, one sentence each."""
+    warm: str = ""
+    """Id of the warm environment in which the attempts were made, before the trial
+    claimed it; empty: they were made for this proof."""
 
 
 class Pause(Record):

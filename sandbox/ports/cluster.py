@@ -37,8 +37,9 @@ class Cluster(Protocol):
     ) -> list[Applied]:
         """Server-side apply in order, strict field validation, owner as manager.
 
-        With `dry_run` nothing is kept; refusals of the whole set are raised as one
-        `ClusterError` that names every refused object.
+        An object that states the uid and version it was read with is refused (409) if
+        it was changed since. With `dry_run` nothing is kept; refusals of the whole set
+        are raised as one `ClusterError` that names every refused object.
         """
         ...
 

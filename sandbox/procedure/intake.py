@@ -22,6 +22,7 @@ from sandbox.model.document import examine, placed
 from sandbox.model.record import digest_of
 from sandbox.model.regime import Regime
 from sandbox.model.rule import Rulebook
+from sandbox.model.trial import WARM_PREFIX
 from sandbox.procedure.clock import exceeds, is_positive
 from sandbox.procedure.collision import check_collisions, unknown_name
 from sandbox.procedure.plausible import check_plan, check_system
@@ -185,6 +186,13 @@ def _check_period(application: Application, regime: Regime) -> Iterator[Defect]:
 
 
 def _check_papers(application: Application) -> Iterator[Defect]:
+    if application.application.startswith(WARM_PREFIX):
+        yield _defect(
+            "name-reserved",
+            "names that begin with `warm-` are those of environments without a trial",
+            "Choose another name",
+            "application",
+        )
     if application.exit is None:
         yield _defect(
             "exit-plan-missing",

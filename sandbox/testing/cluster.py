@@ -195,6 +195,8 @@ class FakeCluster:
             if ref not in self._objects and "deletionTimestamp" in home["metadata"]:
                 return 403, f"{title(ref)}: namespace is being terminated"
         present = self._objects.get(ref, {})
+        if _is_other(item["metadata"], present.get("metadata", {})):
+            return 409, f"{title(ref)}: it was changed since it was read"
         if present.get("immutable") and present.get("data") != item.get("data"):
             return 422, f"{title(ref)}: data is immutable"
         params = ObjectRef("v1", "ConfigMap", ref.namespace, "trial-params")
@@ -288,6 +290,11 @@ class FakeCluster:
 
     def _next(self) -> int:
         return next(self._numbers)
+
+
+def _is_other(stated: dict[str, Any], present: dict[str, Any]) -> bool:
+    keys = ("uid", "resourceVersion")
+    return any(key in stated and stated[key] != present.get(key) for key in keys)
 
 
 def _known(api_version: str, kind: str) -> None:

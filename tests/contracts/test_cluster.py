@@ -119,6 +119,26 @@ def test_apply_again(cluster: Cluster, namespace: str) -> None:
     assert changed.resource_version != first.resource_version
 
 
+def test_apply_on_condition(cluster: Cluster, namespace: str) -> None:
+    """Applied with the uid and version it was read with, an object is changed only if
+    nobody changed it since; of two who read the same, one wins.
+    """
+    first = apply_one(cluster, config(namespace))
+    read = {"uid": first.uid, "resourceVersion": first.resource_version}
+    mine, theirs = (config(namespace, data={"a": who}) for who in ("mine", "theirs"))
+    for item in (mine, theirs):
+        item["metadata"] |= read
+    won = apply_one(cluster, mine)
+    assert (
+        won.uid == first.uid != "" and won.resource_version != read["resourceVersion"]
+    )
+    with pytest.raises(ClusterError) as caught:
+        apply_one(cluster, theirs)
+    assert caught.value.status == 409 and not caught.value.retryable
+    found = cluster.get(ref(namespace))
+    assert found is not None and found["data"] == {"a": "mine"}
+
+
 def test_dry_run(cluster: Cluster, namespace: str) -> None:
     """A dry run keeps nothing."""
     cluster.apply([config(namespace)], owner=OWNER, dry_run=True)

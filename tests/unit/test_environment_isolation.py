@@ -110,6 +110,7 @@ def test_an_older_trial_stays_as_it_is() -> None:
     assert params is not None
     cluster.delete(place)
     params["data"].pop("user-namespaces")
+    params["metadata"] = {"name": PARAMS, "namespace": SPEC.namespace}
     cluster.apply([params], owner="someone")
     cluster.apply([node("node", "")], owner="someone")
     assert own_users(cluster, SPEC) == ""

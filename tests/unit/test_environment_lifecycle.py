@@ -222,8 +222,9 @@ def test_freeze_again(cluster: FakeCluster) -> None:
     """Freezing twice, or what is gone, does nothing and says so."""
     open_environment(cluster)
     freeze(cluster, "ride-1", pause=no_pause)
-    assert freeze(cluster, "ride-1", pause=no_pause) == ([], {}, [])
-    assert freeze(cluster, "gone", pause=no_pause) == ([], {}, [])
+    again = freeze(cluster, "ride-1", pause=no_pause)
+    assert again == ([], {}, [], "trial-ride-1")
+    assert freeze(cluster, "gone", pause=no_pause) == ([], {}, [], "")
 
 
 def test_freeze_restores_default_deny(cluster: FakeCluster) -> None:

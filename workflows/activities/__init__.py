@@ -5,6 +5,7 @@
 | `ledger`, `closing`, `revise` | records, log, signing key |
 | `provision` | creates and removes environments |
 | `inspect`, `proving` | compares environments with decisions, proves them again |
+| `warm` | keeps environments that are proven in advance, and claims them |
 | `enforce` | freezes environments, revokes credentials |
 | `observe`, `together`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |

@@ -27,11 +27,11 @@ class EnforceActivities:
         """Deny all traffic, remove the pods, revoke the token; then record it."""
         started_at = self._ledger.clock.now()
         reclaim(self._cluster, task.trial_id, uid=task.uid)
-        freeze(self._cluster, task.trial_id)
+        report = freeze(self._cluster, task.trial_id)
         self._tokens.revoke(task.trial_id)
         now = self._ledger.clock.now()
         outcome = EnvironmentOutcome(
-            namespace=f"trial-{task.trial_id}",
+            namespace=report.namespace or f"trial-{task.trial_id}",
             seconds=round((now - started_at).total_seconds(), 3),
             finished_at=now,
         )

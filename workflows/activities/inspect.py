@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from sandbox.environment import (
     find_drift,
+    located,
     open_ways,
     recorder_token,
     settle,
@@ -28,7 +29,12 @@ from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import Cluster, Tokens
 from workflows.activities.boundary import activity_method
 from workflows.activities.keeping import Ledger
-from workflows.activities.proving import heartbeating, prove_and_record, summarise
+from workflows.activities.proving import (
+    Opened,
+    heartbeating,
+    prove_and_record,
+    summarise,
+)
 from workflows.activities.site import Site
 from workflows.messages import (
     BreachReport,
@@ -63,7 +69,7 @@ class InspectActivities:
     @activity_method
     def inspect_environment(self, task: InspectEnvironment) -> Inspected:
         """Compare the environment with the decision; put back what can be."""
-        spec = environment_of(self._ledger, task.trial_id)
+        spec = self._spec(task.trial_id, task.uid)
         found = self._look(spec, task)
         seen = {f.object: task.seen.get(f.object, 0) + 1 for f in found.findings}
         drift = _weighed(found, seen)
@@ -76,12 +82,12 @@ class InspectActivities:
     @activity_method
     def prove_environment(self, task: EnvironmentTask) -> Proven:
         """Prove the isolation again, in the environment that runs."""
-        spec, ledger = environment_of(self._ledger, task.trial_id), self._ledger
+        spec, ledger = self._spec(task.trial_id, task.uid), self._ledger
         now = ledger.clock.now()
         run = f"{task.generation}/again/{now.isoformat()}"
         try:
             proof = prove_and_record(
-                self._cluster, ledger, self._site, spec=spec, run=run
+                self._cluster, ledger, self._site, opened=Opened(spec), run=run
             )
         except (ClusterError, IsolationError) as error:
             if error.retryable:
@@ -100,6 +106,10 @@ class InspectActivities:
                 )
             )
         return Proven(proof=summarise(proof) if proof.holds else None)
+
+    def _spec(self, trial_id: str, uid: str) -> EnvironmentSpec:
+        spec = environment_of(self._ledger, trial_id)
+        return located(self._cluster, spec, uid=uid)
 
     def _look(self, spec: EnvironmentSpec, task: InspectEnvironment) -> Drift:
         now = self._ledger.clock.now()

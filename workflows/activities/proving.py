@@ -8,6 +8,8 @@ Rules of this module:
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from temporalio import activity
 
@@ -19,9 +21,26 @@ from workflows.activities.keeping import Ledger
 from workflows.activities.site import Site
 from workflows.messages import ProofSummary
 
+Prove = Callable[..., IsolationProof]
+"""Proves like `prove_isolation`: called with cluster, specification, targets, clock and
+pause."""
+
+
+class Opened(NamedTuple):
+    """An environment whose objects are applied, and how it is proven."""
+
+    spec: EnvironmentSpec
+    uid: str = ""
+    prove: Prove = prove_isolation
+
 
 def prove_and_record(
-    cluster: Cluster, ledger: Ledger, site: Site, *, spec: EnvironmentSpec, run: str
+    cluster: Cluster,
+    ledger: Ledger,
+    site: Site,
+    *,
+    opened: Opened,
+    run: str,
 ) -> IsolationProof:
     """Try everything, and enter the proof as `proof/TRIAL/RUN`.
 
@@ -29,14 +48,15 @@ def prove_and_record(
         cluster: Where the environment is.
         ledger: Where the proof is recorded.
         site: Which listeners are known to be there.
-        spec: The environment.
+        opened: The environment.
         run: Names this proof among those of the trial.
 
     Raises:
         IsolationError: The attempts could not be made.
         ClusterError: Kubernetes refused or did not answer.
     """
-    proof = prove_isolation(
+    spec = opened.spec
+    proof = opened.prove(
         cluster,
         spec,
         targets=standard_targets(cluster, spec, beacons=site.beacons),

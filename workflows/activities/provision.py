@@ -22,6 +22,9 @@ from sandbox.environment import (
     expired_environments,
     find_drift,
     is_there,
+    located,
+    namespace_of,
+    prove_isolation,
     reclaim,
     residue,
     tear_down,
@@ -34,8 +37,14 @@ from sandbox.ports import Cluster, KubernetesObject, Tokens
 from workflows.activities.boundary import activity_method
 from workflows.activities.inspect import environment_of, restore
 from workflows.activities.keeping import Ledger
-from workflows.activities.proving import heartbeating, prove_and_record, summarise
+from workflows.activities.proving import (
+    Opened,
+    heartbeating,
+    prove_and_record,
+    summarise,
+)
 from workflows.activities.site import Site
+from workflows.activities.warm import claim_warm
 from workflows.messages import (
     EntryDraft,
     EnvironmentOutcome,
@@ -77,26 +86,28 @@ class ProvisionActivities:
         """Roll out a version of the system in an open environment."""
         started_at = self._ledger.clock.now()
         spec, manifests = self._documents(task)
+        spec = located(self._cluster, spec, uid=task.uid)
         deploy_system(
             self._cluster, spec, manifests, wait_s=_WAIT_S, pause=heartbeating
         )
-        return self._outcome(task, "ready", started_at)
+        return self._outcome(task, "ready", started_at, spec.namespace)
 
     @activity_method
     def remove_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
         """Revoke the token, remove the namespace, and show that nothing is left."""
         started_at = self._ledger.clock.now()
         self._tokens.revoke(task.trial_id)
+        namespace = namespace_of(self._cluster, task.trial_id, uid=task.uid)
         reclaim(self._cluster, task.trial_id, uid=task.uid)
         tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=heartbeating)
-        left = residue(self._cluster, task.trial_id)
+        left = residue(self._cluster, task.trial_id, namespace=namespace)
         if left:
             raise ClusterError(
                 f"trial {task.trial_id}: after tear-down there is still "
                 f"{', '.join(left[:5])}; it is tried again",
                 retryable=True,
             )
-        return self._outcome(task, "gone", started_at, residue=0)
+        return self._outcome(task, "gone", started_at, namespace)
 
     @activity_method
     def reap_environments(self, task: ReaperInput) -> ReaperResult:
@@ -156,18 +167,30 @@ class ProvisionActivities:
         self, task: EnvironmentTask, start_system: Callable[..., None]
     ) -> EnvironmentOutcome:
         started_at = self._ledger.clock.now()
-        spec, manifests = self._documents(task)
-        token = self._new_token(spec)
-        namespace, *_ = apply_environment(
-            self._cluster, spec, recorder_token=token, own_image=self._site.own_image
-        )
+        decided, manifests = self._documents(task)
+        opened = self._applied(decided, task)
+        spec = opened.spec
         self._take_out(spec)
-        proof = self._prove(spec, task)
+        proof = self._prove(opened, task)
         proven_s = (self._ledger.clock.now() - started_at).total_seconds()
         proof = proof.model_copy(update={"proven_s": round(proven_s, 3)})
         start_system(self._cluster, spec, manifests, wait_s=_WAIT_S, pause=heartbeating)
-        outcome = self._outcome(task, "ready", started_at, proof=proof)
-        return outcome.model_copy(update={"uid": namespace.uid})
+        outcome = self._outcome(task, "ready", started_at, spec.namespace, proof=proof)
+        return outcome.model_copy(update={"uid": opened.uid})
+
+    def _applied(self, decided: EnvironmentSpec, task: EnvironmentTask) -> Opened:
+        """Claim an environment that is ready, or apply one from nothing."""
+        token = self._new_token(decided)
+        claimed = claim_warm(
+            self._cluster, self._ledger, self._site, spec=decided, token=token
+        )
+        if claimed is not None:
+            return claimed
+        spec = located(self._cluster, decided, uid=task.uid)
+        namespace, *_ = apply_environment(
+            self._cluster, spec, recorder_token=token, own_image=self._site.own_image
+        )
+        return Opened(spec, namespace.uid)
 
     def _take_out(self, spec: EnvironmentSpec) -> None:
         """Take out what others put in while nothing was applied, as in a freeze."""
@@ -198,12 +221,13 @@ class ProvisionActivities:
         self._tokens.issue(spec.trial_id, "system", token)
         return token
 
-    def _prove(self, spec: EnvironmentSpec, task: EnvironmentTask) -> ProofSummary:
-        proof = self._try_to_prove(spec, task, number=1)
+    def _prove(self, opened: Opened, task: EnvironmentTask) -> ProofSummary:
+        proof = self._try_to_prove(opened, task, number=1)
         if not proof.holds and not _reached_forbidden(proof):
             # Something that must be reached was not, in time; nothing got out. A busy
             # machine looks like this, so it is tried once more; both are on record.
-            proof = self._try_to_prove(spec, task, number=2)
+            again = opened._replace(prove=prove_isolation)
+            proof = self._try_to_prove(again, task, number=2)
         if not proof.holds:
             raise IsolationError(
                 f"trial {task.trial_id}: the isolation could not be proven: "
@@ -212,11 +236,14 @@ class ProvisionActivities:
         return summarise(proof)
 
     def _try_to_prove(
-        self, spec: EnvironmentSpec, task: EnvironmentTask, *, number: int
+        self, opened: Opened, task: EnvironmentTask, *, number: int
     ) -> IsolationProof:
-        run = f"{task.generation}/{activity.info().attempt}/{number}"
         return prove_and_record(
-            self._cluster, self._ledger, self._site, spec=spec, run=run
+            self._cluster,
+            self._ledger,
+            self._site,
+            opened=opened,
+            run=f"{task.generation}/{activity.info().attempt}/{number}",
         )
 
     def _outcome(
@@ -224,13 +251,13 @@ class ProvisionActivities:
         task: EnvironmentTask,
         state: str,
         started_at: datetime,
+        namespace: str,
         *,
         proof: ProofSummary | None = None,
-        residue: int | None = None,
     ) -> EnvironmentOutcome:
         now = self._ledger.clock.now()
         outcome = EnvironmentOutcome(
-            namespace=f"trial-{task.trial_id}",
+            namespace=namespace,
             seconds=round((now - started_at).total_seconds(), 3),
             finished_at=now,
             proof=proof,
@@ -240,9 +267,10 @@ class ProvisionActivities:
             "generation": task.generation,
             "seconds": outcome.seconds,
             "manifests": task.manifests,
+            "namespace": namespace,
         }
-        if residue is not None:
-            body["residue"] = residue
+        if state == "gone":
+            body["residue"] = 0
         run = f"{task.trial_id}/{task.generation}/{activity.info().attempt}"
         self._ledger.append(
             EntryDraft(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 from pydantic import Field
 
+from sandbox.environment import warm_spec
 from sandbox.errors import InputError
 from sandbox.model.application import Application, Defect
 from sandbox.model.record import Digest, Record
@@ -105,6 +107,16 @@ class Site(Record):
             recorder=self.recorder,
             load_source=self.load_source,
             caps=rule.scope.caps,
+        )
+
+    def warm(self, warm_id: str, *, until: datetime) -> EnvironmentSpec:
+        """Return what the namespace of a warm environment is made from."""
+        return warm_spec(
+            warm_id,
+            until=until,
+            images={PROBE_IMAGE: self.probe_image},
+            recorder=self.recorder,
+            load_source=self.load_source,
         )
 
 

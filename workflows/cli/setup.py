@@ -36,7 +36,7 @@ def read_settings(home: Path | None = None, **chosen: Any) -> Settings:
     Raises:
         InputError: A variable holds something its field cannot be.
     """
-    given = {key: value for key, value in chosen.items() if value}
+    given = {key: value for key, value in chosen.items() if value not in (None, "")}
     if home is not None:
         given["home"] = home.absolute()
     try:

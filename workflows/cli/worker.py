@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from sandbox.local import describe
@@ -24,8 +26,16 @@ def _noun() -> None:
 
 
 @app.command("run")
-def run(home: Home = None, temporal: Temporal = "", context: Context = "") -> None:
+def run(
+    home: Home = None,
+    temporal: Temporal = "",
+    context: Context = "",
+    warm: Annotated[
+        int | None,
+        typer.Option(help="Environments kept proven and empty, for trials to claim."),
+    ] = None,
+) -> None:
     """Serve every queue until stopped."""
-    settings = read_settings(home, temporal=temporal, context=context)
+    settings = read_settings(home, temporal=temporal, context=context, warm=warm)
     log_to_stderr(settings)
     run_async(serve(settings, describe(settings)))

@@ -8,8 +8,14 @@ Rules of this room:
 """
 
 from workflows.client.connection import connect
-from workflows.client.reaper import schedule_reaper
 from workflows.client.revision import RevisionClient
+from workflows.client.schedules import schedule_reaper, schedule_warm_pool
 from workflows.client.trial import TrialClient
 
-__all__ = ["RevisionClient", "TrialClient", "connect", "schedule_reaper"]
+__all__ = [
+    "RevisionClient",
+    "TrialClient",
+    "connect",
+    "schedule_reaper",
+    "schedule_warm_pool",
+]

@@ -18,6 +18,7 @@ Rules of this module:
 | `monitor` | what the monitor carries from window to window |
 | `revision` | from findings to the next version of a rulebook |
 | `reaper` | one sweep over all environments |
+| `warm` | environments that are proven before a trial asks for one |
 """
 
 from workflows.messages.environment import (
@@ -97,6 +98,7 @@ from workflows.messages.trial import (
     TrialState,
     TrialStatus,
 )
+from workflows.messages.warm import WarmInput, WarmResult
 
 __all__ = [
     "Adopt",
@@ -157,5 +159,7 @@ __all__ = [
     "Terms",
     "TrialState",
     "TrialStatus",
+    "WarmInput",
+    "WarmResult",
     "WindowResult",
 ]

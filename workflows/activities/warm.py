@@ -1,0 +1,184 @@
+"""Environments that are proven in advance: a pool is kept, and trials claim from it.
+
+Rules of this module:
+
+* Only what was proven a moment ago is claimed; what is older is proven again first, and
+  a trial does not wait for that: it gets an environment of its own.
+* Whatever differs from what would be made now is removed, never mended.
+* Every proof is in the log under the id of its environment, and again, as what the
+  trial's isolation rests on, under the id of the trial that claimed it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from temporalio import activity
+
+from sandbox.environment import (
+    Idle,
+    apply_environment,
+    begin_removal,
+    claim,
+    find_drift,
+    take_over,
+    unclaimed,
+)
+from sandbox.environment.warm import NO_CREDENTIAL
+from sandbox.errors import IsolationError
+from sandbox.model.trial import WARM_PREFIX, EnvironmentSpec, IsolationProof
+from sandbox.ports import Cluster
+from workflows.activities.boundary import activity_method
+from workflows.activities.keeping import Ledger
+from workflows.activities.proving import Opened, prove_and_record
+from workflows.activities.site import Site
+from workflows.messages import EntryDraft, WarmInput, WarmResult
+
+_FRESH = timedelta(minutes=10)
+"""A proof that is older says nothing about now; a running trial is proven anew as often
+as its regime says."""
+_LIFE = timedelta(hours=6)
+_RENEW = timedelta(hours=1)
+"""Less than that before its expiry an environment makes room for another one."""
+
+
+class WarmActivities:
+    """Keeps as many proven, empty environments as the installation asks for."""
+
+    def __init__(self, cluster: Cluster, *, ledger: Ledger, site: Site) -> None:
+        self._cluster = cluster
+        self._ledger = ledger
+        self._site = site
+
+    @activity_method
+    def keep_warm(self, task: WarmInput) -> WarmResult:
+        """Remove what is not as it would be made now, and make what is missing."""
+        now = self._cluster.now()
+        kept: list[str] = []
+        removed: list[str] = []
+        for warm_id in unclaimed(self._cluster):
+            activity.heartbeat()
+            why = "there are enough" if len(kept) == task.count else ""
+            why = why or self._unfit(warm_id, now)
+            if why:
+                self._remove(warm_id, why)
+                removed.append(warm_id)
+            else:
+                kept.append(warm_id)
+        made = [self._make(now) for _ in range(task.count - len(kept))]
+        return WarmResult(kept=tuple(kept), made=tuple(made), removed=tuple(removed))
+
+    def _unfit(self, warm_id: str, now: datetime) -> str:
+        """Return why a warm environment may not be claimed; prove it again if due."""
+        spec = _spec_of(self._ledger, warm_id)
+        if spec is None:
+            return "there is no record of it"
+        if spec != self._site.warm(warm_id, until=spec.expires_at):
+            return "it would be made otherwise now"
+        if spec.expires_at - now < _RENEW:
+            return "its expiry is near"
+        drift = find_drift(self._cluster, spec, shape="ready", at=now)
+        if drift.findings:
+            return "; ".join(item.sentence() for item in drift.findings)
+        if _fresh(self._ledger, spec) is not None:
+            return ""
+        return "; ".join(self._prove(spec, now).failures)
+
+    def _make(self, now: datetime) -> str:
+        warm_id = f"{WARM_PREFIX}{secrets.token_hex(4)}"
+        spec = self._site.warm(warm_id, until=now + _LIFE)
+        self._ledger.records.put_document(warm_id, "environment", spec)
+        apply_environment(
+            self._cluster,
+            spec,
+            recorder_token=NO_CREDENTIAL,
+            own_image=self._site.own_image,
+        )
+        proof = self._prove(spec, now)
+        if not proof.holds:
+            self._remove(warm_id, "; ".join(proof.failures))
+            raise IsolationError(
+                f"{warm_id}: the isolation of a warm environment could not be proven: "
+                + "; ".join(proof.failures)
+            )
+        self._record(warm_id, "warm", "proven, waiting for a trial")
+        return warm_id
+
+    def _prove(self, spec: EnvironmentSpec, now: datetime) -> IsolationProof:
+        run = f"warm/{now.isoformat()}/{activity.info().attempt}"
+        return prove_and_record(
+            self._cluster, self._ledger, self._site, opened=Opened(spec), run=run
+        )
+
+    def _remove(self, warm_id: str, why: str) -> None:
+        try:
+            begin_removal(self._cluster, warm_id)
+        except IsolationError:
+            # A trial claimed it a moment ago, and keeps it.
+            return
+        self._record(warm_id, "warm-removed", why)
+
+    def _record(self, warm_id: str, act: str, reason: str) -> None:
+        self._ledger.append(
+            EntryDraft(
+                kind="environment",
+                entry_id=f"{act}/{warm_id}",
+                trial_id=warm_id,
+                body={"act": act, "reason": reason},
+            )
+        )
+
+
+def claim_warm(
+    cluster: Cluster, ledger: Ledger, site: Site, *, spec: EnvironmentSpec, token: str
+) -> Opened | None:
+    """Claim a warm environment for a trial and apply the trial's own rule on top.
+
+    Args:
+        cluster: Where the environments are.
+        ledger: Where their proofs are recorded.
+        site: What this installation is.
+        spec: What the decision and the temporary rule ask for.
+        token: Bearer token the system presents to the recorder.
+
+    Returns:
+        The environment; None where the trial has one, or none can be claimed.
+
+    Raises:
+        InputError: The needs cannot be granted as written, or the rule has expired.
+        IsolationError: The platform is not installed.
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    known = [_spec_of(ledger, warm_id) for warm_id in unclaimed(cluster)]
+    usable = {
+        item.warm: idle
+        for item in known
+        if item is not None
+        and item.isolation_class == spec.isolation_class
+        and (idle := _fresh(ledger, item)) is not None
+    }
+    if not usable:
+        return None
+    claimed = claim(cluster, spec, list(usable), own_image=site.own_image)
+    if claimed is None:
+        return None
+    idle = usable[claimed.warm]
+    applied = take_over(cluster, claimed, idle.spec, recorder_token=token)
+    return Opened(claimed, applied[0].uid, idle.prove)
+
+
+def _spec_of(ledger: Ledger, warm_id: str) -> EnvironmentSpec | None:
+    found = ledger.records.find_documents(warm_id, "environment").get("environment")
+    return None if found is None else EnvironmentSpec.model_validate(found)
+
+
+def _fresh(ledger: Ledger, spec: EnvironmentSpec) -> Idle | None:
+    """Return a warm environment whose proof holds and is recent."""
+    found = ledger.records.find_documents(spec.warm, "isolation-proof")
+    if "isolation-proof" not in found:
+        return None
+    proof = IsolationProof.model_validate(found["isolation-proof"])
+    tried_at = max(item.finished_at for item in proof.attempts)
+    is_recent = ledger.clock.now() - tried_at <= _FRESH
+    return Idle(spec, proof) if proof.holds and is_recent else None
