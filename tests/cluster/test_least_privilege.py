@@ -475,6 +475,23 @@ ATTEMPTS = {
             write(namespace("kube-mine", **trial_labels("mine"))),
             REACH,
         ),
+        "make one that looks warm": (
+            write(
+                namespace(
+                    "trial-mine",
+                    **trial_labels("other"),
+                    **{"regulatory-sandbox/warm": "mine"},
+                )
+            ),
+            REACH,
+        ),
+        "take another trial's namespace for a warm one": (
+            patch(
+                f"{CORE}/{NAMESPACE}",
+                {"metadata": {"labels": {"regulatory-sandbox/warm": "warm-1"}}},
+            ),
+            REACH,
+        ),
         "make a trial without its guard": (
             write(namespace("trial-mine", **trial_labels("mine", "privileged"))),
             REACH,

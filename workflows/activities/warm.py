@@ -83,7 +83,7 @@ class WarmActivities:
             return "; ".join(item.sentence() for item in drift.findings)
         if _fresh(self._ledger, spec) is not None:
             return ""
-        return "; ".join(self._prove(spec, now).failures)
+        return "; ".join(self._prove(spec).failures)
 
     def _make(self, now: datetime) -> str:
         warm_id = f"{WARM_PREFIX}{secrets.token_hex(4)}"
@@ -95,7 +95,7 @@ class WarmActivities:
             recorder_token=NO_CREDENTIAL,
             own_image=self._site.own_image,
         )
-        proof = self._prove(spec, now)
+        proof = self._prove(spec)
         if not proof.holds:
             self._remove(warm_id, "; ".join(proof.failures))
             raise IsolationError(
@@ -105,7 +105,8 @@ class WarmActivities:
         self._record(warm_id, "warm", "proven, waiting for a trial")
         return warm_id
 
-    def _prove(self, spec: EnvironmentSpec, now: datetime) -> IsolationProof:
+    def _prove(self, spec: EnvironmentSpec) -> IsolationProof:
+        now = self._ledger.clock.now()
         run = f"warm/{now.isoformat()}/{activity.info().attempt}"
         return prove_and_record(
             self._cluster, self._ledger, self._site, opened=Opened(spec), run=run
@@ -174,11 +175,10 @@ def _spec_of(ledger: Ledger, warm_id: str) -> EnvironmentSpec | None:
 
 
 def _fresh(ledger: Ledger, spec: EnvironmentSpec) -> Idle | None:
-    """Return a warm environment whose proof holds and is recent."""
-    found = ledger.records.find_documents(spec.warm, "isolation-proof")
-    if "isolation-proof" not in found:
+    """Return a warm environment whose last proof holds and is recent."""
+    entries = [item.entry for item in ledger.log.entries(spec.warm)]
+    proofs = [entry for entry in entries if entry.kind == "isolation-proof"]
+    if not proofs or ledger.clock.now() - proofs[-1].recorded_at > _FRESH:
         return None
-    proof = IsolationProof.model_validate(found["isolation-proof"])
-    tried_at = max(item.finished_at for item in proof.attempts)
-    is_recent = ledger.clock.now() - tried_at <= _FRESH
-    return Idle(spec, proof) if proof.holds and is_recent else None
+    proof = IsolationProof.model_validate(proofs[-1].body)
+    return Idle(spec, proof) if proof.holds else None

@@ -1,0 +1,210 @@
+"""The pool of warm environments is kept, and trials are opened from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from sandbox.environment import claim, unclaimed
+from sandbox.model.record import digest_of
+from sandbox.model.trial import RecorderEndpoint
+from sandbox.ports import ObjectRef
+from sandbox.testing.clock import FixedClock
+from sandbox.testing.cluster import FakeCluster
+from sandbox.testing.environment import environment_spec, system_manifests
+from sandbox.testing.records import FakeLog, FakeRecords, FakeTokens
+from sandbox.testing.segments import FakeSegments
+from sandbox.testing.signer import ThrowawaySigner
+from workflows.activities.keeping import Ledger
+from workflows.activities.provision import ProvisionActivities
+from workflows.activities.site import Site
+from workflows.activities.warm import WarmActivities
+from workflows.messages import (
+    EnvironmentOutcome,
+    EnvironmentTask,
+    SystemManifests,
+    WarmInput,
+    WarmResult,
+)
+
+SPEC = environment_spec()
+SITE = Site(
+    recorder=SPEC.recorder,
+    load_source=SPEC.load_source,
+    probe_image=SPEC.images["agnhost"],
+)
+
+
+class House(NamedTuple):
+    """A cluster, what is kept of it, and who works on it."""
+
+    cluster: FakeCluster
+    ledger: Ledger
+    tokens: FakeTokens
+    clock: FixedClock
+
+    def keep(self, count: int, site: Site = SITE) -> WarmResult:
+        """Look at the pool once."""
+        warm = WarmActivities(self.cluster, ledger=self.ledger, site=site)
+        return ActivityEnvironment().run(warm.keep_warm, WarmInput(count=count))
+
+    def open(self, trial_id: str = "ride-1", generation: int = 1) -> EnvironmentOutcome:
+        """Open the environment of a trial whose plan is locked."""
+        self.ledger.records.put_document(
+            trial_id, "system", SystemManifests(objects=system_manifests())
+        )
+        place = self.ledger.write("plan", f"plan/{trial_id}", trial_id, SPEC.needs)
+        assert place is not None
+        found = self.ledger.log.entry(f"plan/{trial_id}")
+        assert found is not None
+        digest = digest_of(dict(found.entry.body))
+        spec = environment_spec(trial_id, plan_digest=digest)
+        self.ledger.records.put_document(trial_id, "environment", spec)
+        provision = ProvisionActivities(
+            self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
+        )
+        task = EnvironmentTask(trial_id=trial_id, generation=generation)
+        return ActivityEnvironment().run(provision.provision_environment, task)
+
+    def proof(self, trial_id: str) -> dict[str, object]:
+        """Return the newest proof on record."""
+        return self.ledger.records.get_document(trial_id, "isolation-proof")
+
+    def acts(self, warm_id: str) -> list[object]:
+        """Return what the log says was done with a warm environment."""
+        entries = self.ledger.log.entries(warm_id)
+        return [
+            item.entry.body.get("act")
+            for item in entries
+            if item.entry.kind == "environment"
+        ]
+
+
+@pytest.fixture(name="house")
+def _house() -> House:
+    cluster = FakeCluster()
+    clock = FixedClock(cluster.now())
+    signer = ThrowawaySigner("log.example/trials")
+    ledger = Ledger(FakeLog(), FakeRecords(), FakeSegments(), signer, clock)
+    return House(cluster, ledger, FakeTokens(), clock)
+
+
+def test_the_pool_is_filled_and_then_left(house: House) -> None:
+    """What is missing is made and proven; a second look changes nothing."""
+    first = house.keep(2)
+    assert len(first.made) == 2 and first.kept == first.removed == ()
+    assert unclaimed(house.cluster) == sorted(first.made)
+    writes = len(house.cluster.writes)
+    again = house.keep(2)
+    assert again.kept == tuple(sorted(first.made)) and again.made == ()
+    assert len(house.cluster.writes) == writes
+    assert house.acts(first.made[0]) == ["warm"]
+    assert house.proof(first.made[0])["holds"] is True
+
+
+def test_fewer_are_asked_for(house: House) -> None:
+    """Those too many are removed, to none at last."""
+    house.keep(2)
+    assert len(house.keep(1).removed) == 1
+    (last,) = unclaimed(house.cluster)
+    assert house.keep(0) == WarmResult(removed=(last,))
+    assert unclaimed(house.cluster) == []
+    assert house.acts(last) == ["warm", "warm-removed"]
+
+
+def test_a_trial_is_opened_from_the_pool(house: House) -> None:
+    """The trial gets the warm environment, its proof says so, the pool fills again."""
+    (warm_id,) = house.keep(1).made
+    outcome = house.open()
+    assert outcome.namespace == f"trial-{warm_id}"
+    assert outcome.uid and outcome.proof is not None and outcome.proof.holds
+    assert house.proof("ride-1")["warm"] == warm_id
+    front = ObjectRef("apps/v1", "Deployment", outcome.namespace, "front")
+    assert house.cluster.get(front) is not None
+    assert len(house.keep(1).made) == 1
+
+
+def test_done_again_it_is_the_same_environment(house: House) -> None:
+    """An opening that is tried again continues in the environment it has claimed."""
+    house.keep(2)
+    first, second = house.open(), house.open(generation=2)
+    assert (first.namespace, first.uid) == (second.namespace, second.uid)
+    assert len(unclaimed(house.cluster)) == 1
+
+
+def test_an_empty_pool_is_no_obstacle(house: House) -> None:
+    """Without a warm environment a trial gets one of its own."""
+    outcome = house.open()
+    assert outcome.namespace == "trial-ride-1"
+    assert house.proof("ride-1")["warm"] == ""
+
+
+def test_an_old_proof_is_not_claimed(house: House) -> None:
+    """A proof of more than ten minutes ago is made again before anyone claims it."""
+    (warm_id,) = house.keep(1).made
+    house.clock.advance(11 * 60)
+    assert house.open("early").namespace == "trial-early"
+    assert house.keep(1).kept == (warm_id,)
+    assert house.open("late").namespace == f"trial-{warm_id}"
+
+
+@pytest.mark.parametrize(
+    ("site", "why"),
+    [
+        (SITE, "NetworkPolicy"),
+        (
+            SITE.model_copy(
+                update={
+                    "recorder": RecorderEndpoint(
+                        host="198.51.100.9", http_port=4318, grpc_port=4317
+                    )
+                }
+            ),
+            "otherwise",
+        ),
+    ],
+    ids=["tampered-with", "another-recorder"],
+)
+def test_what_is_unfit_is_replaced(house: House, site: Site, why: str) -> None:
+    """One that someone changed, or that would be made otherwise now, is removed."""
+    (old,) = house.keep(1).made
+    if site is SITE:
+        allow = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "allow-all", "namespace": f"trial-{old}"},
+            "spec": {"podSelector": {}, "egress": [{}], "policyTypes": ["Egress"]},
+        }
+        house.cluster.apply([allow], owner="someone")
+    result = house.keep(1, site)
+    assert result.removed == (old,) and len(result.made) == 1
+    last = house.ledger.log.entries(old)[-1].entry
+    assert last.body["act"] == "warm-removed" and why in str(last.body["reason"])
+
+
+def test_tampered_with_before_its_claim(house: House) -> None:
+    """What someone added to a warm environment is taken out when it is claimed."""
+    (warm_id,) = house.keep(1).made
+    allow = ObjectRef(
+        "networking.k8s.io/v1", "NetworkPolicy", f"trial-{warm_id}", "allow-all"
+    )
+    item = {
+        "apiVersion": allow.api_version,
+        "kind": allow.kind,
+        "metadata": {"name": allow.name, "namespace": allow.namespace},
+        "spec": {"podSelector": {}, "egress": [{}], "policyTypes": ["Egress"]},
+    }
+    house.cluster.apply([item], owner="someone")
+    assert house.open().namespace == f"trial-{warm_id}"
+    assert house.cluster.get(allow) is None
+
+
+def test_a_claimed_one_is_not_the_pools(house: House) -> None:
+    """The pool never removes what a trial has claimed."""
+    (warm_id,) = house.keep(1).made
+    assert claim(house.cluster, SPEC, [warm_id]) is not None
+    assert house.keep(0) == WarmResult()
+    home = ObjectRef("v1", "Namespace", "", f"trial-{warm_id}")
+    assert house.cluster.get(home) is not None
