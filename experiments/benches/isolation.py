@@ -6,6 +6,9 @@ proof and the deployment of one pod of agnhost until it is available; back to no
 holds `tear_down` and a scan over every kind that finds nothing. Writes are requests
 that may change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
 
+`warm`: trials that claim an environment which was proven before, one after another; its
+making and proof went before and are not counted.
+
 `race`: pods whose first act is a forbidden connection, in new namespaces, 20 at once,
 one control beside each 20. Packets are those of forbidden connections that were seen on
 the wire between node and host, whether or not an answer came: all seen, less one of
@@ -36,6 +39,7 @@ from typing import Any
 from experiments.benches.isolating.ground import Ground, ground, told
 from experiments.benches.isolating.many import idle_figures, round_figures
 from experiments.benches.isolating.trials import freeze_figures, ready_figures
+from experiments.benches.isolating.warm import warm_figures
 from experiments.benches.isolating.wire import watched
 from sandbox.examination import count_first_packets, throwaway
 from sandbox.model.isolation import FirstPackets
@@ -57,7 +61,7 @@ def main() -> None:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--trials", type=int, default=50, help="of `ready`")
+    parser.add_argument("--trials", type=int, default=50, help="of `ready` and `warm`")
     parser.add_argument("--starts", type=int, default=1000, help="pods of `race`")
     parser.add_argument("--freezes", type=int, default=50)
     parser.add_argument("--backlog", type=int, default=2, help="threads; 0 for none")
@@ -108,6 +112,7 @@ def _hundred(here: Ground, first: int, starts: int) -> FirstPackets:
 
 PARTS: dict[str, Callable[[Ground, argparse.Namespace], dict[str, Any]]] = {
     "ready": lambda here, asked: ready_figures(here, asked.trials),
+    "warm": lambda here, asked: warm_figures(here, asked.trials),
     "freeze": lambda here, asked: freeze_figures(here, asked.freezes, asked.backlog),
     "race": _race,
     "idle": lambda here, asked: idle_figures(here, asked.idle),

@@ -138,6 +138,7 @@ MEAN |= {"least": 0, "most": 10}
     [
         (("regime",), "japan", "unknown-regime"),
         (("rulebook",), "maritime", "unknown-rulebook"),
+        (("application",), "warm-hearted", "name-reserved"),
         (("exit",), None, "exit-plan-missing"),
         (("safeguards",), None, "safeguards-missing"),
         (("collides_with",), None, "rule-not-named"),

@@ -36,6 +36,8 @@ from sandbox.settings import Settings
 from sandbox.testing.environment import environment_spec, system_manifests
 
 PORT = 8080
+PROOF_IMAGES = ("agnhost",)
+"""Names of the images that a proof needs."""
 SYSTEM = system_manifests("agnhost", "netexec", f"--http-port={PORT}", "--udp-port=-1")
 _WAY_IN = IngressNeed.model_validate(
     {"from": "load-source", "to": "front", "port": PORT}
