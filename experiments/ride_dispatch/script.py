@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from experiments.ride_dispatch.papers import Papers, read_papers
 from experiments.ride_dispatch.result import Course, summary, tell
+from sandbox.environment import namespace_of
 from sandbox.errors import LoadError, ProcedureError
 from sandbox.model.load import LoadResult
 from sandbox.model.party import Actor
@@ -282,7 +283,7 @@ async def _reach(play: Rehearsal, state: CaseState) -> Any:
 
 def _address(play: Rehearsal) -> str:
     needs = play.papers.application.system.needs.ingress[0]
-    namespace = f"trial-{play.papers.trial_id}"
+    namespace = namespace_of(play.stage.cluster, play.papers.trial_id)
     ref = ObjectRef("v1", "Service", namespace, needs.to)
     service = play.stage.cluster.get(ref)
     if service is None:

@@ -222,8 +222,9 @@ def _require_no_trials(cluster: Cluster) -> None:
     if trials:
         names = ", ".join(sorted(item["metadata"]["name"] for item in trials))
         raise IsolationError(
-            f"There are environments of trials: {names}. Without the platform nothing"
-            " would hold them to their limits. End those trials first."
+            f"There are environments: {names}. Without the platform nothing would hold"
+            " them to their limits. End those trials first; environments that wait for"
+            " a trial (trial-warm-…) go with `sandbox worker run --warm 0`."
         )
 
 
