@@ -1,4 +1,4 @@
-"""Settings as the command line gives them: options before environment before defaults."""
+"""Settings as the command line gives them: options, then environment, then defaults."""
 
 from __future__ import annotations
 
