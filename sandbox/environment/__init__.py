@@ -8,7 +8,7 @@
 | apply | `apply_environment`, `deploy_system` |
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
-| watch | `find_drift`, `settle`, `open_ways`, `reclaim` |
+| watch | `find_drift`, `platform_lack`, `settle`, `open_ways`, `reclaim` |
 | keep ready | `warm_spec`, `unclaimed`, `claim`, `take_over`, `Idle` |
 | find | `located`, `namespace_of` |
 | interrupt | `freeze`, `thaw` |
@@ -35,6 +35,7 @@ from sandbox.environment.platform import (
     apply_platform,
     ensure_platform,
     platform_differences,
+    platform_lack,
     uninstall_platform,
 )
 from sandbox.environment.proof import (
@@ -83,6 +84,7 @@ __all__ = [
     "namespace_of",
     "open_ways",
     "platform_differences",
+    "platform_lack",
     "platform_objects",
     "proof_targets",
     "prove_isolation",

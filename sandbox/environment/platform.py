@@ -107,6 +107,21 @@ def ensure_platform(cluster: Cluster, *, own_image: str = "") -> None:
         ) from error
 
 
+def platform_lack(cluster: Cluster) -> str:
+    """Return what the platform of running trials lacks; nothing where it is whole.
+
+    Of another version only its presence is known, for its objects are others.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    marker = cluster.get(_MARKER)
+    if marker is None:
+        return "the platform is not installed any more"
+    is_this = marker.get("data", {}).get("digest") == platform_digest()
+    return _broken_guard(cluster) if is_this else ""
+
+
 def platform_differences(cluster: Cluster, *, own_image: str = "") -> list[Difference]:
     """Return in what a cluster differs from what this version would install.
 
@@ -255,6 +270,11 @@ def _not_current(cluster: Cluster, own_image: str) -> str:
         return "another version of the platform is installed"
     if own_image and marker["data"].get("image") != own_image:
         return "the platform is installed with another image of this product"
+    return _broken_guard(cluster)
+
+
+def _broken_guard(cluster: Cluster) -> str:
+    """Return which admission policy or binding is not as installed; nothing if none."""
     guards = {
         ref_of(item): body(item)
         for item in platform_objects()

@@ -61,11 +61,17 @@ class House(NamedTuple):
 
     def inspect(self, shape: EnvironmentShape = "ready", **seen: int) -> Inspected:
         """Inspect once, after `seen`."""
+        names = {f"LimitRange {HOME}/container-limits": n for n in seen.values()}
+        return self.inspect_after(names, shape)
+
+    def inspect_after(
+        self, seen: dict[str, int], shape: EnvironmentShape = "ready"
+    ) -> Inspected:
+        """Inspect once, after what was seen in the inspections before."""
         inspect = InspectActivities(
             self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
         )
-        names = {f"LimitRange {HOME}/container-limits": n for n in seen.values()}
-        task = InspectEnvironment(trial_id="ride-1", shape=shape, seen=names)
+        task = InspectEnvironment(trial_id="ride-1", shape=shape, seen=seen)
         return ActivityEnvironment().run(inspect.inspect_environment, task)
 
     def acts(self) -> list[object]:
@@ -128,18 +134,59 @@ def test_a_credential_the_recorder_does_not_know(house: House) -> None:
 def test_an_environment_nobody_can_look_at(house: House) -> None:
     """It is noted once; refused three times in a row, the trial is stopped."""
     house.cluster.is_blind = True
-    inspect = InspectActivities(
-        house.cluster, ledger=house.ledger, tokens=house.tokens, site=SITE
-    )
     seen: dict[str, int] = {}
     stopped = []
     for _ in range(3):
-        task = InspectEnvironment(trial_id="ride-1", shape="ready", seen=seen)
-        result = ActivityEnvironment().run(inspect.inspect_environment, task)
+        result = house.inspect_after(seen)
         seen = result.seen
         stopped.append(result.breach is not None)
     assert stopped == [False, False, True]
     assert house.acts() == ["drift", "drift"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ValidatingAdmissionPolicy", "regulatory-sandbox-pods"),
+        ("ValidatingAdmissionPolicyBinding", "regulatory-sandbox-decision"),
+    ],
+)
+def test_a_guard_of_the_cluster_that_is_gone(
+    house: House, kind: str, name: str
+) -> None:
+    """A policy or binding taken away while trials run is noted, and freezes if away for
+    long; there again, nothing is noted.
+    """
+    ref = ObjectRef("admissionregistration.k8s.io/v1", kind, "", name)
+    guard = house.cluster.get(ref)
+    assert guard is not None and house.inspect().seen == {}
+    house.cluster.delete(ref)
+    seen: dict[str, int] = {}
+    causes = []
+    for _ in range(3):
+        result = house.inspect_after(seen)
+        seen = result.seen
+        causes.append(result.breach.cause if result.breach else "")
+    assert causes[:2] == ["", ""] and f"{kind} {name} was changed" in causes[2]
+    assert house.acts() == ["drift", "drift"]
+    guard["metadata"] = {"name": name, "labels": guard["metadata"]["labels"]}
+    house.cluster.apply([guard], owner="administrator")
+    assert house.inspect().seen == {}
+
+
+def test_another_version_of_the_platform_stops_nothing(house: House) -> None:
+    """A worker of another version than the platform's freezes no running trial."""
+    ref = ObjectRef("v1", "ConfigMap", "sandbox-control", "regulatory-sandbox-platform")
+    marker = house.cluster.get(ref)
+    assert marker is not None
+    other = {**marker["data"], "digest": "sha256:" + "0" * 64}
+    metadata = {"name": ref.name, "namespace": ref.namespace}
+    house.cluster.apply(
+        [{**marker, "metadata": metadata, "data": other}], owner="administrator"
+    )
+    assert house.inspect().seen == {}
+    house.cluster.delete(ref)
+    assert list(house.inspect().seen) == ["Platform of the cluster"]
 
 
 @pytest.mark.parametrize("skew_s", [3600.0, -3600.0])

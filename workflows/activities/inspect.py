@@ -18,6 +18,7 @@ from sandbox.environment import (
     find_drift,
     located,
     open_ways,
+    platform_lack,
     recorder_token,
     settle,
 )
@@ -51,6 +52,9 @@ ISOLATED = "isolation-holds"
 """The condition that no longer holds where a proof reached something."""
 _TIMES = 2
 """How often in a row an object is put back before that counts as in vain."""
+_PLATFORM = "Platform of the cluster"
+_GRAVE = ("Namespace", _PLATFORM)
+"""What is noted of these and lasts is a reason to freeze."""
 _SKEW_S = 5.0
 """Clocks further apart than this are noted; a Date header is exact to a second."""
 
@@ -117,7 +121,7 @@ class InspectActivities:
             drift = find_drift(
                 self._cluster, spec, shape=task.shape, uid=task.uid, at=now
             )
-            more = (*self._credential(spec, drift), *self._clock())
+            more = (*self._credential(spec, drift), *self._clock(), *self._platform())
         except ClusterError as error:
             if error.retryable:
                 raise
@@ -169,6 +173,20 @@ class InspectActivities:
         )
         return (clock,)
 
+    def _platform(self) -> tuple[DriftFinding, ...]:
+        """Return whether what holds trials to their limits still stands around them."""
+        why = platform_lack(self._cluster)
+        if not why:
+            return ()
+        # While an administrator installs it, it differs for a moment.
+        platform = DriftFinding(
+            object=_PLATFORM,
+            change="changed",
+            action="note",
+            detail=f"{why}. Run `sandbox platform install`",
+        )
+        return (platform,)
+
     def _record_no_proof(self, trial_id: str, run: str, why: str) -> None:
         draft = EntryDraft(
             kind="environment",
@@ -207,12 +225,12 @@ def restore(
 
 
 def _weighed(drift: Drift, seen: Mapping[str, int]) -> Drift:
-    """Escalate what was put back in vain, or could not be looked at, too often."""
+    """Escalate what was put back in vain, or what is grave and lasts."""
     findings = []
     for item in drift.findings:
         is_lasting = drift.shape == "ready" and seen[item.object] > _TIMES
-        is_blind = item.action == "note" and item.object.startswith("Namespace")
-        if is_lasting and (item.action == "put_back" or is_blind):
+        is_grave = item.action == "put_back" or item.object.startswith(_GRAVE)
+        if is_lasting and is_grave:
             detail = item.detail or f"it was put back {_TIMES} times in a row in vain"
             update = {"action": "escalate", "detail": detail}
             item = item.model_copy(update=update)
