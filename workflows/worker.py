@@ -53,7 +53,7 @@ from workflows.activities.ledger import LedgerActivities
 from workflows.activities.observe import ObserveActivities
 from workflows.activities.provision import ProvisionActivities
 from workflows.activities.revise import ReviseActivities
-from workflows.activities.site import NO_OWN_IMAGE, Site
+from workflows.activities.site import Site
 from workflows.client import connect
 from workflows.environment import EnvironmentWorkflow
 from workflows.monitor import MonitorWorkflow
@@ -251,7 +251,5 @@ async def serve(settings: Settings, servers: LocalServers | None) -> None:
     async with AsyncExitStack() as stack:
         for worker in workers(client, adapters, Serving()):
             await stack.enter_async_context(worker)
-        if not adapters.site.own_image:
-            logger.warning(NO_OWN_IMAGE)
         logger.info("worker ready")
         await stopped.wait()

@@ -50,6 +50,7 @@ def _make_spec(servers, recorder_port):
     def make(trial_id, **changes):
         usual = {
             "images": {"agnhost": servers.images["agnhost"]},
+            "probe_image": servers.image("regulatory-sandbox"),
             "needs": SystemNeeds(ingress=(WAY_IN,), limits=LIMITS),
             "recorder": RecorderEndpoint(
                 host=servers.host_address,

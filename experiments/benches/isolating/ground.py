@@ -85,6 +85,7 @@ class Ground(NamedTuple):
         return environment_spec(
             trial_id,
             images={"agnhost": self.servers.images["agnhost"]},
+            probe_image=self.servers.image("regulatory-sandbox"),
             needs=_NEEDS,
             recorder=RecorderEndpoint(host=host, http_port=port, grpc_port=port + 1),
             load_source=f"{host}/32",
