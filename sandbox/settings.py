@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     load_source: str = ""
     """CIDR the load comes from; empty is this machine's side of the local node."""
     images: dict[str, str] = Field(default_factory=dict)
-    """Image name → digest, for an existing cluster that holds them already."""
+    """Image name → digest, for an existing cluster that holds them already.
+
+    `regulatory-sandbox` names this product's own image, and may be `NAME@sha256:…`.
+    """
     segment_seconds: float = 10.0
     """A segment is closed after this many seconds."""
     segment_bytes: int = 64 * 1024 * 1024

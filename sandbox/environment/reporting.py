@@ -84,23 +84,18 @@ def reports(
         IsolationError: One does not, or not as it should.
         ClusterError: Kubernetes refused or did not answer.
     """
-    found: dict[Probe, ProbeReport] = {}
+    readings = _Readings(cluster)
 
     def silent() -> list[str]:
-        for probe in started:
-            report = None if probe in found else _report(cluster, probe)
-            if report is not None:
-                found[probe] = report
-        return [title(probe.ref) for probe in started if probe not in found]
+        return [line for probe in started if (line := readings.lacking(probe))]
 
     left = wait_until(silent, wait_s=_WAIT_S, pause=pause)
     if left:
         raise IsolationError(
             f"The attempts of the isolation proof did not end within {_WAIT_S:g} s:"
-            f" {', '.join(left)} printed no whole report. Look at its events and log,"
-            " correct what they name, and prove again."
+            f" {'; '.join(left)}. Correct what is named and prove again."
         )
-    return [found[probe] for probe in started]
+    return [readings.found[probe] for probe in started]
 
 
 def no_parameters(namespace: str) -> IsolationError:
@@ -132,34 +127,63 @@ def _started(cluster: Cluster, pod: KubernetesObject, pause: Pause) -> Probe:
     return started[0]
 
 
-def _report(cluster: Cluster, probe: Probe) -> ProbeReport | None:
-    state = _state(cluster, probe)
-    if not state.keys() & {"running", "terminated"}:
-        return None
-    log = cluster.logs(probe.ref.namespace, probe.ref.name, PROBE)
-    report = report_in(log)
-    if report is None and "terminated" in state:
-        raise IsolationError(
-            f"{title(probe.ref)} ended without a report of its attempts, so nothing is"
-            f" proven. It printed: {_shortened(log) or 'nothing'}. Check that the image"
-            " is this product's own, of this version, then prove again."
-        )
-    if report is not None:
-        # A pod is named anew at will; its uid never comes back.
-        _state(cluster, probe)
-    return report
+class _Readings:
+    """What probes have reported so far."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.found: dict[Probe, ProbeReport] = {}
+        self._cluster = cluster
+        self._ended: set[Probe] = set()
+
+    def lacking(self, probe: Probe) -> str:
+        """Look for a report; return what it waits for, or nothing once it is there."""
+        if probe in self.found:
+            return ""
+        pod = _the_very(self._cluster, probe)
+        state = _state(pod)
+        _require_able_to_start(probe, state)
+        if not state.keys() & {"running", "terminated"}:
+            return f"{title(probe.ref)} has not started{_reasons(pod)}"
+        place = probe.ref
+        log = self._cluster.logs(place.namespace, place.name, PROBE)
+        report = report_in(log)
+        if report is None:
+            self._require_more(probe, state, log)
+            return f"{title(probe.ref)} has printed no whole report"
+        # A name is given again at will, a uid never: so the log was this pod's.
+        _the_very(self._cluster, probe)
+        self.found[probe] = report
+        return ""
+
+    def _require_more(self, probe: Probe, state: dict[str, Any], log: str) -> None:
+        if probe in self._ended:
+            raise IsolationError(
+                f"{title(probe.ref)} ended without a report of its attempts, so nothing"
+                f" is proven. It printed: {_shortened(log) or 'nothing'}. Check that"
+                " the image is this product's own, then prove again."
+            )
+        # What it printed last may still be on its way: it is asked for once more.
+        if "terminated" in state:
+            self._ended.add(probe)
 
 
-def _state(cluster: Cluster, probe: Probe) -> dict[str, Any]:
-    """Return the state of the container; empty before the kubelet has told it."""
+def _the_very(cluster: Cluster, probe: Probe) -> KubernetesObject:
     pod = cluster.get(probe.ref)
     if pod is None or pod["metadata"]["uid"] != probe.uid:
         raise IsolationError(
             f"{title(probe.ref)} was removed or replaced while it made the attempts of"
             " the isolation proof. Find out by whom, then prove again."
         )
+    return pod
+
+
+def _state(pod: KubernetesObject) -> dict[str, Any]:
+    """Return the state of the container; empty before the kubelet has told it."""
     statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-    state: dict[str, Any] = statuses[0].get("state") or {}
+    return dict(statuses[0].get("state") or {})
+
+
+def _require_able_to_start(probe: Probe, state: dict[str, Any]) -> None:
     waiting = state.get("waiting") or {}
     if waiting.get("reason") in _CANNOT_START:
         raise IsolationError(
@@ -167,8 +191,14 @@ def _state(cluster: Cluster, probe: Probe) -> dict[str, Any]:
             f" {waiting['reason']} {waiting.get('message', '')}. Import this product's"
             " image on the node, or correct its digest."
         )
-    return state
 
 
-def _shortened(log: str) -> str:
-    return " ".join(log.split())[:_SAID]
+def _reasons(pod: KubernetesObject) -> str:
+    """Return what the cluster says of a pod that does not start, in brackets."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    said = [c["message"] for c in conditions if c.get("message")]
+    return f" ({_shortened('; '.join(said))})" if said else ""
+
+
+def _shortened(text: str) -> str:
+    return " ".join(text.split())[:_SAID]

@@ -245,7 +245,7 @@ def test_a_report_counts_before_the_end_is_told() -> None:
     kubelet says nothing of has no report, and the wait for it ends in words.
     """
     assert prove(opened(Kubelet({"running": {}}))).holds
-    with pytest.raises(IsolationError, match="isolation-proof printed no whole report"):
+    with pytest.raises(IsolationError, match="isolation-proof has not started"):
         prove(opened(Kubelet(None)))
 
 
@@ -295,7 +295,7 @@ def test_what_is_no_whole_report_proves_nothing(damage: Callable[[str], str]) ->
 def test_a_report_that_is_cut_is_waited_for() -> None:
     """While the container runs, half a report is no answer, neither good nor bad."""
     half = json.dumps(report())
-    with pytest.raises(IsolationError, match="did not end within"):
+    with pytest.raises(IsolationError, match="has printed no whole report"):
         prove(opened(Kubelet({"running": {}}, half)))
 
 
@@ -355,6 +355,26 @@ def test_the_instants_are_those_of_the_pod() -> None:
     assert first.finished_at - first.started_at == timedelta(
         seconds=1, milliseconds=500, microseconds=1
     )
+
+
+class Late(FakeCluster):
+    """A cluster in which a log is there only once it was asked for before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Return nothing the first time."""
+        whole = super().logs(namespace, pod, container)
+        is_first = namespace not in self.asked
+        self.asked.add(namespace)
+        return "" if is_first else whole
+
+
+def test_the_last_of_a_log_may_come_late() -> None:
+    """A container that has ended is asked once more for what it printed."""
+    assert prove(opened(Late())).holds
 
 
 class Replacing(FakeCluster):
