@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     load_source: str = ""
     """CIDR the load comes from; empty is this machine's side of the local node."""
     images: dict[str, str] = Field(default_factory=dict)
-    """Image name → digest, for an existing cluster that holds them already."""
+    """Image name → digest, for an existing cluster that holds them already.
+
+    `regulatory-sandbox` names this product's own image, and may be `NAME@sha256:…`.
+    """
     warm: int = Field(0, ge=0, le=50)
     """Environments that are kept proven and empty, for trials to claim."""
     segment_seconds: float = 10.0

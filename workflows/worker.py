@@ -53,7 +53,7 @@ from workflows.activities.ledger import LedgerActivities
 from workflows.activities.observe import ObserveActivities
 from workflows.activities.provision import ProvisionActivities
 from workflows.activities.revise import ReviseActivities
-from workflows.activities.site import NO_OWN_IMAGE, Site
+from workflows.activities.site import Site
 from workflows.activities.warm import WarmActivities
 from workflows.client import connect, schedule_warm_pool
 from workflows.environment import EnvironmentWorkflow
@@ -255,8 +255,6 @@ async def serve(settings: Settings, servers: LocalServers | None) -> None:
     async with AsyncExitStack() as stack:
         for worker in workers(client, adapters, Serving()):
             await stack.enter_async_context(worker)
-        if not adapters.site.own_image:
-            logger.warning(NO_OWN_IMAGE)
         await schedule_warm_pool(client, count=settings.warm)
         logger.info("worker ready")
         await stopped.wait()

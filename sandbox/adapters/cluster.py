@@ -33,6 +33,15 @@ from sandbox.ports import Applied, KubernetesObject, ObjectRef
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _PAGE = "500"
+_NOT_BEGUN = (
+    # The kubelet has the pod, and no process of the container yet.
+    (400, "is waiting to start"),
+    # The scheduler has not placed the pod.
+    (400, "does not have a host assigned"),
+    # The pod is placed, and its kubelet has not heard of it.
+    (404, "the server could not find the requested resource"),
+)
+"""Status and words that answer a question for the log of a container to come."""
 
 
 class KubernetesCluster:
@@ -199,13 +208,20 @@ class KubernetesCluster:
         return True
 
     def logs(self, namespace: str, pod: str, container: str) -> str:
-        """Return what a container has printed."""
+        """Return what a container has printed so far; see `Cluster.logs`."""
         path = KINDS["v1", "Pod"].path(namespace, pod, "log")
         what = f"read the log of {container} in Pod {namespace}/{pod}"
         request = Request(
             "GET", path, what, query=(("container", container),), accept="*/*"
         )
-        return self._api.call(request).body.decode("utf-8", "replace")
+        try:
+            return self._api.call(request).body.decode("utf-8", "replace")
+        except ClusterError as error:
+            if any(
+                error.status == s and words in error.said for s, words in _NOT_BEGUN
+            ):
+                return ""
+            raise
 
     def rights(self, namespace: str, service_account: str) -> list[str]:
         """Return what a service account may do; see `Cluster.rights`.

@@ -1,9 +1,12 @@
-"""Reads the attempts of a proof from its pods, and judges them.
+"""Reads what a proof's pods report of their attempts, and judges it.
 
 Rules of this module:
 
-* `reached` is an exit code of 0; `blocked` is an answer that names a time-out, a
-  refusal or an unreachable network; everything else is an error and proves nothing.
+* What a pod printed is believed only as a whole: one document, on one line, as
+  `sandbox/incluster/attempts.py` writes it, with every field and no other.
+* `reached` is a connection; `blocked` is a time-out, a refusal or an unreachable
+  network; everything else, and an attempt that is not reported, is an error and proves
+  nothing.
 * The isolation holds only without a single failure.
 """
 
@@ -11,51 +14,89 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
+from pydantic import ValidationError
+
+from sandbox.model.record import Instant, Record
 from sandbox.model.trial import (
     EnvironmentSpec,
     IsolationProof,
     ProofAttempt,
     ProofTarget,
 )
-from sandbox.ports import KubernetesObject
 
-_BLOCKED = ("TIMEOUT", "REFUSED", "OTHER")
+_REACHED = "CONNECTED"
+_BLOCKED = ("TIMEOUT", "REFUSED", "UNREACHABLE")
 
 Origin = Literal["trial", "control"]
 Outcome = Literal["reached", "blocked", "error"]
 
 
+class Tried(Record):
+    """One attempt, as the pod that made it reports it."""
+
+    name: str
+    host: str
+    port: int
+    started_at: Instant
+    finished_at: Instant
+    said: str
+    """What came of it; `sandbox/incluster/attempts.py` lists the words."""
+
+
+class ProbeReport(Record):
+    """What the container that makes the attempts of a pod prints."""
+
+    attempts: tuple[Tried, ...]
+    kernel: str
+    """What `/proc/version` says in the pod."""
+
+
+def report_in(log: str) -> ProbeReport | None:
+    """Return the report that a log is; None where it is none, or not whole yet."""
+    if not log.endswith("\n"):
+        return None
+    try:
+        return ProbeReport.model_validate_json(log)
+    except ValidationError:
+        return None
+
+
 def attempts_of(
-    pod: KubernetesObject,
+    report: ProbeReport,
     targets: Sequence[ProofTarget],
     *,
     origin: Origin,
     seen_at: datetime,
 ) -> tuple[ProofAttempt, ...]:
-    """Return the attempts of a pod whose containers have all ended.
+    """Return the attempts that were asked of a pod, each as it was reported.
 
     Args:
-        pod: The pod; each container is named after its target.
-        targets: What was tried, in the order wanted.
+        report: What the pod printed.
+        targets: What it was asked to try, in the order wanted.
         origin: Where the pod ran.
-        seen_at: Time of attempts whose container reports none.
+        seen_at: Time of attempts that are not reported.
     """
-    ends = {
-        status["name"]: status["state"]["terminated"]
-        for status in pod["status"]["containerStatuses"]
-    }
+    tried = {(one.name, one.host, one.port): one for one in report.attempts}
     return tuple(
-        ProofAttempt(
-            target=target,
-            origin=origin,
-            outcome=_outcome(ends[target.name]),
-            detail=_detail(ends[target.name]),
-            started_at=ends[target.name].get("startedAt") or seen_at,
-            finished_at=ends[target.name].get("finishedAt") or seen_at,
+        _attempt(
+            target, tried.get((target.name, target.host, target.port)), origin, seen_at
         )
         for target in targets
+    )
+
+
+def _attempt(
+    target: ProofTarget, tried: Tried | None, origin: Origin, seen_at: datetime
+) -> ProofAttempt:
+    return ProofAttempt(
+        target=target,
+        origin=origin,
+        outcome=_outcome(tried.said) if tried else "error",
+        detail=_detail(tried.said) if tried else "the pod does not report it",
+        started_at=tried.started_at if tried else seen_at,
+        finished_at=tried.finished_at if tried else seen_at,
     )
 
 
@@ -141,15 +182,11 @@ def _named(target: ProofTarget) -> str:
     return f"{target.name} at {target.host} port {target.port}"
 
 
-def _outcome(end: dict[str, Any]) -> Outcome:
-    if end.get("exitCode") == 0:
+def _outcome(said: str) -> Outcome:
+    if said == _REACHED:
         return "reached"
-    said = (end.get("message") or "").strip()
-    return "blocked" if end["exitCode"] == 1 and said.startswith(_BLOCKED) else "error"
+    return "blocked" if said.startswith(_BLOCKED) else "error"
 
 
-def _detail(end: dict[str, Any]) -> str:
-    if end.get("exitCode") == 0:
-        return "connected"
-    said = " ".join((end.get("message") or "").split())
-    return said[:300] or f"{end.get('reason', 'ended')} with code {end.get('exitCode')}"
+def _detail(said: str) -> str:
+    return "connected" if said == _REACHED else " ".join(said.split())[:300]

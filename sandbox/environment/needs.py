@@ -165,7 +165,8 @@ def _address_defects(spec: EnvironmentSpec) -> Iterator[Defect]:
 
 
 def _image_defects(spec: EnvironmentSpec) -> Iterator[Defect]:
-    if not spec.images:
+    is_unclaimed = spec.warm == spec.trial_id
+    if not (spec.images or is_unclaimed):
         yield Defect(
             code="environment/no-images",
             what="no image is allowed, so nothing could run",

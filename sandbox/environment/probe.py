@@ -2,12 +2,14 @@
 
 Rules of this module:
 
-* One container per attempt, blocked ones first, because they take longest.
+* One container makes all attempts of a pod, at once, and prints what came of them: the
+  program `sandbox/incluster/attempts.py` in the product's own image.
 * Probe pods obey every rule a system's pods obey; only their share is their own.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,17 +26,15 @@ from sandbox.errors import IsolationError
 from sandbox.model.trial import EnvironmentSpec, ProofTarget
 from sandbox.ports import Cluster, KubernetesObject
 
-PROBE = "agnhost"
-"""Name of the image whose `connect` makes the attempts."""
-KERNEL = "kernel"
-"""Container that says which kernel the pod runs on."""
+PROBE = "attempts"
+"""Container that makes the attempts and prints what came of them."""
 NEIGHBOUR_PORT = 8080
 
 _FOLDER = "trial/proof"
 # What must be blocked is tried long enough for its first packet to be repeated once,
 # after 1 s (RFC 6298); what must be reached, from inside or by a control, for longer.
-_TIMEOUTS = {"blocked": "1500ms", "reached": "2s"}
-_FOREIGN_DIGEST = "sha256:" + "0" * 64
+_SECONDS = {"blocked": 1.5, "reached": 2.0}
+_FOREIGN = "localhost/foreign@sha256:" + "0" * 64
 
 
 def trial_pod(
@@ -49,16 +49,13 @@ def trial_pod(
     """
     pod = _pod(
         spec,
-        [_attempt(spec, target, target.expect) for target in _blocked_first(targets)],
+        [_asked(target, target.expect) for target in targets],
         pod_name="isolation-proof",
         pod_namespace=spec.namespace,
         service_account="workload",
     )
     if own_users:
         pod["spec"]["hostUsers"] = False
-    if spec.isolation_class == "N2":
-        values = {"kernel_name": KERNEL, "image": _image(spec)}
-        pod["spec"]["containers"].append(fill(_FOLDER, "kernel.yaml", values))
     return pod
 
 
@@ -68,7 +65,7 @@ def control_pod(
     """Return the pod whose attempts start where nothing is denied."""
     return _pod(
         spec,
-        [_attempt(spec, target, "reached") for target in targets],
+        [_asked(target, "reached") for target in targets],
         pod_name=f"proof-{spec.trial_id}",
         pod_namespace=CONTROL_NAMESPACE,
         service_account="default",
@@ -79,20 +76,15 @@ def foreign_pod(spec: EnvironmentSpec, *, own_users: bool = False) -> Kubernetes
     """Return a pod that admission must refuse: its image is not in the decision."""
     pod = trial_pod(spec, [], own_users=own_users)
     pod["metadata"]["name"] = "admission-proof"
-    foreign = spec.model_copy(update={"images": {PROBE: _FOREIGN_DIGEST}})
-    target = ProofTarget(name="nowhere", host="192.0.2.1", port=1, expect="blocked")
-    pod["spec"]["containers"] = [_attempt(foreign, target, "blocked")]
+    pod["spec"]["containers"][0]["image"] = _FOREIGN
     return pod
 
 
 def allowed_pod(spec: EnvironmentSpec, *, own_users: bool = False) -> KubernetesObject:
-    """Return a pod that admission must let in: its images are those of the decision."""
+    """Return a pod that admission must let in: its image is one of the decision."""
     pod = foreign_pod(spec, own_users=own_users)
-    template, *_ = pod["spec"]["containers"]
-    pod["spec"]["containers"] = [
-        {**template, "name": f"image-{number}", "image": image_reference(spec, name)}
-        for number, name in enumerate(sorted(spec.images))
-    ]
+    # The parameters are one object: where one of its images is known, all are.
+    pod["spec"]["containers"][0]["image"] = image_reference(spec, min(spec.images))
     return pod
 
 
@@ -122,9 +114,8 @@ def neighbour_address(cluster: Cluster, spec: EnvironmentSpec) -> str:
 
 
 def _neighbour_labels(spec: EnvironmentSpec) -> dict[str, str]:
-    _image(spec)
-    short = spec.images[PROBE].removeprefix("sha256:")[:12]
-    return {MANAGED_BY: FIELD_MANAGER, NEIGHBOUR: short}
+    digest = _image(spec).partition("@sha256:")[2]
+    return {MANAGED_BY: FIELD_MANAGER, NEIGHBOUR: digest[:12]}
 
 
 def _is_ready(pod: KubernetesObject) -> bool:
@@ -133,35 +124,34 @@ def _is_ready(pod: KubernetesObject) -> bool:
 
 
 def _image(spec: EnvironmentSpec) -> str:
-    if PROBE not in spec.images:
+    if not spec.probe_image:
         raise IsolationError(
-            f"The isolation of trial {spec.trial_id} cannot be proven: its images lack"
-            f" `{PROBE}`, whose attempts are the proof. Add it with its digest."
+            f"The isolation of trial {spec.trial_id} cannot be proven: its environment"
+            " names no image of this product, whose attempts are the proof. Set"
+            " SANDBOX_IMAGES with regulatory-sandbox to NAME@sha256:…, and open the"
+            " trial anew."
         )
-    return image_reference(spec, PROBE)
-
-
-def _blocked_first(targets: Sequence[ProofTarget]) -> list[ProofTarget]:
-    return sorted(targets, key=lambda target: target.expect)
+    return spec.probe_image
 
 
 def _pod(
-    spec: EnvironmentSpec, attempts: Sequence[dict[str, Any]], **place: str
+    spec: EnvironmentSpec, asked: Sequence[dict[str, Any]], **place: str
 ) -> KubernetesObject:
     values: dict[str, Any] = {
         **place,
         "labels": trial_labels(spec.trial_id, "proof"),
         "runtime_class": runtime_class(spec) or None,
-        "attempts": list(attempts),
+        "probe_name": PROBE,
+        "image": _image(spec),
+        "targets": [json.dumps(asked)],
     }
     return fill(_FOLDER, "probe.yaml", values)
 
 
-def _attempt(spec: EnvironmentSpec, target: ProofTarget, hoped: str) -> dict[str, Any]:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    values = {
-        "target": target.name,
-        "image": _image(spec),
-        "connect_args": [f"{host}:{target.port}", f"--timeout={_TIMEOUTS[hoped]}"],
+def _asked(target: ProofTarget, hoped: str) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "host": target.host,
+        "port": target.port,
+        "seconds": _SECONDS[hoped],
     }
-    return fill(_FOLDER, "attempt.yaml", values)

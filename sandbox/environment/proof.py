@@ -2,7 +2,8 @@
 
 Rules of this module:
 
-* Attempts start with the first instruction of their container, one per target.
+* Attempts start as soon as their pod does, all at once; what does not need their end is
+  asked meanwhile.
 * A negative counts only if its control, the same attempt from a namespace without
   policies, reached the target; otherwise the silence may be the target's own.
 * What must be reached (names, recorder) is tried from inside as well: an environment
@@ -21,12 +22,17 @@ from sandbox.environment.isolation import REQUIRED, kernel_failures, own_users
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import FIELD_MANAGER
 from sandbox.environment.probe import (
-    KERNEL,
     control_pod,
     foreign_pod,
     neighbour,
     neighbour_address,
     trial_pod,
+)
+from sandbox.environment.reporting import (
+    NO_PARAMETERS,
+    no_parameters,
+    probes,
+    reports,
 )
 from sandbox.environment.targets import (
     NEIGHBOUR,
@@ -37,13 +43,8 @@ from sandbox.environment.targets import (
 )
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
-from sandbox.model.trial import (
-    EnvironmentSpec,
-    IsolationProof,
-    ProofAttempt,
-    ProofTarget,
-)
-from sandbox.ports import Clock, Cluster, KubernetesObject
+from sandbox.model.trial import EnvironmentSpec, IsolationProof, ProofTarget
+from sandbox.ports import Clock, Cluster
 
 __all__ = [
     "ClusterAddresses",
@@ -56,18 +57,7 @@ __all__ = [
 Pause = Callable[[float], None]
 
 _ADMISSION_POLICY = "regulatory-sandbox-decision"
-_NOT_YET = "no params found"
 _WAIT_S = 60.0
-_CANNOT_START = frozenset(
-    {
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-    }
-)
 
 
 def prove_isolation(
@@ -82,9 +72,9 @@ def prove_isolation(
 
     Args:
         cluster: Where the environment was applied.
-        spec: The environment; `spec.images` must hold the probe's image, `agnhost`.
+        spec: The environment; its `probe_image` makes the attempts.
         targets: What to try; the host of one named `neighbour` is filled in.
-        clock: Tells the time of attempts whose container reports none.
+        clock: Tells the time of attempts that no pod reports.
         pause: Waits for some seconds.
 
     Returns:
@@ -96,99 +86,26 @@ def prove_isolation(
     """
     cluster.apply([neighbour(spec)], owner=FIELD_MANAGER)
     wait_for_quotas(cluster, spec, pause)
-    is_admission_enforced = refuses_foreign_images(cluster, spec, pause)
     placed = _with_neighbour(cluster, spec, targets=targets, pause=pause)
-    attempts, version = _attempt_all(
-        cluster, spec, targets=placed, clock=clock, pause=pause
-    )
+    controlled = [t for t in placed if t.expect == "blocked" and t.controlled]
+    is_own = own_users(cluster, spec) == REQUIRED
+    pods = [trial_pod(spec, placed, own_users=is_own)]
+    pods += [control_pod(spec, controlled)] if controlled else []
+    with probes(cluster, pods, pause) as started:
+        is_admission_enforced = refuses_foreign_images(cluster, spec, pause)
+        rights = cluster.rights(spec.namespace, "workload")
+        inside, *outside = reports(cluster, started, pause)
+    seen_at = clock.now()
+    attempts = attempts_of(inside, placed, origin="trial", seen_at=seen_at)
+    for report in outside:
+        attempts += attempts_of(report, controlled, origin="control", seen_at=seen_at)
     return judge(
         spec,
         attempts,
-        rights=cluster.rights(spec.namespace, "workload"),
+        rights=rights,
         admits_foreign=not is_admission_enforced,
-        kernel=kernel_failures(cluster, spec, version),
+        kernel=kernel_failures(cluster, spec, inside.kernel),
     )
-
-
-def _attempt_all(
-    cluster: Cluster,
-    spec: EnvironmentSpec,
-    *,
-    targets: Sequence[ProofTarget],
-    clock: Clock,
-    pause: Pause,
-) -> tuple[tuple[ProofAttempt, ...], str]:
-    """Return what came of every target, and what a pod read of its kernel."""
-    controlled = [t for t in targets if t.expect == "blocked" and t.controlled]
-    is_own = own_users(cluster, spec) == REQUIRED
-    pods = [trial_pod(spec, targets, own_users=is_own)]
-    pods += [control_pod(spec, controlled)] if controlled else []
-    try:
-        for pod in pods:
-            cluster.delete(ref_of(pod), grace_s=0)
-        cluster.apply(pods, owner=FIELD_MANAGER)
-        inside, *outside = _finished(cluster, pods, pause)
-        version = _kernel_version(cluster, inside)
-    finally:
-        for pod in pods:
-            cluster.delete(ref_of(pod), grace_s=0)
-    seen_at = clock.now()
-    attempts = attempts_of(inside, targets, origin="trial", seen_at=seen_at)
-    for pod in outside:
-        attempts += attempts_of(pod, controlled, origin="control", seen_at=seen_at)
-    return attempts, version
-
-
-def _kernel_version(cluster: Cluster, pod: KubernetesObject) -> str:
-    """Return what the pod read of its kernel; empty where it was not asked to."""
-    names = [container["name"] for container in pod["spec"]["containers"]]
-    place = ref_of(pod)
-    return cluster.logs(place.namespace, place.name, KERNEL) if KERNEL in names else ""
-
-
-def _finished(
-    cluster: Cluster, pods: Sequence[KubernetesObject], pause: Pause
-) -> list[KubernetesObject]:
-    """Return the pods once every container has ended."""
-    seen: dict[str, KubernetesObject] = {}
-
-    def running() -> list[str]:
-        waiting = []
-        for pod in pods:
-            found = cluster.get(ref_of(pod)) or pod
-            seen[title(ref_of(pod))] = found
-            waiting += _not_ended(found)
-        return waiting
-
-    left = wait_until(running, wait_s=_WAIT_S, pause=pause)
-    if left:
-        raise IsolationError(
-            f"The attempts of the isolation proof did not end within {_WAIT_S:g} s:"
-            f" {'; '.join(left)}. Correct what is named and prove again."
-        )
-    return [seen[title(ref_of(pod))] for pod in pods]
-
-
-def _not_ended(pod: KubernetesObject) -> list[str]:
-    name = title(ref_of(pod))
-    states = {
-        status["name"]: status.get("state", {})
-        for status in pod.get("status", {}).get("containerStatuses", [])
-    }
-    for container, state in states.items():
-        reason = state.get("waiting", {}).get("reason", "")
-        if reason in _CANNOT_START:
-            raise IsolationError(
-                f"Container {container} of {name} cannot start: {reason}"
-                f" {state['waiting'].get('message', '')}. Import the probe's image on"
-                " the node, or correct its digest."
-            )
-    containers = [c["name"] for c in pod["spec"]["containers"]]
-    return [
-        f"{container} of {name} has not ended"
-        for container in containers
-        if "terminated" not in states.get(container, {})
-    ]
 
 
 def wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
@@ -231,18 +148,13 @@ def refuses_foreign_images(
             if error.retryable:
                 raise
             said = error.diagnosis
-            is_judged = _ADMISSION_POLICY in said and _NOT_YET not in said
+            is_judged = _ADMISSION_POLICY in said and NO_PARAMETERS not in said
             return [] if is_judged else [said]
         return ["it was admitted"]
 
     left = wait_until(admitted, wait_s=10.0, pause=pause)
-    if left and _NOT_YET in left[0]:
-        raise IsolationError(
-            f"The API server does not find the parameters of {_ADMISSION_POLICY} in"
-            f" {spec.namespace}, so it admits no pod. Up to Kubernetes 1.36 it stops"
-            " looking for good once its last binding with parameters was deleted"
-            " (kubernetes/kubernetes#130887): restart it, then prove again."
-        )
+    if left and NO_PARAMETERS in left[0]:
+        raise no_parameters(spec.namespace)
     return not left
 
 

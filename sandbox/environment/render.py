@@ -142,12 +142,17 @@ def _values(spec: EnvironmentSpec, recorder_token: str) -> dict[str, Any]:
 
 def _params(spec: EnvironmentSpec, own_users: str) -> dict[str, str]:
     return {
-        "images": " ".join(sorted(set(spec.images.values()))),
+        "images": " ".join(sorted(_allowed_digests(spec))),
         "runtime-class": runtime_class(spec),
         "expires-at": spec.expires_at.isoformat(),
         **({OWN_USERS: own_users} if own_users else {}),
         **{f"cap.{name}": f"{cap:g}" for name, cap in sorted(spec.caps.items())},
     }
+
+
+def _allowed_digests(spec: EnvironmentSpec) -> set[str]:
+    probe = spec.probe_image.partition("@")[2]
+    return {*spec.images.values(), *([probe] if probe else [])}
 
 
 def _recorder_secret(token: str) -> dict[str, str]:

@@ -108,7 +108,7 @@ def warm_spec(
     warm_id: str,
     *,
     until: datetime,
-    images: dict[str, str],
+    probe_image: str,
     recorder: RecorderEndpoint,
     load_source: str,
 ) -> EnvironmentSpec:
@@ -117,7 +117,7 @@ def warm_spec(
     Args:
         warm_id: Its id, which begins with `warm-`.
         until: Its expiry as long as nobody claims it.
-        images: The image of the proof, and no other.
+        probe_image: The image of the proof; no other may start.
         recorder: Where the systems of all trials send their telemetry.
         load_source: CIDR the load of all trials comes from.
     """
@@ -130,7 +130,8 @@ def warm_spec(
         rulebook_digest=_NOTHING_DECIDED,
         plan_digest=_NOTHING_DECIDED,
         needs=SystemNeeds(limits=_LIMITS),
-        images=images,
+        images={},
+        probe_image=probe_image,
         telemetry=Telemetry(protocol="otlp-http", services=()),
         recorder=recorder,
         load_source=load_source,

@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sandbox.environment.attempts import Outcome, attempts_of
+from sandbox.environment.attempts import Outcome
 from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import FIELD_MANAGER, MANAGED_BY
 from sandbox.environment.template import fill
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
-from sandbox.model.instants import EPOCH
-from sandbox.model.trial import ProofTarget
 from sandbox.ports import Cluster, KubernetesObject, ObjectRef
 
 DOCTOR = "regulatory-sandbox/doctor"
@@ -32,6 +30,8 @@ Pause = Callable[[float], None]
 
 _SELECTOR = f"{DOCTOR},{MANAGED_BY}={FIELD_MANAGER}"
 _PATIENCE = "4s"
+_BLOCKED = ("TIMEOUT", "REFUSED", "OTHER")
+"""What agnhost says of a way that is closed; anything else is an error."""
 _WAIT_S = 60.0
 _GONE_S = 120.0
 
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     cluster: Cluster
     image: str
-    """Reference of the probe image, agnhost."""
+    """Reference of the image that makes the attempts, agnhost."""
     tag: str
     """Tells the namespaces of this run from those of others."""
     pause: Pause
@@ -84,7 +84,7 @@ class Place(NamedTuple):
             "image": self.image,
             "connect_args": [f"{place}:{port}", f"--timeout={timeout}"],
         }
-        return fill("trial/proof", "attempt.yaml", values)
+        return fill(FOLDER, "attempt.yaml", values)
 
     def pod(
         self, namespace: str, name: str, containers: Sequence[Any], **more: Any
@@ -144,12 +144,18 @@ def outcomes(
     pod: KubernetesObject, targets: Mapping[str, tuple[str, int]]
 ) -> dict[str, Outcome]:
     """Return what became of each attempt of a pod that has ended."""
-    asked = [
-        ProofTarget(name=name, host=host, port=port, expect="blocked")
-        for name, (host, port) in targets.items()
-    ]
-    found = attempts_of(pod, asked, origin="trial", seen_at=EPOCH)
-    return {attempt.target.name: attempt.outcome for attempt in found}
+    ends = {
+        status["name"]: status["state"]["terminated"]
+        for status in pod["status"]["containerStatuses"]
+    }
+    return {name: _outcome(ends[name]) for name in targets}
+
+
+def _outcome(end: Mapping[str, Any]) -> Outcome:
+    if end["exitCode"] == 0:
+        return "reached"
+    said = (end.get("message") or "").strip()
+    return "blocked" if end["exitCode"] == 1 and said.startswith(_BLOCKED) else "error"
 
 
 def ended(place: Place, pods: Sequence[KubernetesObject]) -> list[KubernetesObject]:

@@ -61,6 +61,9 @@ class EnvironmentSpec(Record):
     plan_digest: Digest
     needs: SystemNeeds
     images: dict[str, Digest]
+    probe_image: str = ""
+    """The product's own image, as pods name it, pinned by digest: it makes the attempts
+    of the isolation proof. It is allowed beside `images`; empty, nothing is proven."""
     telemetry: Telemetry
     recorder: RecorderEndpoint
     load_source: str

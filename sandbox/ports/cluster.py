@@ -83,7 +83,11 @@ class Cluster(Protocol):
         ...
 
     def logs(self, namespace: str, pod: str, container: str) -> str:
-        """Return what a container has printed."""
+        """Return what a container has printed so far; nothing before it has begun.
+
+        A pod that is not there (404) and a container it does not have (400) are
+        errors.
+        """
         ...
 
     def rights(self, namespace: str, service_account: str) -> list[str]:

@@ -28,6 +28,7 @@ from sandbox.testing.cluster_controllers import (
     matches_labels,
     namespace_content,
     policy_outcome,
+    printed_by,
     settled_status,
 )
 
@@ -56,6 +57,8 @@ class FakeCluster:
         """(namespace, account) → rights beside those of the roles bound to it."""
         self.printed: dict[tuple[str, str, str], str] = {}
         """(namespace, pod, container) → what it printed."""
+        self.kernel = "Linux version 6.12.1 (gcc) #1 SMP"
+        """What pods read of their kernel."""
         self.refuse: Callable[[KubernetesObject], str] = lambda item: ""
         """Admission beside the decision's images: a reason to refuse, or nothing."""
         self.unlistable: set[tuple[str, str]] = set()
@@ -146,8 +149,11 @@ class FakeCluster:
 
     def logs(self, namespace: str, pod: str, container: str) -> str:
         """See `Cluster.logs`."""
-        if ObjectRef("v1", "Pod", namespace, pod) not in self._objects:
+        found = self._objects.get(ObjectRef("v1", "Pod", namespace, pod))
+        if found is None:
             raise ClusterError(f"Pod {namespace}/{pod} not found.", status=404)
+        if container not in [one["name"] for one in found["spec"]["containers"]]:
+            raise ClusterError(f"{pod} has no container {container}.", status=400)
         return self.printed.get((namespace, pod, container), "")
 
     def rights(self, namespace: str, service_account: str) -> list[str]:
@@ -249,7 +255,10 @@ class FakeCluster:
             return settled_status(item)
         if present is not None:
             return dict(present["status"])
-        return finished_status(item, self._attempt, f"10.0.0.{self._next() % 250 + 1}")
+        place = item["metadata"]["namespace"], item["metadata"]["name"]
+        for name, text in printed_by(item, self._attempt, self.kernel):
+            self.printed[(*place, name)] = text
+        return finished_status(item, f"10.0.0.{self._next() % 250 + 1}")
 
     def _attempt(self, namespace: str, host: str, port: int) -> Outcome:
         if self._reach is not None:

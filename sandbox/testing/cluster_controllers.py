@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
@@ -12,10 +13,10 @@ from sandbox.ports import KubernetesObject
 Outcome = Literal["reached", "blocked", "error"]
 
 _INSTANT = "2026-01-01T00:00:00Z"
-_ENDS: dict[Outcome, dict[str, Any]] = {
-    "reached": {"exitCode": 0, "reason": "Completed"},
-    "blocked": {"exitCode": 1, "reason": "Error", "message": "TIMEOUT\n"},
-    "error": {"exitCode": 1, "reason": "Error", "message": "DNS: no such host\n"},
+_SAID: dict[Outcome, str] = {
+    "reached": "CONNECTED",
+    "blocked": "TIMEOUT",
+    "error": "DNS: no such host",
 }
 
 
@@ -94,27 +95,47 @@ def deployment_pods(item: KubernetesObject) -> list[KubernetesObject]:
     ]
 
 
-def finished_status(
-    pod: KubernetesObject, attempt: Callable[[str, str, int], Outcome], address: str
-) -> dict[str, Any]:
+def finished_status(pod: KubernetesObject, address: str) -> dict[str, Any]:
     """Return the status of a pod: probes have ended, everything else is ready."""
-    namespace = pod["metadata"]["namespace"]
-    statuses = []
-    for container in pod["spec"]["containers"]:
-        state: dict[str, Any] = {"running": {"startedAt": _INSTANT}}
-        if container.get("command", [])[-1:] == ["connect"]:
-            host, _, port = container["args"][0].rpartition(":")
-            end = _ENDS[attempt(namespace, host.strip("[]"), int(port))]
-            instants = {"startedAt": _INSTANT, "finishedAt": _INSTANT}
-            state = {"terminated": {**end, **instants}}
-        elif container.get("command", [])[-1:] == ["mounttest"]:
-            state = {"terminated": {**_ENDS["reached"], "finishedAt": _INSTANT}}
-        statuses.append({"name": container["name"], "state": state})
+    running = {"running": {"startedAt": _INSTANT}}
+    ended = {"terminated": {"exitCode": 0, "startedAt": _INSTANT}}
     return {
         "podIP": address,
-        "containerStatuses": statuses,
+        "containerStatuses": [
+            {"name": one["name"], "state": ended if _is_probe(one) else running}
+            for one in pod["spec"]["containers"]
+        ],
         "conditions": [{"type": "Ready", "status": "True"}],
     }
+
+
+def printed_by(
+    pod: KubernetesObject, attempt: Callable[[str, str, int], Outcome], kernel: str
+) -> Iterator[tuple[str, str]]:
+    """Yield (container, text) of what the probes of a pod print.
+
+    Args:
+        pod: The pod.
+        attempt: Outcome of an attempt from (namespace, host, port).
+        kernel: What `/proc/version` says in it.
+    """
+    namespace = pod["metadata"]["namespace"]
+    for container in filter(_is_probe, pod["spec"]["containers"]):
+        tried = [
+            {
+                **{key: one[key] for key in ("name", "host", "port")},
+                "started_at": _INSTANT,
+                "finished_at": _INSTANT,
+                "said": _SAID[attempt(namespace, one["host"], one["port"])],
+            }
+            for one in json.loads(container["args"][0])
+        ]
+        document = {"attempts": tried, "kernel": kernel}
+        yield container["name"], json.dumps(document) + "\n"
+
+
+def _is_probe(container: dict[str, Any]) -> bool:
+    return str(container.get("command", [""])[-1]).endswith("/incluster/attempts.py")
 
 
 def policy_outcome(

@@ -37,10 +37,8 @@ def environment_spec(trial_id: str = "ride-1", **changes: Any) -> EnvironmentSpe
         "needs": SystemNeeds(
             ingress=(ingress,), limits=Limits(cpu="2", memory="1Gi", pods=8)
         ),
-        "images": {
-            "agnhost": "sha256:" + "a" * 64,
-            "web": "sha256:" + "b" * 64,
-        },
+        "images": {"web": "sha256:" + "b" * 64},
+        "probe_image": "localhost/regulatory-sandbox@sha256:" + "a" * 64,
         "telemetry": Telemetry(protocol="otlp-http", services=("front",)),
         "recorder": RecorderEndpoint(
             host="198.51.100.7", http_port=4318, grpc_port=4317

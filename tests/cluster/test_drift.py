@@ -50,6 +50,7 @@ def _spec(cluster, servers):
     spec = environment_spec(
         TRIAL,
         images={"agnhost": servers.images["agnhost"]},
+        probe_image=servers.image("regulatory-sandbox"),
         needs=SystemNeeds(limits=Limits(cpu="2", memory="512Mi", pods=4)),
         recorder=RecorderEndpoint(
             host=servers.host_address, http_port=port + 1, grpc_port=port + 2

@@ -58,6 +58,7 @@ def _spec(cluster, servers, drip):
         spec = environment_spec(
             TRIAL,
             images={"agnhost": servers.images["agnhost"]},
+            probe_image=servers.image("regulatory-sandbox"),
             needs=SystemNeeds(
                 egress=(need,), limits=Limits(cpu="4", memory="1Gi", pods=8)
             ),

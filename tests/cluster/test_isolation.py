@@ -50,6 +50,7 @@ def _make_spec(servers, recorder_port):
     def make(trial_id, **changes):
         usual = {
             "images": {"agnhost": servers.images["agnhost"]},
+            "probe_image": servers.image("regulatory-sandbox"),
             "needs": SystemNeeds(ingress=(WAY_IN,), limits=LIMITS),
             "recorder": RecorderEndpoint(
                 host=servers.host_address,
@@ -117,6 +118,14 @@ def test_proof(cluster, trial, servers):
     assert len([a for a in proof.attempts if a.origin == "trial"]) == 8
     controls = [a for a in proof.attempts if a.origin == "control"]
     assert {a.outcome for a in controls} == {"reached"} and len(controls) == 6
+    # Long enough for a second packet of each (RFC 6298), and none after another.
+    silences = [a for a in proof.attempts if a.outcome == "blocked"]
+    assert {a.detail for a in silences} == {"TIMEOUT"}
+    taken = [(a.finished_at - a.started_at).total_seconds() for a in silences]
+    assert min(taken) >= 1.5
+    ends = [a.finished_at for a in silences]
+    starts = [a.started_at for a in silences]
+    assert max(starts) < min(ends)
 
 
 def test_proof_of_an_open_environment(cluster, make_spec, servers):

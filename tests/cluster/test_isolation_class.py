@@ -30,6 +30,7 @@ def _make_spec(servers):
                 trial_id,
                 isolation_class=isolation_class,
                 images={"agnhost": servers.images["agnhost"]},
+                probe_image=servers.image("regulatory-sandbox"),
                 needs=SystemNeeds(limits=Limits(cpu="4", memory="1Gi", pods=8)),
                 recorder=RecorderEndpoint(
                     host=host, http_port=port, grpc_port=port + 1

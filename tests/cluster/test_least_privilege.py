@@ -116,6 +116,7 @@ WORKER_LISTS = (
 )
 """Kinds without namespace; of those with one it lists all but Secrets."""
 WORKER_NAMED = {
+    ("pods/log", "isolation-proof"): ("get",),
     ("secrets", "recorder-token"): ("get", "create", "patch"),
     ("serviceaccounts", "workload"): ("create", "patch"),
     ("serviceaccounts", "default"): ("create", "patch"),
@@ -631,7 +632,8 @@ def worker_rights(found, namespace):
             lists.add(resource)
         elif inside and "list" in verbs and resource != "secrets":
             lists.add(resource)
-    return declared(WORKER) | {(resource, "list") for resource in lists}
+    logs = {("pods/log", "get")} if namespace == CONTROL else set()
+    return declared(WORKER) | logs | {(resource, "list") for resource in lists}
 
 
 @pytest.mark.usefixtures("trial")
@@ -701,6 +703,7 @@ def _spec(cluster, servers):
         yield environment_spec(
             "narrow",
             images={"agnhost": servers.images["agnhost"]},
+            probe_image=servers.image("regulatory-sandbox"),
             needs=SystemNeeds(
                 ingress=(need,), limits=Limits(cpu="2", memory="1Gi", pods=8)
             ),

@@ -71,6 +71,7 @@ def _make_spec(servers, recorder):
         port = recorder.server_address[1]
         usual = {
             "images": {n: servers.images[n] for n in ("agnhost", "hotrod")},
+            "probe_image": servers.image("regulatory-sandbox"),
             "needs": SystemNeeds(ingress=(WAY_IN,), limits=LIMITS),
             "recorder": RecorderEndpoint(
                 host=servers.host_address, http_port=port, grpc_port=port + 1

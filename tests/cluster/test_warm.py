@@ -65,6 +65,7 @@ def _make_spec(servers, recorder):
     def make(trial_id, **changes):
         usual = {
             "images": {n: servers.images[n] for n in ("agnhost", "hotrod")},
+            "probe_image": servers.image("regulatory-sandbox"),
             "needs": SystemNeeds(ingress=(WAY_IN,), limits=LIMITS),
             "recorder": recorder,
             "load_source": f"{servers.host_address}/32",
@@ -83,7 +84,7 @@ def _warm_up(worker, servers, recorder):
         spec = warm_spec(
             warm_id,
             until=worker.now() + timedelta(hours=1),
-            images={"agnhost": servers.images["agnhost"]},
+            probe_image=servers.image("regulatory-sandbox"),
             recorder=recorder,
             load_source=f"{servers.host_address}/32",
         )

@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 
 from sandbox.adapters.cluster import KubernetesCluster
+from sandbox.environment.attempts import report_in
+from sandbox.environment.probe import PROBE, trial_pod
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError
 from sandbox.local import describe, down, up
+from sandbox.model.trial import ProofTarget
 from sandbox.ports import Applied, Cluster, KubernetesObject, ObjectRef
 from sandbox.settings import Settings
 from sandbox.testing.cluster import FakeCluster
+from sandbox.testing.environment import environment_spec
 
 OWNER = "contract"
 
@@ -50,6 +54,15 @@ def _cluster(request: pytest.FixtureRequest) -> Cluster:
         return FakeCluster()
     node: KubernetesCluster = request.getfixturevalue("node")
     return node
+
+
+@pytest.fixture(name="own_image")
+def _own_image(cluster: Cluster) -> str:
+    if isinstance(cluster, KubernetesCluster):
+        servers = describe(Settings())
+        assert servers is not None
+        return servers.image("regulatory-sandbox")
+    return environment_spec().probe_image
 
 
 @pytest.fixture(name="namespace")
@@ -391,6 +404,59 @@ def test_no_log(cluster: Cluster, namespace: str) -> None:
     with pytest.raises(ClusterError) as caught:
         cluster.logs(namespace, "nobody", "c")
     assert caught.value.status == 404
+
+
+def pod(namespace: str, image: str) -> KubernetesObject:
+    """Return a pod that makes one attempt, to reach nothing at all."""
+    target = ProofTarget(name="self", host="127.0.0.1", port=1, expect="blocked")
+    made = trial_pod(environment_spec(probe_image=image), [target])
+    made["metadata"] |= {"name": "p", "namespace": namespace}
+    del made["spec"]["priorityClassName"], made["spec"]["serviceAccountName"]
+    return made
+
+
+def placed(cluster: Cluster, item: KubernetesObject) -> None:
+    """Apply a pod; a new namespace takes one once it has its account."""
+
+    def is_taken() -> bool:
+        try:
+            apply_one(cluster, item)
+        except ClusterError as error:
+            assert "serviceaccount" in error.diagnosis
+            return False
+        return True
+
+    eventually(is_taken)
+
+
+def test_log_of_what_has_not_begun(cluster: Cluster, namespace: str) -> None:
+    """From the first instant of a pod on, a container that has not begun has printed
+    nothing, and that is no error; one that the pod does not have is.
+    """
+    lacking = pod(namespace, "localhost/nothing@sha256:" + "0" * 64)
+    lacking["spec"]["containers"][0]["command"] = ["/nothing"]
+    placed(cluster, lacking)
+    until = time.monotonic() + (3 if isinstance(cluster, KubernetesCluster) else 0)
+    asked = 0
+    while time.monotonic() < until or not asked:
+        assert cluster.logs(namespace, "p", PROBE) == ""
+        asked += 1
+    with pytest.raises(ClusterError) as caught:
+        cluster.logs(namespace, "p", "another")
+    assert caught.value.status == 400 and not caught.value.retryable
+
+
+def test_log_of_a_probe(cluster: Cluster, namespace: str, own_image: str) -> None:
+    """What the probe of a proof prints can be read, and is a report of its attempts."""
+    placed(cluster, pod(namespace, own_image))
+    eventually(lambda: report_in(cluster.logs(namespace, "p", PROBE)) is not None)
+    report = report_in(cluster.logs(namespace, "p", PROBE))
+    assert report is not None and "Linux version" in report.kernel
+    (tried,) = report.attempts
+    assert (tried.name, tried.host, tried.port) == ("self", "127.0.0.1", 1)
+    assert tried.started_at <= tried.finished_at
+    said = "REFUSED" if isinstance(cluster, KubernetesCluster) else "CONNECTED"
+    assert tried.said == said
 
 
 def test_namespaced_kinds(cluster: Cluster) -> None:

@@ -273,7 +273,7 @@ def _adapters(home: Path, plan: HousePlan) -> Adapters:
     site = Site(
         recorder=RecorderEndpoint(host="198.18.0.1", http_port=4318, grpc_port=4317),
         load_source="198.18.0.1/32",
-        probe_image=_DIGEST,
+        own_image=f"localhost/regulatory-sandbox@{_DIGEST}",
         beacons={"metadata": ("169.254.169.254", 80), "outside": ("198.18.0.1", 8480)},
     )
     return Adapters(

@@ -32,7 +32,7 @@ async def observe(address: str, prefix: str, home: Path) -> None:
     site = Site(
         recorder=RecorderEndpoint(host="127.0.0.1", http_port=1, grpc_port=2),
         load_source="127.0.0.1/32",
-        probe_image="sha256:" + "1" * 64,
+        own_image="localhost/regulatory-sandbox@sha256:" + "1" * 64,
     )
     adapters = Adapters(
         ledger,

@@ -128,8 +128,7 @@ def prove(cluster: FakeCluster, *, N2_kernel: str) -> IsolationProof:
     """Prove the environment; pods of N2 read this of their kernel."""
     spec = N2 if N2_kernel else SPEC
     apply_environment(cluster, spec, recorder_token="t")
-    place = (spec.namespace, "isolation-proof", "kernel")
-    cluster.printed[place] = N2_kernel
+    cluster.kernel = N2_kernel
     targets = proof_targets(
         spec,
         api_server=("10.96.0.1", 443),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,12 +19,14 @@ from sandbox.environment import (
 )
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.trial import IsolationProof, ProofTarget
-from sandbox.ports import Applied, KubernetesObject
+from sandbox.ports import Applied, KubernetesObject, ObjectRef
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster, Outcome
 from sandbox.testing.environment import environment_spec
 
 SPEC = environment_spec()
+CONTROL = "sandbox-control"
+ENDED: dict[str, Any] = {"terminated": {"exitCode": 0}}
 BEACONS = {"metadata": ("169.254.169.254", 80), "outside": ("203.0.113.9", 8480)}
 
 
@@ -182,11 +187,11 @@ def test_nothing_tried() -> None:
 
 
 def test_no_probe_image() -> None:
-    """Without the probe's image there is no proof, and the error says what to add."""
+    """Without this product's image there is no proof, and the error says what to do."""
     cluster = FakeCluster()
-    spec = environment_spec(images={"web": "sha256:" + "b" * 64})
+    spec = environment_spec(probe_image="")
     apply_environment(cluster, spec, recorder_token="t")
-    with pytest.raises(IsolationError, match="agnhost"):
+    with pytest.raises(IsolationError, match="SANDBOX_IMAGES with regulatory-sandbox"):
         prove_isolation(cluster, spec, targets=[], clock=FixedClock(), pause=no_pause)
 
 
@@ -198,24 +203,199 @@ def test_probes_are_removed() -> None:
     assert prove(cluster).holds
 
 
-class Stuck(FakeCluster):
-    """A cluster that lacks the probe's image."""
+class Kubelet(FakeCluster):
+    """A cluster whose kubelet says something else of the trial's probe.
 
-    def get(self, ref: object) -> KubernetesObject | None:
-        """Return probe pods as waiting for their image."""
-        item = super().get(ref)  # type: ignore[arg-type]
-        if item is not None and item["kind"] == "Pod":
-            for status in item["status"]["containerStatuses"]:
-                status["state"] = {"waiting": {"reason": "ErrImageNeverPull"}}
+    Args:
+        state: State of its container; None has the kubelet say nothing.
+        printed: What it prints; None prints the report.
+    """
+
+    def __init__(
+        self, state: dict[str, Any] | None = ENDED, printed: str | None = None
+    ) -> None:
+        super().__init__()
+        self.state, self.said = state, printed
+
+    def get(self, ref: ObjectRef) -> KubernetesObject | None:
+        """Return the probe in that state."""
+        item = super().get(ref)
+        if item is not None and ref.name == "isolation-proof":
+            said = [{"name": "attempts", "state": self.state}]
+            item["status"]["containerStatuses"] = said if self.state else []
         return item
 
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Return what the probe is said to have printed."""
+        whole = super().logs(namespace, pod, container)
+        return self.said if self.said is not None and namespace != CONTROL else whole
 
-def test_probe_cannot_start() -> None:
+
+@pytest.mark.parametrize("reason", ["ErrImageNeverPull", "ImagePullBackOff"])
+def test_probe_cannot_start(reason: str) -> None:
     """A probe that cannot start is named at once, and does not stay."""
-    cluster = opened(Stuck())
-    with pytest.raises(IsolationError, match="ErrImageNeverPull"):
+    cluster = opened(Kubelet({"waiting": {"reason": reason}}))
+    with pytest.raises(IsolationError, match=f"cannot start: {reason}"):
         prove(cluster)
     assert cluster.find("v1", "Pod", labels="regulatory-sandbox/part=proof") == []
+
+
+def test_a_report_counts_before_the_end_is_told() -> None:
+    """A whole report is taken from a container that is said to run still; one that the
+    kubelet says nothing of has no report, and the wait for it ends in words.
+    """
+    assert prove(opened(Kubelet({"running": {}}))).holds
+    with pytest.raises(IsolationError, match="isolation-proof has not started"):
+        prove(opened(Kubelet(None)))
+
+
+def report() -> dict[str, Any]:
+    """Return what the probe of the trial prints, as data."""
+    cluster = FakeCluster()
+    prove(opened(cluster))
+    whole = cluster.printed["trial-ride-1", "isolation-proof", "attempts"]
+    found: dict[str, Any] = json.loads(whole)
+    return found
+
+
+def prove_reported(document: Any, end: str = "\n") -> IsolationProof:
+    """Return the proof of an environment whose probe prints this."""
+    return prove(opened(Kubelet(ENDED, json.dumps(document) + end)))
+
+
+def test_the_whole_report_is_a_proof() -> None:
+    """The control of the next tests: what the probe prints, unchanged, is a proof."""
+    assert prove_reported(report()).holds
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:-1],
+        lambda text: text[: len(text) // 2],
+        lambda text: text[: len(text) // 2] + "\n",
+        lambda text: text + text,
+        lambda text: "warning\n" + text,
+        lambda text: text.replace('"said"', '"outcome"'),
+        lambda text: text.replace('"kernel"', '"more": 1, "kernel"'),
+        lambda text: "Traceback (most recent call last):\n  …\nMemoryError\n",
+    ],
+)
+def test_what_is_no_whole_report_proves_nothing(damage: Callable[[str], str]) -> None:
+    """A container that ended with anything but one whole report is an error, which
+    tells what it printed; nothing of it counts.
+    """
+    printed = damage(json.dumps(report()) + "\n")
+    with pytest.raises(IsolationError, match="ended without a report") as caught:
+        prove(opened(Kubelet(ENDED, printed)))
+    assert printed.split("\n")[0][:40] in caught.value.diagnosis
+
+
+def test_a_report_that_is_cut_is_waited_for() -> None:
+    """While the container runs, half a report is no answer, neither good nor bad."""
+    half = json.dumps(report())
+    with pytest.raises(IsolationError, match="has printed no whole report"):
+        prove(opened(Kubelet({"running": {}}, half)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "other"}, {"host": "192.0.2.99"}, {"port": 1}],
+)
+def test_an_attempt_at_another_address_is_none(changes: dict[str, Any]) -> None:
+    """What is reported of another name, host or port says nothing about the target."""
+    document = report()
+    document["attempts"][0] |= changes
+    proof = prove_reported(document)
+    assert [item.outcome for item in proof.attempts[:2]] == ["error", "blocked"]
+    assert "the pod does not report it" in proof.failures[0]
+    assert not proof.holds and not proof.policy_enforced
+
+
+def test_no_attempt_is_left_out() -> None:
+    """A report without one of its attempts is no proof."""
+    document = report()
+    document["attempts"].pop()
+    proof = prove_reported(document)
+    assert not proof.holds
+    assert "recorder" in proof.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "detail"),
+    [
+        ("TIMEOUT", "blocked", "TIMEOUT"),
+        ("REFUSED", "blocked", "REFUSED"),
+        ("UNREACHABLE: No route to host", "blocked", "UNREACHABLE: No route to host"),
+        ("CONNECTED", "reached", "connected"),
+        ("CONNECTED, almost", "error", "CONNECTED, almost"),
+        ("DNS: no such host", "error", "DNS: no such host"),
+        ("ERROR: Connection reset by peer", "error", "ERROR: Connection reset by peer"),
+        ("", "error", ""),
+    ],
+)
+def test_what_is_said_of_an_attempt(said: str, outcome: str, detail: str) -> None:
+    """Only a time-out, a refusal and an unreachable network are blocked."""
+    document = report()
+    document["attempts"][0]["said"] = said
+    proof = prove_reported(document)
+    assert (proof.attempts[0].outcome, proof.attempts[0].detail) == (outcome, detail)
+    assert proof.holds == (outcome == "blocked")
+
+
+def test_the_instants_are_those_of_the_pod() -> None:
+    """An attempt is recorded with the instants that its pod tells."""
+    document = report()
+    document["attempts"][0] |= {
+        "started_at": "2026-05-01T12:00:00.250001Z",
+        "finished_at": "2026-05-01T12:00:01.750002Z",
+    }
+    first = prove_reported(document).attempts[0]
+    assert first.finished_at - first.started_at == timedelta(
+        seconds=1, milliseconds=500, microseconds=1
+    )
+
+
+class Late(FakeCluster):
+    """A cluster in which a log is there only once it was asked for before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Return nothing the first time."""
+        whole = super().logs(namespace, pod, container)
+        is_first = namespace not in self.asked
+        self.asked.add(namespace)
+        return "" if is_first else whole
+
+
+def test_the_last_of_a_log_may_come_late() -> None:
+    """A container that has ended is asked once more for what it printed."""
+    assert prove(opened(Late())).holds
+
+
+class Replacing(FakeCluster):
+    """A cluster in which somebody puts another pod in the place of the probe."""
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Replace the pod once its log was asked for."""
+        place = ObjectRef("v1", "Pod", namespace, pod)
+        there = self.get(place)
+        assert there is not None
+        self.delete(place)
+        for key in ("uid", "resourceVersion"):
+            del there["metadata"][key]
+        self.apply([there], owner="somebody")
+        return super().logs(namespace, pod, container)
+
+
+def test_a_report_of_another_pod() -> None:
+    """What another pod of the same name prints is not taken for the probe's."""
+    with pytest.raises(IsolationError, match="removed or replaced"):
+        prove(opened(Replacing()))
 
 
 def test_neighbour_stays() -> None:

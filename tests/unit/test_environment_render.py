@@ -168,11 +168,15 @@ def test_roles() -> None:
 
 
 def test_params() -> None:
-    """The immutable parameters hold exactly the decision's digests."""
-    params = named(rendered(environment_spec()), "ConfigMap")
+    """The immutable parameters hold the decision's digests and that of the image which
+    proves the isolation, and no others.
+    """
+    spec = environment_spec()
+    params = named(rendered(spec), "ConfigMap")
     assert params["immutable"] is True
-    digests = set(environment_spec().images.values())
+    digests = {*spec.images.values(), spec.probe_image.partition("@")[2]}
     assert set(params["data"]["images"].split(" ")) == digests
+    assert len(digests) == 2
 
 
 def test_runtime_class() -> None:

@@ -60,7 +60,7 @@ def warmed(cluster: FakeCluster, warm_id: str = WARM) -> Idle:
     spec = warm_spec(
         warm_id,
         until=datetime(2029, 1, 1, tzinfo=UTC),
-        images={"agnhost": SPEC.images["agnhost"]},
+        probe_image=SPEC.probe_image,
         recorder=SPEC.recorder,
         load_source=SPEC.load_source,
     )
@@ -100,15 +100,17 @@ def test_a_claim_is_what_a_new_environment_would_be(cluster: FakeCluster) -> Non
 
 
 def test_nothing_but_the_proof_starts_before_a_claim(cluster: FakeCluster) -> None:
-    """Its parameters allow one image, and its credential is nobody's."""
+    """Its parameters allow one image; once claimed, those of the decision besides."""
+    probe = SPEC.probe_image.partition("@")[2]
     warmed(cluster)
     params = cluster.get(ObjectRef("v1", "ConfigMap", HOME.name, "trial-params"))
     assert params is not None
-    assert params["data"]["images"] == SPEC.images["agnhost"]
+    assert params["data"]["images"] == probe
     claimed(cluster, warmed(cluster))
     params = cluster.get(ObjectRef("v1", "ConfigMap", HOME.name, "trial-params"))
     assert params is not None
-    assert params["data"]["images"].split() == sorted(SPEC.images.values())
+    allowed = {*SPEC.images.values(), probe}
+    assert params["data"]["images"].split() == sorted(allowed)
 
 
 def test_two_trials_never_get_the_same_one(cluster: FakeCluster) -> None:

@@ -349,7 +349,7 @@ def test_tear_down_of_an_environment_leaves_every_byte_of_evidence(
     site = Site(
         recorder=RecorderEndpoint(host="198.51.100.7", http_port=1, grpc_port=2),
         load_source="198.51.100.7/32",
-        probe_image="sha256:" + "a" * 64,
+        own_image="localhost/regulatory-sandbox@sha256:" + "a" * 64,
     )
     cluster = FakeCluster()
     apply_environment(cluster, environment_spec(), recorder_token="t")

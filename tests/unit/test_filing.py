@@ -51,7 +51,7 @@ class Office:
         site = Site(
             recorder=RecorderEndpoint(host="198.51.100.7", http_port=1, grpc_port=2),
             load_source="198.51.100.7/32",
-            probe_image="sha256:" + "a" * 64,
+            own_image="localhost/regulatory-sandbox@sha256:" + "a" * 64,
         )
         self.activities = LedgerActivities(self.ledger, site, Bundles(folder))
         self.regime = Regime.model_validate(read("regime.yaml"))

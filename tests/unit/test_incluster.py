@@ -8,15 +8,21 @@ from types import SimpleNamespace
 
 import kubernetes.config.incluster_config as mounted
 import pytest
+import yaml
 
 from sandbox.adapters.cluster import KubernetesCluster
+from sandbox.environment import environment_objects
 from sandbox.errors import ClusterError, InputError
 from sandbox.incluster.expiry import main
+from sandbox.model.application import Application
+from sandbox.model.record import Interval
+from sandbox.model.rule import RulebookRef, Scope, TemporaryRule
 from sandbox.settings import Settings
 from workflows.activities.site import Site
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
+EXPERIMENT = Path(__file__).parents[2] / "experiments" / "ride_dispatch"
 
 
 @pytest.fixture(name="pod")
@@ -63,11 +69,7 @@ def test_a_renewed_token_is_read_again(
 
 def site(**images: str) -> Site:
     named = {name.replace("_", "-"): image for name, image in images.items()}
-    settings = Settings(
-        context="far",
-        load_source="192.0.2.0/24",
-        images={"agnhost": DIGEST, **named},
-    )
+    settings = Settings(context="far", load_source="192.0.2.0/24", images=named)
     return Site.of(settings, None)
 
 
@@ -85,7 +87,39 @@ def test_an_image_without_digest() -> None:
         site(regulatory_sandbox="registry.example/sandbox:1")
 
 
-def test_no_image_is_said() -> None:
-    """Without an image environments still work, and a warning says what lacks."""
-    assert site().own_image == ""
-    assert site().own_image == ""
+def test_no_image() -> None:
+    """Without an image no installation opens trials in another cluster: nothing would
+    prove their isolation or end them. The message says what to set.
+    """
+    with pytest.raises(InputError, match=r"SANDBOX_IMAGES.*regulatory-sandbox"):
+        site(agnhost=DIGEST)
+
+
+def test_an_environment_allows_the_image() -> None:
+    """What proves the isolation is this installation's image and no applicant's, even
+    one of the same name; its digest is allowed beside those of the application.
+    """
+    own = f"registry.example/sandbox@{DIGEST}"
+    theirs = {"regulatory-sandbox": "sha256:" + "b" * 64}
+    asked = yaml.safe_load((EXPERIMENT / "application.yaml").read_text())
+    asked["system"]["images"] = theirs
+    rule = TemporaryRule(
+        temporary_rule="trial/fleet",
+        trial_id="fleet",
+        of=RulebookRef(rulebook="b", version=1, digest=DIGEST),
+        in_force=Interval(start=NOON, end=NOON + timedelta(days=1)),
+        scope=Scope(participants="p", area="a"),
+        overlays=(),
+        guardrails=(),
+        plan_digest=DIGEST,
+    )
+    spec = site(regulatory_sandbox=own).environment(
+        Application.model_validate(asked), rule=rule, rule_digest=DIGEST
+    )
+    assert (spec.images, spec.probe_image) == (theirs, own)
+    params = next(
+        item
+        for item in environment_objects(spec, recorder_token="t")
+        if item["metadata"]["name"] == "trial-params"
+    )
+    assert params["data"]["images"].split() == [DIGEST, "sha256:" + "b" * 64]

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.environment.attempts import report_in
+from sandbox.environment.probe import neighbour, trial_pod
 from sandbox.errors import LocalError
 from sandbox.local import own_image
 from sandbox.local.images import OWN_IMAGE, PLANS
 from sandbox.local.layout import Layout
+from sandbox.testing.environment import environment_spec
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "sandbox.incluster.expiry"
@@ -110,6 +113,29 @@ def test_runs_from_its_own_files(unpacked):
     files = json.loads(out)
     assert [file for file in files if not file.startswith(str(unpacked))] == []
     assert len(files) > 300
+
+
+def test_the_proof_runs_from_the_image(unpacked):
+    """What the pods of a proof start is in the image, under the very names that they
+    give, and starts with its files alone; so does what the Containerfile builds.
+    """
+    spec = environment_spec()
+    (probe,) = trial_pod(spec, [])["spec"]["containers"]
+    (beside,) = neighbour(spec)["spec"]["template"]["spec"]["containers"]
+    text = (ROOT / "Containerfile").read_text()
+    for container in (probe, beside):
+        interpreter, *options, program = container["command"]
+        assert interpreter == PLANS[OWN_IMAGE].entrypoint[0]
+        assert options == ["-I", "-S"]
+        assert f"{unpacked}{program}" in {str(path) for path in unpacked.rglob("*.py")}
+        root, _, _ = program.partition("/sandbox/")
+        assert f"COPY sandbox {root}/sandbox" in text
+    argv = [
+        f"{unpacked}{part}" if part[0] == "/" else part for part in probe["command"]
+    ]
+    found = {"LD_LIBRARY_PATH": f"{unpacked}/usr/local/lib"}
+    out = subprocess.check_output([*argv, *probe["args"]], env=found, text=True)
+    assert report_in(out) is not None
 
 
 def test_leaves_out_what_no_pod_needs(layers):

@@ -23,7 +23,7 @@ from workflows.messages import ReaperInput
 SITE = Site(
     recorder=RecorderEndpoint(host="198.51.100.7", http_port=4318, grpc_port=4317),
     load_source="198.51.100.7/32",
-    probe_image="sha256:" + "a" * 64,
+    own_image="localhost/regulatory-sandbox@sha256:" + "a" * 64,
 )
 
 

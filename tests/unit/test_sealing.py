@@ -30,7 +30,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 SITE = Site(
     recorder=RecorderEndpoint(host="198.18.0.1", http_port=4318, grpc_port=4317),
     load_source="198.18.0.1/32",
-    probe_image="sha256:" + "1" * 64,
+    own_image="localhost/regulatory-sandbox@sha256:" + "1" * 64,
 )
 
 

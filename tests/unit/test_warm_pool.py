@@ -33,7 +33,7 @@ SPEC = environment_spec()
 SITE = Site(
     recorder=SPEC.recorder,
     load_source=SPEC.load_source,
-    probe_image=SPEC.images["agnhost"],
+    own_image=SPEC.probe_image,
 )
 
 

@@ -1,4 +1,4 @@
-"""What this installation is: recorder, load source, cluster addresses, probe image."""
+"""What this installation is: recorder, load source, listeners, the own image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from pydantic import Field
 from sandbox.environment import warm_spec
 from sandbox.errors import InputError
 from sandbox.model.application import Application, Defect
-from sandbox.model.record import Digest, Record
+from sandbox.model.record import Record
 from sandbox.model.rule import TemporaryRule
 from sandbox.model.trial import EnvironmentSpec, RecorderEndpoint
 from sandbox.settings import Settings
 
-PROBE_IMAGE = "agnhost"
 OWN_IMAGE = "regulatory-sandbox"
 NO_OWN_IMAGE = (
-    "No image of this product is named for the cluster. Where none is installed there"
-    " already, nothing in it removes expired environments while the worker is stopped."
-    f" Build one from Containerfile and set SANDBOX_IMAGES with {OWN_IMAGE} to its"
-    " reference, pinned by digest."
+    "No image of this product is named for the cluster: no trial can be opened there,"
+    " and where no image is installed already, nothing in it removes expired"
+    " environments while the worker is stopped. Build one from Containerfile and set"
+    f" SANDBOX_IMAGES with {OWN_IMAGE} to its reference, pinned by digest."
 )
 """What is said where an installation lacks its own image."""
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -54,15 +53,11 @@ class Site(Record):
     recorder: RecorderEndpoint
     load_source: str
     """CIDR that load comes from."""
-    probe_image: Digest
-    """Image of the isolation proof."""
+    own_image: str
+    """This product's own image, pinned by digest: it proves the isolation of trials and
+    removes expired environments."""
     beacons: dict[str, tuple[str, int]] = Field(default_factory=dict)
     """Listeners that are known to be there: positive controls of the proof."""
-    own_image: str = ""
-    """This product's own image for programs in the cluster, pinned by digest.
-
-    Without it nothing in the cluster itself removes expired environments.
-    """
 
     @classmethod
     def of(cls, settings: Settings, servers: LocalFacts | None) -> Site:
@@ -76,9 +71,8 @@ class Site(Record):
             return cls(
                 recorder=_endpoint(settings, host),
                 load_source=settings.load_source or source,
-                probe_image=servers.images[PROBE_IMAGE],
-                beacons=servers.beacons,
                 own_image=own_image(servers.images),
+                beacons=servers.beacons,
             )
         defects = _missing(settings) + _unpinned(settings)
         if defects:
@@ -86,7 +80,6 @@ class Site(Record):
         return cls(
             recorder=_endpoint(settings, settings.recorder_host),
             load_source=settings.load_source,
-            probe_image=settings.images[PROBE_IMAGE],
             own_image=own_image(settings.images),
         )
 
@@ -102,7 +95,8 @@ class Site(Record):
             rulebook_digest=rule.of.digest,
             plan_digest=rule.plan_digest,
             needs=application.system.needs,
-            images={**application.system.images, PROBE_IMAGE: self.probe_image},
+            images=application.system.images,
+            probe_image=self.own_image,
             telemetry=application.system.telemetry,
             recorder=self.recorder,
             load_source=self.load_source,
@@ -114,7 +108,7 @@ class Site(Record):
         return warm_spec(
             warm_id,
             until=until,
-            images={PROBE_IMAGE: self.probe_image},
+            probe_image=self.own_image,
             recorder=self.recorder,
             load_source=self.load_source,
         )
@@ -140,11 +134,12 @@ def own_image(images: Mapping[str, str]) -> str:
 
 def _missing(settings: Settings) -> list[Defect]:
     needed = {
-        "images": settings.images.get(PROBE_IMAGE),
+        "images": own_image(settings.images),
         "load_source": settings.load_source,
     }
     remedies = {
-        "images": f"Set SANDBOX_IMAGES to JSON that gives {PROBE_IMAGE} its digest",
+        "images": "Build this product's image from Containerfile, then set"
+        f" SANDBOX_IMAGES to JSON that gives {OWN_IMAGE} its place, NAME@sha256:…",
         "load_source": "Set SANDBOX_LOAD_SOURCE to the CIDR that load comes from",
     }
     return [

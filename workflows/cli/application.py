@@ -21,7 +21,7 @@ from sandbox.model.document import read_document
 from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import KubernetesObject
-from workflows.activities.site import PROBE_IMAGE, Site
+from workflows.activities.site import Site
 from workflows.cli.output import Format, Output, emit, print_table, say
 from workflows.cli.setup import Context, Home, read_settings, read_text
 from workflows.worker import open_cluster
@@ -83,7 +83,8 @@ def _throwaway(asked: Application, site: Site) -> EnvironmentSpec:
         rulebook_digest=nothing,
         plan_digest=digest_of(asked.plan),
         needs=asked.system.needs,
-        images={**asked.system.images, PROBE_IMAGE: site.probe_image},
+        images=asked.system.images,
+        probe_image=site.own_image,
         telemetry=asked.system.telemetry,
         recorder=site.recorder,
         load_source=site.load_source,

@@ -29,7 +29,7 @@ from sandbox.model.load import LoadResult
 from sandbox.ports import Cluster
 from sandbox.settings import Settings
 from workflows.activities.keeping import Ledger
-from workflows.activities.site import NO_OWN_IMAGE, Site
+from workflows.activities.site import Site
 from workflows.cli.progress import Progress
 from workflows.client import connect, schedule_reaper
 from workflows.worker import open_cluster, open_ledger
@@ -129,8 +129,6 @@ async def _open(
     ledger, _ = open_ledger(settings)
     cluster = open_cluster(settings, servers)
     site = Site.of(settings, servers)
-    if not site.own_image:
-        progress.note(NO_OWN_IMAGE)
     await asyncio.to_thread(ensure_platform, cluster, own_image=site.own_image)
     address = settings.temporal or servers.temporal_address
     client = await connect(address, namespace=settings.temporal_namespace)

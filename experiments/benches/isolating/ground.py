@@ -36,8 +36,6 @@ from sandbox.settings import Settings
 from sandbox.testing.environment import environment_spec, system_manifests
 
 PORT = 8080
-PROOF_IMAGES = ("agnhost",)
-"""Names of the images that a proof needs."""
 SYSTEM = system_manifests("agnhost", "netexec", f"--http-port={PORT}", "--udp-port=-1")
 _WAY_IN = IngressNeed.model_validate(
     {"from": "load-source", "to": "front", "port": PORT}
@@ -87,6 +85,7 @@ class Ground(NamedTuple):
         return environment_spec(
             trial_id,
             images={"agnhost": self.servers.images["agnhost"]},
+            probe_image=self.servers.image("regulatory-sandbox"),
             needs=_NEEDS,
             recorder=RecorderEndpoint(host=host, http_port=port, grpc_port=port + 1),
             load_source=f"{host}/32",

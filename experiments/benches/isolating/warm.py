@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from experiments.benches.isolating.figures import figure
-from experiments.benches.isolating.ground import PROOF_IMAGES, Ground, timed_all, told
+from experiments.benches.isolating.ground import Ground, timed_all, told
 from sandbox.adapters.clock import SystemClock
 from sandbox.environment import (
     Idle,
@@ -77,7 +77,7 @@ def _warmed(ground: Ground, warm_id: str) -> Idle:
     spec = warm_spec(
         warm_id,
         until=ground.cluster.now() + _LIFE,
-        images={name: like.images[name] for name in PROOF_IMAGES},
+        probe_image=like.probe_image,
         recorder=like.recorder,
         load_source=like.load_source,
     )
