@@ -190,12 +190,18 @@ class KubernetesCluster:
         )
 
     def delete(
-        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        uid: str = "",
+        version: str = "",
+        grace_s: int | None = None,
     ) -> bool:
         """Delete one object; see `Cluster.delete`."""
         options: dict[str, Any] = {"propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        stated = {"uid": uid, "resourceVersion": version}
+        if any(stated.values()):
+            options["preconditions"] = {k: v for k, v in stated.items() if v}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         path, what = self._path(ref), f"delete {title(ref)}"

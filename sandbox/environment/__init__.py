@@ -9,10 +9,10 @@
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | watch | `find_drift`, `platform_lack`, `settle`, `open_ways`, `reclaim` |
-| keep ready | `warm_spec`, `unclaimed`, `claim`, `take_over`, `Idle` |
+| keep ready | `warm_spec`, `unclaimed`, `claim`, `take_over`, `Idle`, `discard` |
 | find | `located`, `namespace_of` |
 | interrupt | `freeze`, `thaw` |
-| end | `begin_removal`, `tear_down`, `residue`, `expired_environments` |
+| end | `tear_down`, `residue`, `expired_environments` |
 """
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
@@ -45,7 +45,6 @@ from sandbox.environment.proof import (
     prove_isolation,
     standard_targets,
 )
-from sandbox.environment.removal import begin_removal
 from sandbox.environment.render import (
     environment_objects,
     platform_objects,
@@ -55,6 +54,7 @@ from sandbox.environment.repair import put_back, reclaim, settle
 from sandbox.environment.warm import (
     Idle,
     claim,
+    discard,
     take_over,
     unclaimed,
     warm_spec,
@@ -70,10 +70,10 @@ __all__ = [
     "apply_environment",
     "apply_platform",
     "ask_admission",
-    "begin_removal",
     "claim",
     "cluster_addresses",
     "deploy_system",
+    "discard",
     "ensure_platform",
     "environment_objects",
     "expired_environments",

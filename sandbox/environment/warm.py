@@ -20,9 +20,9 @@ from typing import NamedTuple
 from sandbox.environment.attempts import judge
 from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.kinds import ref_of
-from sandbox.environment.labels import FIELD_MANAGER, PARAMS, TRIAL, WARM
+from sandbox.environment.labels import FIELD_MANAGER, PARAMS, TRIAL, WARM, trial_namespace
 from sandbox.environment.lifecycle import require_time_left
-from sandbox.environment.place import namespaces_of, warm_namespaces
+from sandbox.environment.place import namespace_ref, namespaces_of, warm_namespaces
 from sandbox.environment.platform import ensure_platform
 from sandbox.environment.probe import allowed_pod
 from sandbox.environment.proof import (
@@ -226,6 +226,27 @@ def take_over(
     return cluster.apply(changed, owner=FIELD_MANAGER)
 
 
+def discard(cluster: Cluster, warm_id: str) -> bool:
+    """Remove a warm environment; return False where a trial has claimed it.
+
+    Nothing runs in it. It is deleted in the state it was seen in, so that it cannot be
+    claimed in between.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    found = cluster.get(namespace_ref(trial_namespace(warm_id)))
+    if found is None or not _is_free(found):
+        return False
+    uid, version = (found["metadata"][key] for key in ("uid", "resourceVersion"))
+    try:
+        return cluster.delete(ref_of(found), uid=uid, version=version)
+    except ClusterError as error:
+        if error.status != 409:
+            raise
+        return False
+
+
 def _wait_for_decision(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
     """Wait until admission knows what the trial's decision allows.
 
@@ -290,8 +311,9 @@ def _only(cluster: Cluster, spec: EnvironmentSpec) -> EnvironmentSpec | None:
 
 def _is_free(namespace: KubernetesObject) -> bool:
     metadata = namespace["metadata"]
-    labels = metadata["labels"]
-    return labels.get(TRIAL) == labels[WARM] and "deletionTimestamp" not in metadata
+    labels = metadata.get("labels") or {}
+    is_claimed = labels.get(TRIAL) != labels.get(WARM)
+    return not is_claimed and WARM in labels and "deletionTimestamp" not in metadata
 
 
 def _warm_id(namespace: KubernetesObject) -> str:

@@ -73,9 +73,15 @@ class Cluster(Protocol):
         ...
 
     def delete(
-        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        uid: str = "",
+        version: str = "",
+        grace_s: int | None = None,
     ) -> bool:
-        """Delete one object; with `uid`, only if it is still that very object.
+        """Delete one object; with `uid`, only if it is still that very object; with
+        `version`, only if it was not changed since (409 otherwise).
 
         Returns:
             Whether there was something to delete.

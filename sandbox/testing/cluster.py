@@ -132,7 +132,12 @@ class FakeCluster:
         self._store(item)
 
     def delete(
-        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        uid: str = "",
+        version: str = "",
+        grace_s: int | None = None,
     ) -> bool:
         """See `Cluster.delete`."""
         item = self._objects.get(ref)
@@ -143,6 +148,8 @@ class FakeCluster:
                 f"{title(ref)} is not the object with uid {uid}. Read it again.",
                 status=409,
             )
+        if version and item["metadata"]["resourceVersion"] != version:
+            raise ClusterError(f"{title(ref)} was changed. Read it again.", status=409)
         self.writes.append(Write("delete", ref))
         self._remove(ref)
         return True

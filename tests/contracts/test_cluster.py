@@ -264,6 +264,18 @@ def test_delete(cluster: Cluster, namespace: str) -> None:
     assert not cluster.delete(ref(namespace))
 
 
+def test_delete_on_condition(cluster: Cluster, namespace: str) -> None:
+    """Deleted with the version it was read with, an object goes only unchanged."""
+    first = apply_one(cluster, config(namespace))
+    second = apply_one(cluster, config(namespace, data={"a": "2"}))
+    with pytest.raises(ClusterError) as caught:
+        cluster.delete(ref(namespace), uid=first.uid, version=first.resource_version)
+    assert caught.value.status == 409 and cluster.get(ref(namespace)) is not None
+    version = second.resource_version
+    assert cluster.delete(ref(namespace), uid=first.uid, version=version)
+    assert cluster.get(ref(namespace)) is None
+
+
 def test_delete_by_uid(cluster: Cluster, namespace: str) -> None:
     """A delete with a uid spares an object that was made anew."""
     first = apply_one(cluster, config(namespace))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -245,13 +246,13 @@ class Interrupted(FakeCluster):
     left = 1_000_000
 
     def delete(
-        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+        self, ref: ObjectRef, **conditions: Any
     ) -> bool:
         """Delete while changes are left."""
         self.left -= 1
         if self.left < 0:
             raise ClusterError("The API server does not answer. Try again.")
-        return super().delete(ref, uid=uid, grace_s=grace_s)
+        return super().delete(ref, **conditions)
 
 
 @pytest.mark.parametrize("after", range(5))
@@ -271,10 +272,10 @@ class Undead(FakeCluster):
     """A cluster whose pods never go."""
 
     def delete(
-        self, ref: ObjectRef, *, uid: str = "", grace_s: int | None = None
+        self, ref: ObjectRef, **conditions: Any
     ) -> bool:
         """Delete anything but a pod."""
-        return ref.kind != "Pod" and super().delete(ref, uid=uid, grace_s=grace_s)
+        return ref.kind != "Pod" and super().delete(ref, **conditions)
 
     def scale(self, ref: ObjectRef, replicas: int) -> None:
         """Keep the replicas."""

@@ -11,6 +11,7 @@ from sandbox.environment import (
     apply_environment,
     claim,
     deploy_system,
+    discard,
     environment_objects,
     expired_environments,
     find_drift,
@@ -268,6 +269,32 @@ def test_a_claimed_environment_lives_and_ends_like_any(cluster: FakeCluster) -> 
     tear_down(cluster, "ride-1", wait_s=1, pause=no_pause)
     assert residue(cluster, "ride-1", namespace=HOME.name) == []
     assert cluster.get(HOME) is None
+
+
+class Snatched(FakeCluster):
+    """A trial claims a warm environment just before it would be deleted."""
+
+    def delete(self, ref, **conditions):  # type: ignore[no-untyped-def]
+        """Let the trial be quicker."""
+        if ref == HOME and conditions.get("version"):
+            assert claim(self, SPEC, [WARM]) is not None
+        return super().delete(ref, **conditions)
+
+
+def test_a_claim_wins_against_a_removal() -> None:
+    """An environment that is claimed while the pool removes it stays the trial's."""
+    cluster = Snatched()
+    warmed(cluster)
+    assert not discard(cluster, WARM)
+    assert namespace_of(cluster, "ride-1") == HOME.name
+    assert not discard(cluster, WARM)
+
+
+def test_an_unclaimed_one_is_discarded(cluster: FakeCluster) -> None:
+    """Nobody's environment goes, and what is not there is not removed."""
+    warmed(cluster)
+    assert discard(cluster, WARM) and cluster.get(HOME) is None
+    assert not discard(cluster, WARM)
 
 
 def test_an_unclaimed_one_expires(cluster: FakeCluster) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from sandbox.environment import claim, unclaimed
@@ -132,6 +133,32 @@ def test_done_again_it_is_the_same_environment(house: House) -> None:
     first, second = house.open(), house.open(generation=2)
     assert (first.namespace, first.uid) == (second.namespace, second.uid)
     assert len(unclaimed(house.cluster)) == 1
+
+
+def test_a_claim_that_was_cut_off(house: House) -> None:
+    """Cut off between the claim and the last object, an opening is gone on with, under
+    the images of the decision.
+    """
+    (warm_id,) = house.keep(1).made
+    house.cluster.refuse = lambda item: "no" if item["kind"] == "Role" else ""
+    with pytest.raises(ApplicationError, match="Role"):
+        house.open()
+    house.cluster.refuse = lambda item: ""
+    outcome = house.open(generation=2)
+    assert outcome.namespace == f"trial-{warm_id}"
+    params = ObjectRef("v1", "ConfigMap", outcome.namespace, "trial-params")
+    found = house.cluster.get(params)
+    assert found is not None
+    assert set(SPEC.images.values()) <= set(found["data"]["images"].split())
+    assert house.keep(0) == WarmResult()
+
+
+def test_one_that_cannot_be_looked_at_is_removed(house: House) -> None:
+    """What Kubernetes lets nobody compare is no environment to be claimed."""
+    (warm_id,) = house.keep(1).made
+    house.cluster.unlistable.add((f"trial-{warm_id}", "NetworkPolicy"))
+    result = house.keep(1)
+    assert result.removed == (warm_id,) and len(result.made) == 1
 
 
 def test_an_empty_pool_is_no_obstacle(house: House) -> None:

@@ -74,12 +74,12 @@ class ProvisionActivities:
     @activity_method
     def provision_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
         """Apply the objects, prove the isolation, deploy the system."""
-        return self._open(task, deploy_system)
+        return self._open(task, self._provided, deploy_system)
 
     @activity_method
     def thaw_environment(self, task: EnvironmentTask) -> EnvironmentOutcome:
         """Make a frozen environment whole, prove it again, start the system."""
-        return self._open(task, thaw)
+        return self._open(task, self._applied, thaw)
 
     @activity_method
     def deploy_system(self, task: EnvironmentTask) -> EnvironmentOutcome:
@@ -164,11 +164,14 @@ class ProvisionActivities:
         )
 
     def _open(
-        self, task: EnvironmentTask, start_system: Callable[..., None]
+        self,
+        task: EnvironmentTask,
+        apply: Callable[[EnvironmentSpec, str, str], Opened],
+        start_system: Callable[..., None],
     ) -> EnvironmentOutcome:
         started_at = self._ledger.clock.now()
         decided, manifests = self._documents(task)
-        opened = self._applied(decided, task)
+        opened = apply(decided, self._new_token(decided), task.uid)
         spec = opened.spec
         self._take_out(spec)
         proof = self._prove(opened, task)
@@ -178,15 +181,15 @@ class ProvisionActivities:
         outcome = self._outcome(task, "ready", started_at, spec.namespace, proof=proof)
         return outcome.model_copy(update={"uid": opened.uid})
 
-    def _applied(self, decided: EnvironmentSpec, task: EnvironmentTask) -> Opened:
-        """Claim an environment that is ready, or apply one from nothing."""
-        token = self._new_token(decided)
+    def _provided(self, decided: EnvironmentSpec, token: str, uid: str) -> Opened:
+        """Claim an environment that is proven already, or make one."""
         claimed = claim_warm(
             self._cluster, self._ledger, self._site, spec=decided, token=token
         )
-        if claimed is not None:
-            return claimed
-        spec = located(self._cluster, decided, uid=task.uid)
+        return claimed or self._applied(decided, token, uid)
+
+    def _applied(self, decided: EnvironmentSpec, token: str, uid: str) -> Opened:
+        spec = located(self._cluster, decided, uid=uid)
         namespace, *_ = apply_environment(
             self._cluster, spec, recorder_token=token, own_image=self._site.own_image
         )

@@ -19,14 +19,16 @@ from temporalio import activity
 from sandbox.environment import (
     Idle,
     apply_environment,
-    begin_removal,
     claim,
+    discard,
     find_drift,
+    located,
+    prove_isolation,
     take_over,
     unclaimed,
 )
 from sandbox.environment.warm import NO_CREDENTIAL
-from sandbox.errors import IsolationError
+from sandbox.errors import IsolationError, SandboxError
 from sandbox.model.trial import WARM_PREFIX, EnvironmentSpec, IsolationProof
 from sandbox.ports import Cluster
 from workflows.activities.boundary import activity_method
@@ -71,6 +73,14 @@ class WarmActivities:
 
     def _unfit(self, warm_id: str, now: datetime) -> str:
         """Return why a warm environment may not be claimed; prove it again if due."""
+        try:
+            return self._flaw(warm_id, now)
+        except SandboxError as error:
+            if error.retryable:
+                raise
+            return error.diagnosis
+
+    def _flaw(self, warm_id: str, now: datetime) -> str:
         spec = _spec_of(self._ledger, warm_id)
         if spec is None:
             return "there is no record of it"
@@ -113,12 +123,9 @@ class WarmActivities:
         )
 
     def _remove(self, warm_id: str, why: str) -> None:
-        try:
-            begin_removal(self._cluster, warm_id)
-        except IsolationError:
-            # A trial claimed it a moment ago, and keeps it.
-            return
-        self._record(warm_id, "warm-removed", why)
+        # What a trial claimed a moment ago it keeps.
+        if discard(self._cluster, warm_id):
+            self._record(warm_id, "warm-removed", why)
 
     def _record(self, warm_id: str, act: str, reason: str) -> None:
         self._ledger.append(
@@ -136,6 +143,8 @@ def claim_warm(
 ) -> Opened | None:
     """Claim a warm environment for a trial and apply the trial's own rule on top.
 
+    Done again it goes on with the one the trial has claimed already.
+
     Args:
         cluster: Where the environments are.
         ledger: Where their proofs are recorded.
@@ -144,29 +153,42 @@ def claim_warm(
         token: Bearer token the system presents to the recorder.
 
     Returns:
-        The environment; None where the trial has one, or none can be claimed.
+        The environment; None where none can be claimed, or the trial has one of its own.
 
     Raises:
         InputError: The needs cannot be granted as written, or the rule has expired.
-        IsolationError: The platform is not installed.
+        IsolationError: The platform is not installed, or nobody knows what was claimed.
         ClusterError: Kubernetes refused or did not answer.
     """
+    claimed = located(cluster, spec)
+    if not claimed.warm:
+        usable = _usable(cluster, ledger, spec)
+        found = claim(cluster, spec, usable, own_image=site.own_image)
+        if found is None:
+            return None
+        claimed = found
+    idle = _spec_of(ledger, claimed.warm)
+    if idle is None:
+        raise IsolationError(
+            f"trial {spec.trial_id}: there is no record of what {claimed.warm} was made"
+            " from, so nobody knows what it holds. End the trial and begin another."
+        )
+    applied = take_over(cluster, claimed, idle, recorder_token=token)
+    fresh = _fresh(ledger, idle)
+    prove = prove_isolation if fresh is None else fresh.prove
+    return Opened(claimed, applied[0].uid, prove)
+
+
+def _usable(cluster: Cluster, ledger: Ledger, spec: EnvironmentSpec) -> list[str]:
+    """Return the warm environments that a trial could claim now."""
     known = [_spec_of(ledger, warm_id) for warm_id in unclaimed(cluster)]
-    usable = {
-        item.warm: idle
+    return [
+        item.warm
         for item in known
         if item is not None
         and item.isolation_class == spec.isolation_class
-        and (idle := _fresh(ledger, item)) is not None
-    }
-    if not usable:
-        return None
-    claimed = claim(cluster, spec, list(usable), own_image=site.own_image)
-    if claimed is None:
-        return None
-    idle = usable[claimed.warm]
-    applied = take_over(cluster, claimed, idle.spec, recorder_token=token)
-    return Opened(claimed, applied[0].uid, idle.prove)
+        and _fresh(ledger, item) is not None
+    ]
 
 
 def _spec_of(ledger: Ledger, warm_id: str) -> EnvironmentSpec | None:
