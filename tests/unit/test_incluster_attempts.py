@@ -133,7 +133,7 @@ def test_a_name_is_looked_up() -> None:
 def test_a_name_of_several_addresses(
     words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One address that answers is enough, and only silence at all of them is silence."""
+    """One address that answers is enough; only silence at all of them is silence."""
     found = [(socket.AF_INET, 0, 0, "", (str(n), 1)) for n in range(len(words))]
     left = iter(words)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: found)
@@ -179,7 +179,7 @@ def test_a_name_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def searching(*asked: Any, **more: Any) -> list[Any]:
         ended.wait(30)
-        return []
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
     monkeypatch.setattr(socket, "getaddrinfo", searching)
     attempt = attempts.Attempt(target("name", 53, 0.2))
