@@ -73,13 +73,13 @@ class Attempt(threading.Thread):
         host, port = self.target["host"].encode("ascii"), self.target["port"]
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self.is_resolved.set()
-        said = ""
+        said = []
         for family, _, _, _, address in found:
-            said = _said(family, address, self.target["seconds"])
-            # Silence at its other addresses would not undo either.
-            if said.startswith(("CONNECTED", "ERROR")):
-                break
-        return said
+            said.append(_said(family, address, self.target["seconds"]))
+            if said[-1] == "CONNECTED":
+                return said[-1]
+        # An error at one of its addresses is not made good by a silence at another.
+        return next((one for one in said if one.startswith("ERROR")), said[-1])
 
     def report(self) -> dict[str, Any]:
         """Wait for the end and return what is printed of it."""
@@ -91,7 +91,8 @@ class Attempt(threading.Thread):
         else:
             said, finished_at = f"DNS: no answer in {seconds:g} s", _instant()
         place = {key: self.target[key] for key in ("name", "host", "port")}
-        instants = {"started_at": self.started_at, "finished_at": finished_at}
+        started_at = self.started_at or finished_at
+        instants = {"started_at": started_at, "finished_at": finished_at}
         return {**place, **instants, "said": said}
 
 
@@ -112,17 +113,17 @@ def main(targets: str) -> None:
 
 
 def _said(family: int, address: Any, seconds: float) -> str:
-    with socket.socket(family, socket.SOCK_STREAM) as own:
-        own.settimeout(seconds)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as own:
+            own.settimeout(seconds)
             own.connect(address)
-        except TimeoutError:
-            return "TIMEOUT"
-        except ConnectionRefusedError:
-            return "REFUSED"
-        except OSError as error:
-            kind = "UNREACHABLE" if error.errno in _UNREACHABLE else "ERROR"
-            return f"{kind}: {error.strerror or error}"
+    except TimeoutError:
+        return "TIMEOUT"
+    except ConnectionRefusedError:
+        return "REFUSED"
+    except OSError as error:
+        kind = "UNREACHABLE" if error.errno in _UNREACHABLE else "ERROR"
+        return f"{kind}: {error.strerror or error}"
     return "CONNECTED"
 
 

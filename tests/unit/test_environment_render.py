@@ -177,6 +177,10 @@ def test_params() -> None:
     digests = {*spec.images.values(), spec.probe_image.partition("@")[2]}
     assert set(params["data"]["images"].split(" ")) == digests
     assert len(digests) == 2
+    # As trials of earlier versions are kept on record.
+    older = EnvironmentSpec.model_validate(spec.model_dump(exclude={"probe_image"}))
+    params = named(rendered(older), "ConfigMap")
+    assert params["data"]["images"].split(" ") == list(spec.images.values())
 
 
 def test_runtime_class() -> None:

@@ -121,6 +121,28 @@ def test_a_name_is_looked_up() -> None:
     assert (found.said, found.host) == ("CONNECTED", "localhost")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["TIMEOUT", "CONNECTED", "TIMEOUT"], "CONNECTED"),
+        (["ERROR: x", "CONNECTED"], "CONNECTED"),
+        (["TIMEOUT", "ERROR: x", "TIMEOUT"], "ERROR: x"),
+        (["UNREACHABLE: x", "TIMEOUT"], "TIMEOUT"),
+    ],
+)
+def test_a_name_of_several_addresses(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One address that answers is enough; only silence at all of them is silence."""
+    found = [(socket.AF_INET, 0, 0, "", (str(n), 1)) for n in range(len(words))]
+    left = iter(words)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: found)
+    monkeypatch.setattr(attempts, "_said", lambda *asked: next(left))
+    attempt = attempts.Attempt(target("name", 1))
+    attempt.start()
+    assert attempt.report()["said"] == said
+
+
 def test_a_reset_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that breaks as it opens is an error: somebody was there."""
 
@@ -157,7 +179,7 @@ def test_a_name_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def searching(*asked: Any, **more: Any) -> list[Any]:
         ended.wait(30)
-        return []
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
     monkeypatch.setattr(socket, "getaddrinfo", searching)
     attempt = attempts.Attempt(target("name", 53, 0.2))
