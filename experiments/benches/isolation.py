@@ -1,10 +1,10 @@
 """What isolation costs and how fast it acts, against its bars, on a node of its own.
 
-`ready`: environments one after another. From nothing to ready, as a trial's case says it,
-holds the whole of `apply_environment` (with its dry run and the check of the platform)
-and the isolation proof; deployed adds one pod of agnhost until it is available; back to nothing
-holds `tear_down` and a scan over every kind that finds nothing. Writes are requests
-that may change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
+`ready`: environments one after another. From nothing to ready holds the whole of
+`apply_environment` (with its dry run and the check of the platform) and the isolation
+proof; deployed adds one pod of agnhost until it is available; back to nothing holds
+`tear_down` and a scan over every kind that finds nothing. Writes are requests that may
+change something (PATCH, POST, PUT, DELETE), from nothing back to nothing.
 
 `warm`: trials that claim an environment which was proven before, one after another; its
 making and proof went before and are not counted.

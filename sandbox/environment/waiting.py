@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+_FIRST_POLL_S = 0.02
 _POLL_S = 0.1
+"""What takes longer than a few looks is asked for ten times a second."""
 
 
 def wait_until(
@@ -24,11 +26,12 @@ def wait_until(
     Returns:
         What is still missing at the end; empty means done.
     """
-    end, waited = time.monotonic() + wait_s, 0.0
+    end, waited, poll_s = time.monotonic() + wait_s, 0.0, _FIRST_POLL_S
     while left := list(remaining()):
         # Counting the pauses too ends the wait where a test's pause takes no time.
         if time.monotonic() >= end or waited >= wait_s:
             return left
-        pause(_POLL_S)
-        waited += _POLL_S
+        pause(poll_s)
+        waited += poll_s
+        poll_s = min(2 * poll_s, _POLL_S)
     return []

@@ -14,13 +14,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
 from sandbox.environment.attempts import judge
 from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.kinds import ref_of
-from sandbox.environment.labels import FIELD_MANAGER, PARAMS, TRIAL, WARM, trial_namespace
+from sandbox.environment.labels import (
+    FIELD_MANAGER,
+    PARAMS,
+    TRIAL,
+    WARM,
+    trial_namespace,
+)
 from sandbox.environment.lifecycle import require_time_left
 from sandbox.environment.place import namespace_ref, namespaces_of, warm_namespaces
 from sandbox.environment.platform import ensure_platform
@@ -52,6 +59,7 @@ NO_CREDENTIAL = "unclaimed"
 _LIMITS = Limits(cpu="1", memory="256Mi", pods=1)
 _ATTEMPTS = 5
 _WAIT_S = 10.0
+_THREADS = 4
 
 
 class Idle(NamedTuple):
@@ -223,7 +231,19 @@ def take_over(
         if item["metadata"]["name"] == PARAMS:
             # It is immutable; until the next is there, admission refuses every pod.
             cluster.delete(ref_of(item))
-    return cluster.apply(changed, owner=FIELD_MANAGER)
+    # Quotas last: what they count must have its place before they shrink.
+    others = [item for item in changed if item["kind"] != "ResourceQuota"]
+    quotas = [item for item in changed if item["kind"] == "ResourceQuota"]
+    return _all_at_once(cluster, others) + _all_at_once(cluster, quotas)
+
+
+def _all_at_once(cluster: Cluster, objects: list[KubernetesObject]) -> list[Applied]:
+    """Apply objects of which none needs another, several at a time."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        done = threads.map(
+            lambda item: cluster.apply([item], owner=FIELD_MANAGER), objects
+        )
+        return [applied for one in done for applied in one]
 
 
 def discard(cluster: Cluster, warm_id: str) -> bool:

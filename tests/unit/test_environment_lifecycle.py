@@ -245,9 +245,7 @@ class Interrupted(FakeCluster):
 
     left = 1_000_000
 
-    def delete(
-        self, ref: ObjectRef, **conditions: Any
-    ) -> bool:
+    def delete(self, ref: ObjectRef, **conditions: Any) -> bool:
         """Delete while changes are left."""
         self.left -= 1
         if self.left < 0:
@@ -271,9 +269,7 @@ def test_freeze_half_way(after: int) -> None:
 class Undead(FakeCluster):
     """A cluster whose pods never go."""
 
-    def delete(
-        self, ref: ObjectRef, **conditions: Any
-    ) -> bool:
+    def delete(self, ref: ObjectRef, **conditions: Any) -> bool:
         """Delete anything but a pod."""
         return ref.kind != "Pod" and super().delete(ref, **conditions)
 

@@ -153,7 +153,7 @@ def claim_warm(
         token: Bearer token the system presents to the recorder.
 
     Returns:
-        The environment; None where none can be claimed, or the trial has one of its own.
+        The environment; None where none can be claimed, or the trial has its own.
 
     Raises:
         InputError: The needs cannot be granted as written, or the rule has expired.
