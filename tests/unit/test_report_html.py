@@ -539,6 +539,16 @@ def test_a_negative_without_its_control_is_not_as_it_must() -> None:
     ]
 
 
+def test_attempts_of_before_a_claim_are_said_to_be(story: TrialStory) -> None:
+    """Where the attempts were made before the trial claimed its environment, the report
+    says in which; otherwise it says nothing of it.
+    """
+    claimed = proof().model_copy(update={"warm": "warm-00c0ffee"})
+    told = render_report(story.model_copy(update={"proof": claimed}))
+    assert "made in the environment warm-00c0ffee, before this trial" in told
+    assert "before this trial claimed" not in render_report(story)
+
+
 def test_a_story_with_nothing_but_its_name_still_renders() -> None:
     """Sections without records are left out, not filled."""
     bare = TrialStory(trial_id="t", title="T", rulebook=BOOK, written_at=T0)
