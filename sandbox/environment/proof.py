@@ -131,6 +131,21 @@ def wait_for_quotas(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> No
         )
 
 
+def refusal_of(cluster: Cluster, pod: KubernetesObject) -> str:
+    """Return why admission would refuse a pod; nothing if it would let it in.
+
+    Raises:
+        ClusterError: Kubernetes did not answer.
+    """
+    try:
+        cluster.apply([pod], owner=FIELD_MANAGER, dry_run=True)
+    except ClusterError as error:
+        if error.retryable:
+            raise
+        return error.diagnosis
+    return ""
+
+
 def refuses_foreign_images(
     cluster: Cluster, spec: EnvironmentSpec, pause: Pause
 ) -> bool:
@@ -142,15 +157,9 @@ def refuses_foreign_images(
     foreign = foreign_pod(spec, own_users=own_users(cluster, spec) == REQUIRED)
 
     def admitted() -> list[str]:
-        try:
-            cluster.apply([foreign], owner=FIELD_MANAGER, dry_run=True)
-        except ClusterError as error:
-            if error.retryable:
-                raise
-            said = error.diagnosis
-            is_judged = _ADMISSION_POLICY in said and NO_PARAMETERS not in said
-            return [] if is_judged else [said]
-        return ["it was admitted"]
+        said = refusal_of(cluster, foreign) or "it was admitted"
+        is_judged = _ADMISSION_POLICY in said and NO_PARAMETERS not in said
+        return [] if is_judged else [said]
 
     left = wait_until(admitted, wait_s=10.0, pause=pause)
     if left and NO_PARAMETERS in left[0]:

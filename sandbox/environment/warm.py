@@ -34,6 +34,7 @@ from sandbox.environment.platform import ensure_platform
 from sandbox.environment.probe import allowed_pod
 from sandbox.environment.proof import (
     prove_isolation,
+    refusal_of,
     refuses_foreign_images,
     wait_for_quotas,
 )
@@ -274,17 +275,11 @@ def _wait_for_decision(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) ->
         IsolationError: It does not after some seconds.
     """
     pod = allowed_pod(spec, own_users=own_users(cluster, spec) == REQUIRED)
-
-    def refused() -> list[str]:
-        try:
-            cluster.apply([pod], owner=FIELD_MANAGER, dry_run=True)
-        except ClusterError as error:
-            if error.retryable:
-                raise
-            return [error.diagnosis]
-        return []
-
-    left = wait_until(refused, wait_s=_WAIT_S, pause=pause)
+    left = wait_until(
+        lambda: [said] if (said := refusal_of(cluster, pod)) else [],
+        wait_s=_WAIT_S,
+        pause=pause,
+    )
     if left:
         raise IsolationError(
             f"Admission refuses the images that the decision on trial {spec.trial_id}"

@@ -29,7 +29,12 @@ from sandbox.environment import (
 from sandbox.environment.targets import proof_targets
 from sandbox.errors import InputError
 from sandbox.model.application import EgressNeed, IngressNeed, Limits, SystemNeeds
-from sandbox.model.trial import EnvironmentSpec, ProofTarget, RecorderEndpoint
+from sandbox.model.trial import (
+    EnvironmentSpec,
+    IsolationProof,
+    ProofTarget,
+    RecorderEndpoint,
+)
 from sandbox.ports import ObjectRef
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
@@ -80,6 +85,17 @@ def warmed(cluster: FakeCluster, warm_id: str = WARM) -> Idle:
 @pytest.fixture(name="cluster")
 def _cluster() -> FakeCluster:
     return FakeCluster()
+
+
+def proven(cluster: FakeCluster, idle: Idle, spec: EnvironmentSpec) -> IsolationProof:
+    """Prove what a claim has changed."""
+    return idle.prove(
+        cluster,
+        spec,
+        targets=targets_of(spec),
+        clock=FixedClock(NOW),
+        pause=no_pause,
+    )
 
 
 def claimed(
@@ -218,23 +234,11 @@ def test_what_changed_is_proven_again(cluster: FakeCluster) -> None:
     """
     idle = warmed(cluster)
     spec = claimed(cluster, idle)
-    proof = idle.prove(
-        cluster,
-        spec,
-        targets=targets_of(spec),
-        clock=FixedClock(NOW),
-        pause=no_pause,
-    )
+    proof = proven(cluster, idle, spec)
     assert proof.holds and proof.warm == WARM and proof.trial_id == "ride-1"
     assert proof.attempts == idle.proof.attempts
     cluster.rights_of[HOME.name, "workload"] = ["get core/secrets"]
-    worse = idle.prove(
-        cluster,
-        spec,
-        targets=targets_of(spec),
-        clock=FixedClock(NOW),
-        pause=no_pause,
-    )
+    worse = proven(cluster, idle, spec)
     assert worse.failures == ("The workload account may get core/secrets.",)
 
 
@@ -243,13 +247,7 @@ def test_a_way_out_is_tried_from_inside(cluster: FakeCluster) -> None:
     idle = warmed(cluster)
     spec = claimed(cluster, idle, environment_spec(needs=OUT))
     tried = len(cluster.writes)
-    proof = idle.prove(
-        cluster,
-        spec,
-        targets=targets_of(spec),
-        clock=FixedClock(NOW),
-        pause=no_pause,
-    )
+    proof = proven(cluster, idle, spec)
     assert proof.holds and proof.warm == ""
     pods = {
         write.ref.name for write in cluster.writes[tried:] if write.ref.kind == "Pod"
