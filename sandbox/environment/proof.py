@@ -44,7 +44,7 @@ from sandbox.environment.targets import (
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.trial import EnvironmentSpec, IsolationProof, ProofTarget
-from sandbox.ports import Clock, Cluster
+from sandbox.ports import Clock, Cluster, KubernetesObject
 
 __all__ = [
     "ClusterAddresses",
