@@ -52,8 +52,11 @@ class Settings(BaseSettings):
 
     `regulatory-sandbox` names this product's own image, and may be `NAME@sha256:…`.
     """
-    warm: int = Field(0, ge=0, le=50)
-    """Environments that are kept proven and empty, for trials to claim."""
+    warm: int | None = Field(None, ge=0, le=50)
+    """Environments that are kept proven and empty, for trials to claim.
+
+    Not set, the pool of the installation stays as it is.
+    """
     segment_seconds: float = 10.0
     """A segment is closed after this many seconds."""
     segment_bytes: int = 64 * 1024 * 1024

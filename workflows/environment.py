@@ -297,6 +297,7 @@ class EnvironmentWorkflow:
             manifests=self._manifests,
             breach_id=breach_id,
             uid=self._uid,
+            namespace=self._report.namespace,
         )
 
     def _carry(self) -> EnvironmentInput:

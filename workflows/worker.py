@@ -255,6 +255,7 @@ async def serve(settings: Settings, servers: LocalServers | None) -> None:
     async with AsyncExitStack() as stack:
         for worker in workers(client, adapters, Serving()):
             await stack.enter_async_context(worker)
-        await schedule_warm_pool(client, count=settings.warm)
+        if settings.warm is not None:
+            await schedule_warm_pool(client, count=settings.warm)
         logger.info("worker ready")
         await stopped.wait()

@@ -9,7 +9,8 @@
 | ask beforehand | `ask_admission` |
 | prove | `standard_targets`, `prove_isolation` |
 | watch | `find_drift`, `platform_lack`, `settle`, `open_ways`, `reclaim` |
-| keep ready | `warm_spec`, `unclaimed`, `claim`, `take_over`, `Idle`, `discard` |
+| keep ready | `warm_spec`, `WarmEnvironment`, `unclaimed`, `contents`, `discard` |
+| claim | `claim`, `take_over`, `forget_parameters` |
 | find | `located`, `namespace_of` |
 | interrupt | `freeze`, `thaw` |
 | end | `tear_down`, `residue`, `expired_environments` |
@@ -17,6 +18,7 @@
 
 from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.attempts import open_ways
+from sandbox.environment.claim import claim, forget_parameters, take_over
 from sandbox.environment.drift import find_drift, recorder_token
 from sandbox.environment.expiry import expired_environments, is_there
 from sandbox.environment.lifecycle import (
@@ -52,10 +54,9 @@ from sandbox.environment.render import (
 )
 from sandbox.environment.repair import put_back, reclaim, settle
 from sandbox.environment.warm import (
-    Idle,
-    claim,
+    WarmEnvironment,
+    contents,
     discard,
-    take_over,
     unclaimed,
     warm_spec,
 )
@@ -65,19 +66,21 @@ __all__ = [
     "ClusterAddresses",
     "Difference",
     "FreezeReport",
-    "Idle",
     "Step",
+    "WarmEnvironment",
     "apply_environment",
     "apply_platform",
     "ask_admission",
     "claim",
     "cluster_addresses",
+    "contents",
     "deploy_system",
     "discard",
     "ensure_platform",
     "environment_objects",
     "expired_environments",
     "find_drift",
+    "forget_parameters",
     "freeze",
     "is_there",
     "located",

@@ -55,12 +55,14 @@ class ProbeReport(Record):
 
 def report_in(log: str) -> ProbeReport | None:
     """Return the report that a log is; None where it is none, or not whole yet."""
-    if not log.endswith("\n"):
+    if not log.endswith("\n") or log.count("\n") > 1:
         return None
     try:
-        return ProbeReport.model_validate_json(log)
+        report = ProbeReport.model_validate_json(log)
     except ValidationError:
         return None
+    tried = [(one.name, one.host, one.port) for one in report.attempts]
+    return report if len(tried) == len(set(tried)) else None
 
 
 def attempts_of(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sandbox.environment.deployment import deploy_system
 from sandbox.environment.isolation import own_users, require_isolation_class
 from sandbox.environment.kinds import ref_of
-from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER
+from sandbox.environment.labels import DEFAULT_DENY, FIELD_MANAGER, trial_selector
 from sandbox.environment.place import namespaces_of
 from sandbox.environment.platform import ensure_platform
 from sandbox.environment.removal import (
@@ -30,7 +30,12 @@ from sandbox.environment.removal import (
 )
 from sandbox.environment.render import default_deny, environment_objects, stated
 from sandbox.environment.waiting import wait_until
-from sandbox.errors import ClusterError, InputError, IsolationError
+from sandbox.errors import (
+    ClusterError,
+    InputError,
+    IsolationError,
+    SandboxError,
+)
 from sandbox.model.application import Defect
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import Applied, Cluster, KubernetesObject, ObjectRef
@@ -118,10 +123,17 @@ def freeze(
         IsolationError: The namespace belongs to something else.
         ClusterError: Kubernetes refused, did not answer, or pods kept coming back.
     """
-    reports = [
-        _freeze(cluster, trial_id, found, pause)
-        for found in namespaces_of(cluster, trial_id)
-    ]
+    reports: list[FreezeReport] = []
+    errors: list[SandboxError] = []
+    for found in namespaces_of(cluster, trial_id):
+        try:
+            reports.append(_freeze(cluster, trial_id, found, pause))
+        except SandboxError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    if not reports:
+        _require_gone(cluster, trial_id)
     return reports[0] if reports else FreezeReport([], {}, [])
 
 
@@ -150,6 +162,19 @@ def _freeze(
             " freeze again."
         )
     return FreezeReport(removed, scaled, deleted, namespace)
+
+
+def _require_gone(cluster: Cluster, trial_id: str) -> None:
+    """Check that nothing of a trial without a namespace is left in anybody's."""
+    left = cluster.find(
+        "networking.k8s.io/v1", "NetworkPolicy", labels=trial_selector(trial_id)
+    )
+    if left:
+        names = ", ".join(sorted({str(ref_of(item).namespace) for item in left}))
+        raise IsolationError(
+            f"Trial {trial_id} has no namespace any more, and its policies lie in"
+            f" {names}, which lost the trial's label. Label it again, or delete it."
+        )
 
 
 def thaw(

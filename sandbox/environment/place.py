@@ -30,27 +30,30 @@ def namespaces_of(
 ) -> list[KubernetesObject]:
     """Return the namespaces of a trial: one as a rule, none before and after it.
 
-    Two only where two workers opened the same trial at once; the first is then the one
-    that stays.
+    Two only where two workers opened the same trial at once. Where the trial has none,
+    one that bears its name and is someone else's is returned, for those to refuse in
+    words who would touch it.
 
     Args:
         cluster: Where to look.
         trial_id: Whose environment.
-        uid: The namespace it was made in, known even if it lost its labels.
+        uid: The namespace it was made in, known even without its labels; it is first.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
     own_name = trial_namespace(trial_id)
     own = cluster.get(namespace_ref(own_name))
-    found = [own] if own is not None else []
     labels = f"{TRIAL}={trial_id},{MANAGED_BY}={FIELD_MANAGER}"
-    labelled = cluster.find("v1", "Namespace", labels=labels)
-    found += [item for item in _by_name(labelled) if _was_warm(item, own_name)]
-    if found or not uid:
-        return found
-    every = cluster.find("v1", "Namespace")
-    return [item for item in every if item["metadata"]["uid"] == uid]
+    labelled = _by_name(cluster.find("v1", "Namespace", labels=labels))
+    found = [own] if own is not None and _names(own, trial_id) else []
+    found += [item for item in labelled if _was_warm(item, own_name)]
+    if uid and uid not in {_uid(item) for item in found}:
+        every = cluster.find("v1", "Namespace")
+        found += [item for item in every if _uid(item) == uid]
+    if not found and own is not None:
+        return [own]
+    return sorted(found, key=lambda item: _uid(item) != uid)
 
 
 def warm_namespaces(cluster: Cluster) -> list[KubernetesObject]:
@@ -99,6 +102,15 @@ def namespace_of(cluster: Cluster, trial_id: str, *, uid: str = "") -> str:
 
 def _by_name(namespaces: list[KubernetesObject]) -> list[KubernetesObject]:
     return sorted(namespaces, key=lambda item: str(item["metadata"]["name"]))
+
+
+def _names(namespace: KubernetesObject, trial_id: str) -> bool:
+    labels = namespace["metadata"].get("labels") or {}
+    return bool(labels.get(TRIAL) == trial_id)
+
+
+def _uid(namespace: KubernetesObject) -> str:
+    return str(namespace["metadata"]["uid"])
 
 
 def _was_warm(namespace: KubernetesObject, own_name: str) -> bool:

@@ -108,9 +108,10 @@ def ensure_platform(cluster: Cluster, *, own_image: str = "") -> None:
 
 
 def platform_lack(cluster: Cluster) -> str:
-    """Return what the platform of running trials lacks; nothing where it is whole.
+    """Return what of the platform no longer holds running trials to their limits.
 
-    Of another version only its presence is known, for its objects are others.
+    Its marker, its admission policies and their bindings are looked at. Of another
+    version only its presence is known, for its objects are others.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.

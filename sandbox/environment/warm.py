@@ -1,36 +1,32 @@
-"""Environments that are proven before a trial asks for one, and how a trial claims one.
+"""Environments that are empty, and proven before a trial asks for one.
 
 Rules of this module:
 
-* A warm environment is empty and lets nothing start but the proof's own pods; it has an
-  expiry like any other, and whatever removes what is expired removes it too.
-* A claim is one conditional write of the namespace: two trials never get the same one.
-* What the trial's rule changes is applied on top. Attempts are made again unless every
-  way out, every target and the isolation class are the same; rights and admission are
-  asked again in any case.
+* Nothing starts in a warm environment but the proof's own pods; it has an expiry like
+  any other, and whatever removes what is expired removes it too.
+* After its claim attempts are made again unless every way out, every target and the
+  isolation class are the same; rights and admission are asked again in any case.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
 from sandbox.environment.attempts import judge
 from sandbox.environment.isolation import REQUIRED, own_users
-from sandbox.environment.kinds import ref_of
+from sandbox.environment.kinds import ref_of, title
 from sandbox.environment.labels import (
-    FIELD_MANAGER,
+    CONTROL_NAMESPACE,
     PARAMS,
     TRIAL,
     WARM,
     trial_namespace,
+    trial_selector,
 )
-from sandbox.environment.lifecycle import require_time_left
-from sandbox.environment.place import namespace_ref, namespaces_of, warm_namespaces
-from sandbox.environment.platform import ensure_platform
+from sandbox.environment.place import namespace_ref, warm_namespaces
 from sandbox.environment.probe import allowed_pod
 from sandbox.environment.proof import (
     prove_isolation,
@@ -38,7 +34,8 @@ from sandbox.environment.proof import (
     refuses_foreign_images,
     wait_for_quotas,
 )
-from sandbox.environment.render import MOST_WAYS_IN, environment_objects
+from sandbox.environment.removal import delete_pods
+from sandbox.environment.render import environment_objects
 from sandbox.environment.targets import NEIGHBOUR
 from sandbox.environment.waiting import wait_until
 from sandbox.errors import ClusterError, IsolationError
@@ -49,7 +46,7 @@ from sandbox.model.trial import (
     ProofTarget,
     RecorderEndpoint,
 )
-from sandbox.ports import Applied, Clock, Cluster, KubernetesObject
+from sandbox.ports import Clock, Cluster, KubernetesObject
 
 Pause = Callable[[float], None]
 
@@ -58,12 +55,20 @@ _NOTHING_DECIDED = "sha256:" + "0" * 64
 NO_CREDENTIAL = "unclaimed"
 """What stands in for the credential of a system; no recorder knows it."""
 _LIMITS = Limits(cpu="1", memory="256Mi", pods=1)
-_ATTEMPTS = 5
 _WAIT_S = 10.0
-_THREADS = 4
+_STARTING = (
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "Job"),
+    ("batch/v1", "CronJob"),
+)
+"""Kinds of which an empty environment has no object; its quotas allow no others."""
+_OWN_CONFIG = frozenset({PARAMS, "kube-root-ca.crt"})
 
 
-class Idle(NamedTuple):
+class WarmEnvironment(NamedTuple):
     """A warm environment: what it was made from, and the proof it is kept with."""
 
     spec: EnvironmentSpec
@@ -153,98 +158,7 @@ def unclaimed(cluster: Cluster) -> list[str]:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    return [_warm_id(item) for item in warm_namespaces(cluster) if _is_free(item)]
-
-
-def claim(
-    cluster: Cluster,
-    spec: EnvironmentSpec,
-    candidates: Sequence[str],
-    *,
-    own_image: str = "",
-) -> EnvironmentSpec | None:
-    """Make one of several warm environments that of a trial.
-
-    Args:
-        cluster: Where they are.
-        spec: What the decision and the temporary rule ask for.
-        candidates: Ids of warm environments whose proof is known and recent.
-        own_image: As for `ensure_platform`.
-
-    Returns:
-        The specification with the warm environment the trial now has; None where none
-        was left, or where the trial has an environment already.
-
-    Raises:
-        InputError: The rule has expired.
-        IsolationError: The platform is not installed.
-        ClusterError: Kubernetes refused or did not answer.
-    """
-    require_time_left(cluster, spec)
-    if len(spec.needs.ingress) > MOST_WAYS_IN:
-        return None
-    ensure_platform(cluster, own_image=own_image)
-    for _ in range(_ATTEMPTS):
-        if namespaces_of(cluster, spec.trial_id):
-            return None
-        free = {
-            _warm_id(item): item for item in warm_namespaces(cluster) if _is_free(item)
-        }
-        wanted = next((name for name in candidates if name in free), None)
-        if wanted is None:
-            return None
-        claimed = spec.model_copy(update={"warm": wanted})
-        if _take(cluster, claimed, free[wanted]):
-            return _only(cluster, claimed)
-    return None
-
-
-def take_over(
-    cluster: Cluster,
-    spec: EnvironmentSpec,
-    idle: EnvironmentSpec,
-    *,
-    recorder_token: str,
-) -> list[Applied]:
-    """Apply what a trial's environment has and its warm one had not.
-
-    Nothing runs in it, so a refusal half-way is no danger: the caller removes it.
-
-    Args:
-        cluster: Where it is.
-        spec: The environment as claimed.
-        idle: What it was made from.
-        recorder_token: Bearer token the system presents to the recorder.
-
-    Returns:
-        The namespace, and what was changed in it.
-
-    Raises:
-        InputError: The needs cannot be granted as written.
-        ClusterError: Kubernetes refused or did not answer.
-    """
-    users = own_users(cluster, spec)
-    wanted = environment_objects(spec, recorder_token=recorder_token, own_users=users)
-    had = environment_objects(idle, recorder_token=NO_CREDENTIAL, own_users=users)
-    before = {ref_of(item): item for item in had}
-    changed = [item for item in wanted if before.get(ref_of(item)) != item]
-    for item in changed:
-        if item["metadata"]["name"] == PARAMS:
-            # It is immutable; until the next is there, admission refuses every pod.
-            cluster.delete(ref_of(item))
-    # Quotas last: what they count must have its place before they shrink.
-    others = [item for item in changed if item["kind"] != "ResourceQuota"]
-    quotas = [item for item in changed if item["kind"] == "ResourceQuota"]
-    return _all_at_once(cluster, others) + _all_at_once(cluster, quotas)
-
-
-def _all_at_once(cluster: Cluster, objects: list[KubernetesObject]) -> list[Applied]:
-    """Apply objects of which none needs another, several at a time."""
-    with ThreadPoolExecutor(_THREADS) as threads:
-        done = threads.map(
-            lambda item: cluster.apply([item], owner=FIELD_MANAGER), objects
-        )
-        return [applied for one in done for applied in one]
+    return [warm_id_of(item) for item in warm_namespaces(cluster) if is_free(item)]
 
 
 def discard(cluster: Cluster, warm_id: str) -> bool:
@@ -257,15 +171,38 @@ def discard(cluster: Cluster, warm_id: str) -> bool:
         ClusterError: Kubernetes refused or did not answer.
     """
     found = cluster.get(namespace_ref(trial_namespace(warm_id)))
-    if found is None or not _is_free(found):
+    if found is None or not is_free(found):
         return False
     uid, version = (found["metadata"][key] for key in ("uid", "resourceVersion"))
     try:
-        return cluster.delete(ref_of(found), uid=uid, version=version)
+        is_removed = cluster.delete(ref_of(found), uid=uid, version=version)
     except ClusterError as error:
         if error.status != 409:
             raise
         return False
+    delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(warm_id))
+    return is_removed
+
+
+def contents(cluster: Cluster, namespace: str) -> list[str]:
+    """Return what is in a warm environment that must not be there; nothing if empty.
+
+    What limits it is compared elsewhere (`find_drift`); this is what could run in it.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    found = [
+        item
+        for api_version, kind in _STARTING
+        for item in cluster.find(api_version, kind, namespace=namespace)
+    ]
+    found += [
+        item
+        for item in cluster.find("v1", "ConfigMap", namespace=namespace)
+        if item["metadata"]["name"] not in _OWN_CONFIG
+    ]
+    return [title(ref_of(item)) for item in found]
 
 
 def _wait_for_decision(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
@@ -300,36 +237,14 @@ def _without_neighbour(target: ProofTarget) -> ProofTarget:
     return target.model_copy(update={"host": ""}) if is_neighbour else target
 
 
-def _take(cluster: Cluster, spec: EnvironmentSpec, namespace: KubernetesObject) -> bool:
-    """Write the trial's name on a namespace, unless someone else changed it."""
-    home, *_ = environment_objects(spec, recorder_token="")
-    metadata = namespace["metadata"]
-    precondition = {key: metadata[key] for key in ("uid", "resourceVersion")}
-    home["metadata"] |= precondition
-    try:
-        cluster.apply([home], owner=FIELD_MANAGER)
-    except ClusterError as error:
-        if error.status not in (404, 409):
-            raise
-        return False
-    return True
-
-
-def _only(cluster: Cluster, spec: EnvironmentSpec) -> EnvironmentSpec | None:
-    """Return a claim, or give it back where another worker opened the trial too."""
-    first, *rest = namespaces_of(cluster, spec.trial_id)
-    for other in rest:
-        if other["metadata"]["name"] == spec.namespace:
-            cluster.delete(ref_of(other), uid=other["metadata"]["uid"])
-    return spec if first["metadata"]["name"] == spec.namespace else None
-
-
-def _is_free(namespace: KubernetesObject) -> bool:
+def is_free(namespace: KubernetesObject) -> bool:
+    """Return whether a warm namespace is there and no trial's."""
     metadata = namespace["metadata"]
     labels = metadata.get("labels") or {}
     is_claimed = labels.get(TRIAL) != labels.get(WARM)
     return not is_claimed and WARM in labels and "deletionTimestamp" not in metadata
 
 
-def _warm_id(namespace: KubernetesObject) -> str:
+def warm_id_of(namespace: KubernetesObject) -> str:
+    """Return the id a warm namespace was made with."""
     return str(namespace["metadata"]["labels"][WARM])

@@ -114,7 +114,11 @@ def main(targets: str) -> None:
 
 def _said(family: int, address: Any, seconds: float) -> str:
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as own:
+        own = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        return f"ERROR: {error.strerror or error}"
+    try:
+        with own:
             own.settimeout(seconds)
             own.connect(address)
     except TimeoutError:

@@ -12,7 +12,7 @@ import pytest
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
 from sandbox.environment import (
-    Idle,
+    WarmEnvironment,
     apply_environment,
     apply_platform,
     claim,
@@ -94,7 +94,7 @@ def _warm_up(worker, servers, recorder):
             worker, spec, targets=targets(worker, spec, servers), clock=SystemClock()
         )
         assert proof.failures == () and proof.holds
-        return Idle(spec, proof)
+        return WarmEnvironment(spec, proof)
 
     yield warm_up
     for warm_id in set(made) & set(unclaimed(worker)):

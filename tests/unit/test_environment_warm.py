@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from sandbox.environment import (
-    Idle,
+    WarmEnvironment,
     apply_environment,
     claim,
+    contents,
     deploy_system,
     discard,
     environment_objects,
@@ -27,7 +28,7 @@ from sandbox.environment import (
     warm_spec,
 )
 from sandbox.environment.targets import proof_targets
-from sandbox.errors import InputError
+from sandbox.errors import ClusterError, InputError, IsolationError
 from sandbox.model.application import EgressNeed, IngressNeed, Limits, SystemNeeds
 from sandbox.model.trial import (
     EnvironmentSpec,
@@ -35,7 +36,7 @@ from sandbox.model.trial import (
     ProofTarget,
     RecorderEndpoint,
 )
-from sandbox.ports import ObjectRef
+from sandbox.ports import KubernetesObject, ObjectRef
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec, system_manifests
@@ -61,7 +62,7 @@ def targets_of(spec: EnvironmentSpec) -> tuple[ProofTarget, ...]:
     )
 
 
-def warmed(cluster: FakeCluster, warm_id: str = WARM) -> Idle:
+def warmed(cluster: FakeCluster, warm_id: str = WARM) -> WarmEnvironment:
     """Make a warm environment and prove it."""
     spec = warm_spec(
         warm_id,
@@ -79,7 +80,7 @@ def warmed(cluster: FakeCluster, warm_id: str = WARM) -> Idle:
         pause=no_pause,
     )
     assert proof.holds
-    return Idle(spec, proof)
+    return WarmEnvironment(spec, proof)
 
 
 @pytest.fixture(name="cluster")
@@ -87,7 +88,9 @@ def _cluster() -> FakeCluster:
     return FakeCluster()
 
 
-def proven(cluster: FakeCluster, idle: Idle, spec: EnvironmentSpec) -> IsolationProof:
+def proven(
+    cluster: FakeCluster, idle: WarmEnvironment, spec: EnvironmentSpec
+) -> IsolationProof:
     """Prove what a claim has changed."""
     return idle.prove(
         cluster,
@@ -99,7 +102,7 @@ def proven(cluster: FakeCluster, idle: Idle, spec: EnvironmentSpec) -> Isolation
 
 
 def claimed(
-    cluster: FakeCluster, idle: Idle, spec: EnvironmentSpec = SPEC
+    cluster: FakeCluster, idle: WarmEnvironment, spec: EnvironmentSpec = SPEC
 ) -> EnvironmentSpec:
     """Claim the one that is warm and apply the trial's rule on top."""
     found = claim(cluster, spec, [idle.spec.warm])
@@ -319,6 +322,142 @@ def test_claimed_then_stripped_of_its_label(cluster: FakeCluster) -> None:
     assert freeze(cluster, "ride-1", pause=no_pause).namespace == HOME.name
     drift = find_drift(cluster, spec, shape="frozen", uid=uid, at=NOW)
     assert [item.object for item in drift.findings] == [f"Namespace {HOME.name}"]
+
+
+class Twin(FakeCluster):
+    """A second worker claims another environment for the same trial at that moment."""
+
+    is_twinned = True
+
+    def apply(self, objects, *, owner, dry_run=False):  # type: ignore[no-untyped-def]
+        """Let both claims be made."""
+        if self.is_twinned and "resourceVersion" in objects[0]["metadata"]:
+            self.is_twinned = False
+            twin = SPEC.model_copy(update={"warm": "warm-2"})
+            home = environment_objects(twin, recorder_token="t")[:1]
+            super().apply(home, owner="twin")
+        return super().apply(objects, owner=owner, dry_run=dry_run)
+
+
+def test_a_claim_beside_another_is_given_back() -> None:
+    """Of two environments that two workers claim for one trial, one is given back."""
+    cluster = Twin()
+    warmed(cluster, "warm-1")
+    warmed(cluster, "warm-2")
+    assert claim(cluster, SPEC, ["warm-1"]) is None
+    assert namespace_of(cluster, "ride-1") == "trial-warm-2"
+    assert cluster.get(ObjectRef("v1", "Namespace", "", "trial-warm-1")) is None
+
+
+def test_a_namesake_hides_nothing(cluster: FakeCluster) -> None:
+    """A namespace that bears the trial's name and is someone else's is left alone, and
+    the trial's own is frozen and removed all the same.
+    """
+    spec = claimed(cluster, warmed(cluster))
+    deploy_system(cluster, spec, system_manifests(), wait_s=1, pause=no_pause)
+    name = "trial-ride-1"
+    namesake = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    cluster.apply([namesake], owner="someone")
+    assert located(cluster, SPEC) == spec
+    assert freeze(cluster, "ride-1", pause=no_pause).scaled == {"front": 1}
+    tear_down(cluster, "ride-1", wait_s=1, pause=no_pause)
+    assert cluster.get(HOME) is None
+    assert cluster.get(ObjectRef("v1", "Namespace", "", name)) is not None
+
+
+def test_a_freeze_of_what_nobody_finds_is_no_freeze(cluster: FakeCluster) -> None:
+    """Without labels and without a uid, a trial's environment is not taken for gone."""
+    claimed(cluster, warmed(cluster))
+    bare = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME.name}}
+    cluster.apply([bare], owner="someone")
+    with pytest.raises(IsolationError, match=HOME.name):
+        freeze(cluster, "ride-1", pause=no_pause)
+
+
+def thing(kind: str) -> KubernetesObject:
+    """Return something that has no place in an empty environment."""
+    item: KubernetesObject = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": "lurking", "namespace": HOME.name},
+    }
+    containers = [{"name": "c", "image": SPEC.probe_image}]
+    return item | ({"spec": {"containers": containers}} if kind == "Pod" else {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_left"), [("Pod", True), ("Service", False), ("ConfigMap", False)]
+)
+def test_what_is_not_empty_is_not_claimed(
+    cluster: FakeCluster, kind: str, is_left: bool
+) -> None:
+    """With a pod in it, which may be the proof's, an environment is passed over; with
+    anything else it is removed.
+    """
+    spec = warmed(cluster).spec
+    assert contents(cluster, spec.namespace) == []
+    cluster.apply([thing(kind)], owner="someone")
+    assert claim(cluster, SPEC, [WARM]) is None
+    assert (cluster.get(HOME) is not None) is is_left
+    if is_left:
+        assert contents(cluster, spec.namespace) == [f"Pod {HOME.name}/lurking"]
+
+
+def test_a_claim_needs_the_platform(cluster: FakeCluster) -> None:
+    """A guard of the cluster that is gone is there again when a trial is opened."""
+    warmed(cluster)
+    guard = ObjectRef(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+        "",
+        "regulatory-sandbox-pods",
+    )
+    assert cluster.delete(guard)
+    assert claim(cluster, SPEC, [WARM]) is not None
+    assert cluster.get(guard) is not None
+
+
+class Lagging(FakeCluster):
+    """Admission that goes on with what it knew, for some looks."""
+
+    looks = 0
+    is_open = False
+    """Whether it lets every image in afterwards."""
+
+    def apply(self, objects, *, owner, dry_run=False):  # type: ignore[no-untyped-def]
+        """Refuse pods while it lags."""
+        is_proof = dry_run and objects[0]["metadata"]["name"] == "admission-proof"
+        if is_proof and self.looks > 0:
+            self.looks -= 1
+            raise ClusterError("not pinned by a digest the decision allows", status=422)
+        if is_proof and self.is_open:
+            return []
+        return super().apply(objects, owner=owner, dry_run=dry_run)
+
+
+@pytest.mark.parametrize(("looks", "is_known"), [(3, True), (10**6, False)])
+def test_admission_is_waited_for(looks: int, is_known: bool) -> None:
+    """Ready is said once admission knows the decision's images, and not before."""
+    cluster = Lagging()
+    idle = warmed(cluster)
+    spec = claimed(cluster, idle)
+    cluster.looks = looks
+    if is_known:
+        assert proven(cluster, idle, spec).holds
+    else:
+        with pytest.raises(IsolationError, match="refuses the images"):
+            proven(cluster, idle, spec)
+
+
+def test_admission_is_tried_after_a_claim() -> None:
+    """A claim in a cluster that admits any image does not hold."""
+    cluster = Lagging()
+    idle = warmed(cluster)
+    spec = claimed(cluster, idle)
+    cluster.is_open = True
+    proof = proven(cluster, idle, spec)
+    assert not proof.holds
+    assert "Admission does not refuse" in "".join(proof.failures)
 
 
 def test_two_workers_on_one_trial(cluster: FakeCluster) -> None:

@@ -8,7 +8,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from sandbox.environment import claim, unclaimed
+from sandbox.environment import claim, environment_objects, unclaimed
+from sandbox.errors import ClusterError
 from sandbox.model.record import digest_of
 from sandbox.model.trial import RecorderEndpoint
 from sandbox.ports import ObjectRef
@@ -51,7 +52,9 @@ class House(NamedTuple):
         warm = WarmActivities(self.cluster, ledger=self.ledger, site=site)
         return ActivityEnvironment().run(warm.keep_warm, WarmInput(count=count))
 
-    def open(self, trial_id: str = "ride-1", generation: int = 1) -> EnvironmentOutcome:
+    def open(
+        self, trial_id: str = "ride-1", generation: int = 1, **changes: object
+    ) -> EnvironmentOutcome:
         """Open the environment of a trial whose plan is locked."""
         self.ledger.records.put_document(
             trial_id, "system", SystemManifests(objects=system_manifests())
@@ -61,7 +64,7 @@ class House(NamedTuple):
         found = self.ledger.log.entry(f"plan/{trial_id}")
         assert found is not None
         digest = digest_of(dict(found.entry.body))
-        spec = environment_spec(trial_id, plan_digest=digest)
+        spec = environment_spec(trial_id, plan_digest=digest, **changes)
         self.ledger.records.put_document(trial_id, "environment", spec)
         provision = ProvisionActivities(
             self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
@@ -85,7 +88,11 @@ class House(NamedTuple):
 
 @pytest.fixture(name="house")
 def _house() -> House:
-    cluster = FakeCluster()
+    return house_of(FakeCluster())
+
+
+def house_of(cluster: FakeCluster) -> House:
+    """Return a new installation on a cluster."""
     clock = FixedClock(cluster.now())
     signer = ThrowawaySigner("log.example/trials")
     ledger = Ledger(FakeLog(), FakeRecords(), FakeSegments(), signer, clock)
@@ -212,7 +219,9 @@ def test_what_is_unfit_is_replaced(house: House, site: Site, why: str) -> None:
 
 
 def test_tampered_with_before_its_claim(house: House) -> None:
-    """What someone added to a warm environment is taken out when it is claimed."""
+    """What someone added to a warm environment is taken out when it is claimed; after
+    that the attempts of before count no more.
+    """
     (warm_id,) = house.keep(1).made
     allow = ObjectRef(
         "networking.k8s.io/v1", "NetworkPolicy", f"trial-{warm_id}", "allow-all"
@@ -226,6 +235,129 @@ def test_tampered_with_before_its_claim(house: House) -> None:
     house.cluster.apply([item], owner="someone")
     assert house.open().namespace == f"trial-{warm_id}"
     assert house.cluster.get(allow) is None
+    assert house.proof("ride-1")["warm"] == ""
+
+
+def test_one_near_its_expiry_makes_room(house: House) -> None:
+    """Less than an hour before its end an environment is replaced, and not before."""
+    (old,) = house.keep(1).made
+    house.cluster.skew_s = 4.9 * 3600
+    assert house.keep(1).kept == (old,)
+    house.cluster.skew_s = 5.1 * 3600
+    result = house.keep(1)
+    assert result.removed == (old,) and len(result.made) == 1
+
+
+def test_one_that_is_not_proven_is_not_kept() -> None:
+    """Where the isolation does not hold, the pool stays empty and says why."""
+    house = house_of(FakeCluster(lambda namespace, host, port: "reached"))
+    with pytest.raises(ApplicationError, match="could not be proven"):
+        house.keep(1)
+    assert unclaimed(house.cluster) == []
+
+
+def test_one_that_no_longer_holds_is_removed(house: House) -> None:
+    """A proof that is made again and fails removes the environment."""
+    (old,) = house.keep(1).made
+    house.cluster.rights_of[f"trial-{old}", "workload"] = ["get core/secrets"]
+    assert house.keep(1).kept == (old,)
+    house.clock.advance(9 * 60)
+    assert house.keep(1).removed == (old,)
+    last = house.ledger.log.entries(old)[-1].entry
+    assert "get core/secrets" in str(last.body["reason"])
+
+
+def test_a_proof_is_made_again_before_it_is_too_old(house: House) -> None:
+    """After eight minutes it is made again, so that the pool stays to be claimed."""
+    (warm_id,) = house.keep(1).made
+    house.clock.advance(9 * 60)
+    assert house.keep(1).kept == (warm_id,)
+    house.clock.advance(5 * 60)
+    assert house.open().namespace == f"trial-{warm_id}"
+
+
+def test_another_class_is_not_given(house: House) -> None:
+    """A trial of another isolation class claims none of class N1."""
+    (warm_id,) = house.keep(1).made
+    with pytest.raises(ApplicationError, match="N2"):
+        house.open(isolation_class="N2")
+    assert unclaimed(house.cluster) == [warm_id]
+
+
+def test_what_another_installation_keeps_is_left(house: House) -> None:
+    """Without a record of it, an environment is neither claimed nor removed."""
+    (warm_id,) = house.keep(1).made
+    other = house_of(house.cluster)
+    assert other.keep(0) == WarmResult()
+    assert other.open().namespace == "trial-ride-1"
+    assert unclaimed(house.cluster) == [warm_id]
+
+
+def test_one_that_is_not_empty_is_removed(house: House) -> None:
+    """Something that could run in it costs an environment its place."""
+    (old,) = house.keep(1).made
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "lurking", "namespace": f"trial-{old}"},
+    }
+    house.cluster.apply([service], owner="someone")
+    assert house.keep(1).removed == (old,)
+    last = house.ledger.log.entries(old)[-1].entry
+    assert "not empty: Service" in str(last.body["reason"])
+
+
+class Overtaken(FakeCluster):
+    """While one worker makes an environment, another claims one for the same trial."""
+
+    warm_id = ""
+
+    def apply(self, objects, *, owner, dry_run=False):  # type: ignore[no-untyped-def]
+        """Let the other worker claim its own."""
+        if self.warm_id and not dry_run and objects[0]["kind"] == "Namespace":
+            twin = SPEC.model_copy(update={"warm": self.warm_id})
+            self.warm_id = ""
+            home = environment_objects(twin, recorder_token="t")[:1]
+            super().apply(home, owner="twin")
+        return super().apply(objects, owner=owner, dry_run=dry_run)
+
+
+def test_two_workers_open_one_trial() -> None:
+    """What one worker made beside another's claim is removed; tried again, it goes on
+    with what was claimed.
+    """
+    cluster = Overtaken()
+    house = house_of(cluster)
+    (warm_id,) = house.keep(1).made
+    house.clock.advance(11 * 60)
+    cluster.warm_id = warm_id
+    with pytest.raises(ApplicationError, match="at the same time"):
+        house.open()
+    assert cluster.get(ObjectRef("v1", "Namespace", "", "trial-ride-1")) is None
+    assert house.open(generation=2).namespace == f"trial-{warm_id}"
+
+
+class Unheard(FakeCluster):
+    """The answer to a claim is lost, and asked for again it is refused."""
+
+    is_lost = False
+
+    def apply(self, objects, *, owner, dry_run=False):  # type: ignore[no-untyped-def]
+        """Keep the claim and refuse it."""
+        done = super().apply(objects, owner=owner, dry_run=dry_run)
+        if self.is_lost and "resourceVersion" in objects[0]["metadata"]:
+            self.is_lost = False
+            raise ClusterError("it was changed", status=409)
+        return done
+
+
+def test_a_claim_whose_answer_was_lost() -> None:
+    """A claim that was made without anybody hearing of it is gone on with."""
+    cluster = Unheard()
+    house = house_of(cluster)
+    (warm_id,) = house.keep(1).made
+    cluster.is_lost = True
+    assert house.open().namespace == f"trial-{warm_id}"
 
 
 def test_a_claimed_one_is_not_the_pools(house: House) -> None:

@@ -23,13 +23,14 @@ from sandbox.environment import (
     find_drift,
     is_there,
     located,
-    namespace_of,
     prove_isolation,
     reclaim,
     residue,
     tear_down,
     thaw,
 )
+from sandbox.environment.labels import trial_namespace
+from sandbox.environment.place import namespace_ref, namespaces_of
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec, IsolationProof
@@ -44,7 +45,7 @@ from workflows.activities.proving import (
     summarise,
 )
 from workflows.activities.site import Site
-from workflows.activities.warm import claim_warm
+from workflows.activities.warm import claim_warm, finish_claim
 from workflows.messages import (
     EntryDraft,
     EnvironmentOutcome,
@@ -97,7 +98,7 @@ class ProvisionActivities:
         """Revoke the token, remove the namespace, and show that nothing is left."""
         started_at = self._ledger.clock.now()
         self._tokens.revoke(task.trial_id)
-        namespace = namespace_of(self._cluster, task.trial_id, uid=task.uid)
+        namespace = self._namespace(task)
         reclaim(self._cluster, task.trial_id, uid=task.uid)
         tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=heartbeating)
         left = residue(self._cluster, task.trial_id, namespace=namespace)
@@ -173,7 +174,9 @@ class ProvisionActivities:
         decided, manifests = self._documents(task)
         opened = apply(decided, self._new_token(decided), task.uid)
         spec = opened.spec
-        self._take_out(spec)
+        if self._take_out(spec):
+            # Attempts of before say nothing of what was put back just now.
+            opened = opened._replace(prove=prove_isolation)
         proof = self._prove(opened, task)
         proven_s = (self._ledger.clock.now() - started_at).total_seconds()
         proof = proof.model_copy(update={"proven_s": round(proven_s, 3)})
@@ -190,23 +193,42 @@ class ProvisionActivities:
 
     def _applied(self, decided: EnvironmentSpec, token: str, uid: str) -> Opened:
         spec = located(self._cluster, decided, uid=uid)
+        finish_claim(self._cluster, self._ledger, spec)
         namespace, *_ = apply_environment(
             self._cluster, spec, recorder_token=token, own_image=self._site.own_image
         )
+        is_first = not uid
+        if is_first and len(namespaces_of(self._cluster, spec.trial_id)) > 1:
+            self._cluster.delete(namespace_ref(spec.namespace), uid=namespace.uid)
+            raise ClusterError(
+                f"trial {spec.trial_id}: another worker opened it at the same time;"
+                f" {spec.namespace} is removed, and the other one is gone on with",
+                retryable=True,
+            )
         return Opened(spec, namespace.uid)
 
-    def _take_out(self, spec: EnvironmentSpec) -> None:
-        """Take out what others put in while nothing was applied, as in a freeze."""
+    def _namespace(self, task: EnvironmentTask) -> str:
+        """Return where an environment lies, or lay as far as is known."""
+        found = namespaces_of(self._cluster, task.trial_id, uid=task.uid)
+        if found:
+            return str(found[0]["metadata"]["name"])
+        return task.namespace or trial_namespace(task.trial_id)
+
+    def _take_out(self, spec: EnvironmentSpec) -> bool:
+        """Take out what others put in while nothing was applied, as in a freeze, and
+        return whether there was anything.
+        """
         now = self._ledger.clock.now()
         drift = find_drift(self._cluster, spec, shape="ready", at=now)
         if not drift.findings:
-            return
+            return False
         _, left = restore(self._cluster, self._ledger, spec, drift)
         if left.findings:
             raise IsolationError(
                 f"trial {spec.trial_id}: the environment is not what was decided: "
                 + "; ".join(item.sentence() for item in left.findings)
             )
+        return True
 
     def _documents(
         self, task: EnvironmentTask

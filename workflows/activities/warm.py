@@ -17,11 +17,13 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from sandbox.environment import (
-    Idle,
+    WarmEnvironment,
     apply_environment,
     claim,
+    contents,
     discard,
     find_drift,
+    forget_parameters,
     located,
     prove_isolation,
     take_over,
@@ -40,6 +42,8 @@ from workflows.messages import EntryDraft, WarmInput, WarmResult
 _FRESH = timedelta(minutes=10)
 """A proof that is older says nothing about now; a running trial is proven anew as often
 as its regime says."""
+_STALE = timedelta(minutes=8)
+"""A proof of this age is made again, so that the pool stays fresh."""
 _LIFE = timedelta(hours=6)
 _RENEW = timedelta(hours=1)
 """Less than that before its expiry an environment makes room for another one."""
@@ -61,13 +65,15 @@ class WarmActivities:
         removed: list[str] = []
         for warm_id in unclaimed(self._cluster):
             activity.heartbeat()
+            if _spec_of(self._ledger, warm_id) is None:
+                # Another installation's, on the same cluster; it has an expiry.
+                continue
             why = "there are enough" if len(kept) == task.count else ""
             why = why or self._unfit(warm_id, now)
-            if why:
-                self._remove(warm_id, why)
-                removed.append(warm_id)
-            else:
+            if not why:
                 kept.append(warm_id)
+            elif self._remove(warm_id, why):
+                removed.append(warm_id)
         made = [self._make(now) for _ in range(task.count - len(kept))]
         return WarmResult(kept=tuple(kept), made=tuple(made), removed=tuple(removed))
 
@@ -77,13 +83,14 @@ class WarmActivities:
             return self._flaw(warm_id, now)
         except SandboxError as error:
             if error.retryable:
-                raise
+                # It is looked at again; the others must not wait for it.
+                activity.logger.warning("%s: %s", warm_id, error.diagnosis)
+                return ""
             return error.diagnosis
 
     def _flaw(self, warm_id: str, now: datetime) -> str:
         spec = _spec_of(self._ledger, warm_id)
-        if spec is None:
-            return "there is no record of it"
+        assert spec is not None
         if spec != self._site.warm(warm_id, until=spec.expires_at):
             return "it would be made otherwise now"
         if spec.expires_at - now < _RENEW:
@@ -91,7 +98,10 @@ class WarmActivities:
         drift = find_drift(self._cluster, spec, shape="ready", at=now)
         if drift.findings:
             return "; ".join(item.sentence() for item in drift.findings)
-        if _fresh(self._ledger, spec) is not None:
+        foreign = contents(self._cluster, spec.namespace)
+        if foreign:
+            return f"it is not empty: {', '.join(foreign)}"
+        if _fresh(self._ledger, spec, within=_STALE) is not None:
             return ""
         return "; ".join(self._prove(spec).failures)
 
@@ -122,10 +132,12 @@ class WarmActivities:
             self._cluster, self._ledger, self._site, opened=Opened(spec), run=run
         )
 
-    def _remove(self, warm_id: str, why: str) -> None:
-        # What a trial claimed a moment ago it keeps.
-        if discard(self._cluster, warm_id):
+    def _remove(self, warm_id: str, why: str) -> bool:
+        """Return whether it was removed; what a trial has just claimed it keeps."""
+        is_removed = discard(self._cluster, warm_id)
+        if is_removed:
             self._record(warm_id, "warm-removed", why)
+        return is_removed
 
     def _record(self, warm_id: str, act: str, reason: str) -> None:
         self._ledger.append(
@@ -164,17 +176,18 @@ def claim_warm(
     if not claimed.warm:
         usable = _usable(cluster, ledger, spec)
         found = claim(cluster, spec, usable, own_image=site.own_image)
-        if found is None:
+        # An answer may be lost, and the claim have been made all the same.
+        claimed = found or located(cluster, spec)
+        if not claimed.warm:
             return None
-        claimed = found
-    idle = _spec_of(ledger, claimed.warm)
-    if idle is None:
+    unclaimed_spec = _spec_of(ledger, claimed.warm)
+    if unclaimed_spec is None:
         raise IsolationError(
             f"trial {spec.trial_id}: there is no record of what {claimed.warm} was made"
             " from, so nobody knows what it holds. End the trial and begin another."
         )
-    applied = take_over(cluster, claimed, idle, recorder_token=token)
-    fresh = _fresh(ledger, idle)
+    applied = take_over(cluster, claimed, unclaimed_spec, recorder_token=token)
+    fresh = _fresh(ledger, unclaimed_spec)
     prove = prove_isolation if fresh is None else fresh.prove
     return Opened(claimed, applied[0].uid, prove)
 
@@ -196,11 +209,24 @@ def _spec_of(ledger: Ledger, warm_id: str) -> EnvironmentSpec | None:
     return None if found is None else EnvironmentSpec.model_validate(found)
 
 
-def _fresh(ledger: Ledger, spec: EnvironmentSpec) -> Idle | None:
+def finish_claim(cluster: Cluster, ledger: Ledger, spec: EnvironmentSpec) -> None:
+    """Take away what a claim that was cut off left of before it, if it left anything.
+
+    Raises:
+        ClusterError: Kubernetes refused or did not answer.
+    """
+    was = _spec_of(ledger, spec.warm) if spec.warm else None
+    if was is not None:
+        forget_parameters(cluster, spec, was)
+
+
+def _fresh(
+    ledger: Ledger, spec: EnvironmentSpec, *, within: timedelta = _FRESH
+) -> WarmEnvironment | None:
     """Return a warm environment whose last proof holds and is recent."""
     entries = [item.entry for item in ledger.log.entries(spec.warm)]
     proofs = [entry for entry in entries if entry.kind == "isolation-proof"]
-    if not proofs or ledger.clock.now() - proofs[-1].recorded_at > _FRESH:
+    if not proofs or ledger.clock.now() - proofs[-1].recorded_at > within:
         return None
     proof = IsolationProof.model_validate(proofs[-1].body)
-    return Idle(spec, proof) if proof.holds else None
+    return WarmEnvironment(spec, proof) if proof.holds else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -65,16 +66,18 @@ async def schedule_warm_pool(
         prefix=prefix,
         every=every,
     )
+    if count:
+        with suppress(ScheduleAlreadyRunningError):
+            await client.create_schedule(_WARM_POOL, schedule, trigger_immediately=True)
+            return
     handle = client.get_schedule_handle(_WARM_POOL)
     try:
         await handle.update(lambda _: ScheduleUpdate(schedule=schedule))
+        await handle.trigger()
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        # Without a pool there is none to be emptied.
+        if count or error.status is not RPCStatusCode.NOT_FOUND:
             raise
-        if count:
-            await client.create_schedule(_WARM_POOL, schedule, trigger_immediately=True)
-        return
-    await handle.trigger()
 
 
 def _schedule(

@@ -86,6 +86,9 @@ class EnvironmentTask(Record):
     breach_id: str = ""
     uid: str = ""
     """The namespace it was made in; empty where nobody knows yet."""
+    namespace: str = ""
+    """Name of that namespace, as far as it is known; for what is said of it once it is
+    gone."""
 
 
 class EnvironmentOutcome(Record):

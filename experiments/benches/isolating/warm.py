@@ -11,7 +11,7 @@ from experiments.benches.isolating.figures import figure
 from experiments.benches.isolating.ground import Ground, timed_all, told
 from sandbox.adapters.clock import SystemClock
 from sandbox.environment import (
-    Idle,
+    WarmEnvironment,
     apply_environment,
     claim,
     find_drift,
@@ -72,7 +72,7 @@ def _claimed(ground: Ground, number: int) -> _Claimed:
     return _Claimed(ready, deployed, calls, writes)
 
 
-def _warmed(ground: Ground, warm_id: str) -> Idle:
+def _warmed(ground: Ground, warm_id: str) -> WarmEnvironment:
     like = ground.spec(warm_id)
     spec = warm_spec(
         warm_id,
@@ -88,10 +88,12 @@ def _warmed(ground: Ground, warm_id: str) -> Idle:
     )
     if not proof.holds:
         raise SystemExit(f"{warm_id}: {'; '.join(proof.failures)}")
-    return Idle(spec, proof)
+    return WarmEnvironment(spec, proof)
 
 
-def _ready(ground: Ground, spec: EnvironmentSpec, idle: Idle) -> EnvironmentSpec:
+def _ready(
+    ground: Ground, spec: EnvironmentSpec, idle: WarmEnvironment
+) -> EnvironmentSpec:
     cluster, clock = ground.cluster, SystemClock()
     found = claim(cluster, spec, unclaimed(cluster))
     if found is None:
