@@ -9,7 +9,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.activities.provision import ProvisionActivities
+    from workflows.activities.reap import ReapActivities
     from workflows.messages import ReaperInput, ReaperResult
     from workflows.options import perform
 
@@ -21,4 +21,4 @@ class ReaperWorkflow:
     @workflow.run
     async def run(self, start: ReaperInput) -> ReaperResult:
         """Remove what has no right to be there any more; report what that was."""
-        return await perform(ProvisionActivities.reap_environments, start)
+        return await perform(ReapActivities.reap_environments, start)

@@ -52,6 +52,7 @@ from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.ledger import LedgerActivities
 from workflows.activities.observe import ObserveActivities
 from workflows.activities.provision import ProvisionActivities
+from workflows.activities.reap import ReapActivities
 from workflows.activities.revise import ReviseActivities
 from workflows.activities.site import Site
 from workflows.activities.warm import WarmActivities
@@ -192,13 +193,14 @@ def activities_of(adapters: Adapters) -> dict[Queue, list[Callable[..., Any]]]:
     provision = ProvisionActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )
+    reap = ReapActivities(cluster, ledger=ledger, tokens=tokens)
     warm = WarmActivities(cluster, ledger=ledger, site=adapters.site)
     inspect = InspectActivities(
         cluster, ledger=ledger, tokens=tokens, site=adapters.site
     )
     enforce = EnforceActivities(cluster, ledger=ledger, tokens=tokens)
     observe = ObserveActivities(ledger)
-    every = (keeping, revise, provision, warm, inspect, enforce, observe)
+    every = (keeping, revise, provision, reap, warm, inspect, enforce, observe)
     found: dict[Queue, list[Callable[..., Any]]] = {queue: [] for queue in QUEUES}
     for name, options in TABLE.items():
         owner = next(item for item in every if hasattr(item, name))

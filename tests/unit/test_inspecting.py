@@ -23,7 +23,8 @@ from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from workflows.activities.inspect import InspectActivities
 from workflows.activities.keeping import Ledger
-from workflows.activities.provision import ProvisionActivities, require_locked
+from workflows.activities.provision import require_locked
+from workflows.activities.reap import ReapActivities
 from workflows.activities.site import Site
 from workflows.messages import Inspected, InspectEnvironment, ReaperInput
 
@@ -212,11 +213,9 @@ def test_expiry_follows_the_clusters_clock(house: House, worker_ahead_s: float) 
         apply_environment(cluster, spec, recorder_token="t")
     cluster.skew_s = 20 * 60
     house.clock.set(cluster.now() + timedelta(seconds=worker_ahead_s))
-    provision = ProvisionActivities(
-        cluster, ledger=house.ledger, tokens=house.tokens, site=SITE
-    )
+    reap = ReapActivities(cluster, ledger=house.ledger, tokens=house.tokens)
     task = ReaperInput(grace_s=30)
-    result = ActivityEnvironment().run(provision.reap_environments, task)
+    result = ActivityEnvironment().run(reap.reap_environments, task)
     assert result.removed == ("late",)
 
 

@@ -8,7 +8,6 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from sandbox.environment import apply_environment, tear_down
-from sandbox.model.trial import RecorderEndpoint
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec
@@ -16,15 +15,8 @@ from sandbox.testing.records import FakeLog, FakeRecords, FakeTokens
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
 from workflows.activities.keeping import Ledger
-from workflows.activities.provision import ProvisionActivities
-from workflows.activities.site import Site
+from workflows.activities.reap import ReapActivities
 from workflows.messages import ReaperInput
-
-SITE = Site(
-    recorder=RecorderEndpoint(host="198.51.100.7", http_port=4318, grpc_port=4317),
-    load_source="198.51.100.7/32",
-    own_image="localhost/regulatory-sandbox@sha256:" + "a" * 64,
-)
 
 
 class House:
@@ -54,11 +46,9 @@ class House:
 
     def reap(self, *, after_s: float) -> None:
         self.cluster.skew_s = after_s
-        provision = ProvisionActivities(
-            self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
-        )
+        reap = ReapActivities(self.cluster, ledger=self.ledger, tokens=self.tokens)
         task = ReaperInput(grace_s=30)
-        ActivityEnvironment().run(provision.reap_environments, task)
+        ActivityEnvironment().run(reap.reap_environments, task)
 
     def reasons(self) -> list[str]:
         entries = self.ledger.log.entries("fleet")

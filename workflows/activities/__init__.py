@@ -3,7 +3,7 @@
 | module | privilege |
 |---|---|
 | `ledger`, `closing`, `revise` | records, log, signing key |
-| `provision` | creates and removes environments |
+| `provision`, `reap` | creates and removes environments |
 | `inspect`, `proving` | compares environments with decisions, proves them again |
 | `warm` | keeps environments that are proven in advance, and claims them |
 | `enforce` | freezes environments, revokes credentials |
