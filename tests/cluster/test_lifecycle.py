@@ -175,7 +175,7 @@ def test_life(cluster, servers, recorder, make_spec, manifests):
         heard = len(recorder.seen)
         time.sleep(3)
         assert len(recorder.seen) == heard
-        assert freeze(cluster, "lived") == ([], {}, [])
+        assert freeze(cluster, "lived") == ([], {}, [], spec.namespace)
 
         apply_environment(cluster, spec, recorder_token="second")
         assert proven(cluster, spec, servers).holds
