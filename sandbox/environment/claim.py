@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.environment.isolation import own_users
+from sandbox.environment.isolation import OWN_USERS, own_users
 from sandbox.environment.kinds import ref_of
 from sandbox.environment.labels import (
     CONTROL_NAMESPACE,
@@ -143,7 +143,7 @@ def forget_parameters(
     """
     place = ObjectRef("v1", "ConfigMap", spec.namespace, PARAMS)
     found = cluster.get(place)
-    users = own_users(cluster, spec)
+    users = ((found or {}).get("data") or {}).get(OWN_USERS, "")
     had = environment_objects(unclaimed, recorder_token="", own_users=users)
     stale = next(item for item in had if ref_of(item) == place)
     if found is not None and found.get("data") == stale["data"]:
@@ -158,9 +158,9 @@ def _await_name(
     It asks whether the operators of this trial may look into it; what it knows of
     namespaces is a copy that follows a moment later.
     """
-    bindings = [item for item in changed if item["kind"] == "RoleBinding"]
+    binding = next(item for item in changed if item["kind"] == "RoleBinding")
     wait_until(
-        lambda: [said for item in bindings if (said := refusal_of(cluster, item))],
+        lambda: [said] if (said := refusal_of(cluster, binding)) else [],
         wait_s=_WAIT_S,
         pause=pause,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
@@ -63,9 +64,11 @@ _STARTING = (
     ("apps/v1", "ReplicaSet"),
     ("batch/v1", "Job"),
     ("batch/v1", "CronJob"),
+    ("v1", "ConfigMap"),
 )
-"""Kinds of which an empty environment has no object; its quotas allow no others."""
+"""What could run in an environment, or be read by what runs; quotas allow no others."""
 _OWN_CONFIG = frozenset({PARAMS, "kube-root-ca.crt"})
+_THREADS = 4
 
 
 class WarmEnvironment(NamedTuple):
@@ -192,17 +195,17 @@ def contents(cluster: Cluster, namespace: str) -> list[str]:
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
-    found = [
-        item
-        for api_version, kind in _STARTING
-        for item in cluster.find(api_version, kind, namespace=namespace)
-    ]
-    found += [
-        item
-        for item in cluster.find("v1", "ConfigMap", namespace=namespace)
-        if item["metadata"]["name"] not in _OWN_CONFIG
-    ]
-    return [title(ref_of(item)) for item in found]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        lists = threads.map(
+            lambda kind: cluster.find(*kind, namespace=namespace), _STARTING
+        )
+        found = [item for one in lists for item in one]
+    return [title(ref_of(item)) for item in found if not _is_own(item)]
+
+
+def _is_own(item: KubernetesObject) -> bool:
+    is_config = item["kind"] == "ConfigMap"
+    return is_config and item["metadata"]["name"] in _OWN_CONFIG
 
 
 def _wait_for_decision(cluster: Cluster, spec: EnvironmentSpec, pause: Pause) -> None:
