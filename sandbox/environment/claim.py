@@ -69,23 +69,23 @@ def claim(
     if not candidates or len(spec.needs.ingress) > MOST_WAYS_IN:
         return None
     ensure_platform(cluster, own_image=own_image)
-
-    def has_pods(warm_id: str) -> bool:
-        place = trial_namespace(warm_id)
-        return bool(cluster.find("v1", "Pod", namespace=place))
-
     for _ in range(_ATTEMPTS):
         if namespaces_of(cluster, spec.trial_id):
             return None
         free = {
             warm_id_of(item): item for item in warm_namespaces(cluster) if is_free(item)
         }
-        # A pod in it is most often its own proof, made again just now.
-        wanted = next(
-            (name for name in candidates if name in free and not has_pods(name)), None
+        # Before the claim, for after a write the API server makes a list wait until it
+        # has seen that write, which takes a tenth of a second for kinds at rest.
+        empty = (
+            name
+            for name in candidates
+            if name in free and not contents(cluster, trial_namespace(name))
         )
+        wanted = next(empty, None)
         if wanted is None:
             return None
+        delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(wanted))
         claimed = spec.model_copy(update={"warm": wanted})
         if _take(cluster, claimed, free[wanted]):
             return claimed if _keep(cluster, claimed, free[wanted]) else None
@@ -190,14 +190,10 @@ def _take(cluster: Cluster, spec: EnvironmentSpec, namespace: KubernetesObject) 
 
 
 def _keep(cluster: Cluster, spec: EnvironmentSpec, namespace: KubernetesObject) -> bool:
-    """Return whether a claim stands; give it back where it must not.
-
-    It must not where another worker opened the trial too, or where somebody put
-    something into the environment between the look and the claim.
+    """Return whether a claim stands; give it back where another worker opened the
+    trial too.
     """
-    found = namespaces_of(cluster, spec.trial_id)
-    if len(found) == 1 and not contents(cluster, spec.namespace):
-        delete_pods(cluster, CONTROL_NAMESPACE, trial_selector(spec.warm))
+    if len(namespaces_of(cluster, spec.trial_id)) == 1:
         return True
     cluster.delete(ref_of(namespace), uid=namespace["metadata"]["uid"])
     return False
