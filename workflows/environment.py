@@ -69,7 +69,7 @@ class EnvironmentWorkflow:
         self._report = EnvironmentReport(
             generation=start.generation,
             state=start.state,
-            namespace=f"trial-{start.trial_id}",
+            namespace=start.namespace or f"trial-{start.trial_id}",
         )
 
     @workflow.run
@@ -309,6 +309,7 @@ class EnvironmentWorkflow:
                 "manifests": self._manifests,
                 "reached": self._reached,
                 "uid": self._uid,
+                "namespace": self._report.namespace,
                 "seen": self._seen,
                 "proven_at": self._proven_at,
             }

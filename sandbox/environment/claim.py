@@ -3,7 +3,7 @@
 Rules of this module:
 
 * A claim is one conditional write of the namespace: two trials never get the same one.
-* What is not empty is not given to a trial, whoever put something there.
+* What is seen not to be empty is not given to a trial, whoever put something there.
 * What the trial's rule changes is applied on top; cut off, it can be gone on with.
 """
 

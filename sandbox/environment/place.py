@@ -85,19 +85,24 @@ def located(
     return spec.model_copy(update={"warm": warm})
 
 
-def namespace_of(cluster: Cluster, trial_id: str, *, uid: str = "") -> str:
-    """Return the name of the namespace a trial has, or would have.
+def namespace_of(
+    cluster: Cluster, trial_id: str, *, uid: str = "", last: str = ""
+) -> str:
+    """Return the name of the namespace a trial has, had last, or would have.
 
     Args:
         cluster: Where to look.
         trial_id: Whose environment.
         uid: As for `namespaces_of`.
+        last: Where it is known to have been; used where there is none any more.
 
     Raises:
         ClusterError: Kubernetes refused or did not answer.
     """
     found = namespaces_of(cluster, trial_id, uid=uid)
-    return str(found[0]["metadata"]["name"]) if found else trial_namespace(trial_id)
+    if found:
+        return str(found[0]["metadata"]["name"])
+    return last or trial_namespace(trial_id)
 
 
 def _by_name(namespaces: list[KubernetesObject]) -> list[KubernetesObject]:

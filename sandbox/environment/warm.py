@@ -66,7 +66,8 @@ _STARTING = (
     ("batch/v1", "CronJob"),
     ("v1", "ConfigMap"),
 )
-"""What could run in an environment, or be read by what runs; quotas allow no others."""
+"""What could run in an environment, or configure what runs. Quotas allow no other
+workloads, and a worker cannot list Secrets."""
 _OWN_CONFIG = frozenset({PARAMS, "kube-root-ca.crt"})
 _THREADS = 4
 

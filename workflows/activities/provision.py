@@ -21,13 +21,13 @@ from sandbox.environment import (
     deploy_system,
     find_drift,
     located,
+    namespace_of,
     prove_isolation,
     reclaim,
     residue,
     tear_down,
     thaw,
 )
-from sandbox.environment.labels import trial_namespace
 from sandbox.environment.place import namespace_ref, namespaces_of
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.record import digest_of
@@ -92,7 +92,9 @@ class ProvisionActivities:
         """Revoke the token, remove the namespace, and show that nothing is left."""
         started_at = self._ledger.clock.now()
         self._tokens.revoke(task.trial_id)
-        namespace = self._namespace(task)
+        namespace = namespace_of(
+            self._cluster, task.trial_id, uid=task.uid, last=task.namespace
+        )
         reclaim(self._cluster, task.trial_id, uid=task.uid)
         tear_down(self._cluster, task.trial_id, wait_s=_WAIT_S, pause=heartbeating)
         left = residue(self._cluster, task.trial_id, namespace=namespace)
@@ -146,13 +148,6 @@ class ProvisionActivities:
                 retryable=True,
             )
         return Opened(spec, namespace.uid)
-
-    def _namespace(self, task: EnvironmentTask) -> str:
-        """Return where an environment lies, or lay as far as is known."""
-        found = namespaces_of(self._cluster, task.trial_id, uid=task.uid)
-        if found:
-            return str(found[0]["metadata"]["name"])
-        return task.namespace or trial_namespace(task.trial_id)
 
     def _take_out(self, spec: EnvironmentSpec) -> bool:
         """Take out what others put in while nothing was applied, as in a freeze, and

@@ -65,11 +65,12 @@ class WarmActivities:
         removed: list[str] = []
         for warm_id in unclaimed(self._cluster):
             activity.heartbeat()
-            if _spec_of(self._ledger, warm_id) is None:
+            spec = _spec_of(self._ledger, warm_id)
+            if spec is None:
                 # Another installation's, on the same cluster; it has an expiry.
                 continue
             why = "there are enough" if len(kept) == task.count else ""
-            why = why or self._unfit(warm_id, now)
+            why = why or self._unfit(spec, now)
             if not why:
                 kept.append(warm_id)
             elif self._remove(warm_id, why):
@@ -77,21 +78,19 @@ class WarmActivities:
         made = [self._make(now) for _ in range(task.count - len(kept))]
         return WarmResult(kept=tuple(kept), made=tuple(made), removed=tuple(removed))
 
-    def _unfit(self, warm_id: str, now: datetime) -> str:
+    def _unfit(self, spec: EnvironmentSpec, now: datetime) -> str:
         """Return why a warm environment may not be claimed; prove it again if due."""
         try:
-            return self._flaw(warm_id, now)
+            return self._flaw(spec, now)
         except SandboxError as error:
             if error.retryable:
                 # It is looked at again; the others must not wait for it.
-                activity.logger.warning("%s: %s", warm_id, error.diagnosis)
+                activity.logger.warning("%s: %s", spec.warm, error.diagnosis)
                 return ""
             return error.diagnosis
 
-    def _flaw(self, warm_id: str, now: datetime) -> str:
-        spec = _spec_of(self._ledger, warm_id)
-        assert spec is not None
-        if spec != self._site.warm(warm_id, until=spec.expires_at):
+    def _flaw(self, spec: EnvironmentSpec, now: datetime) -> str:
+        if spec != self._site.warm(spec.warm, until=spec.expires_at):
             return "it would be made otherwise now"
         if spec.expires_at - now < _RENEW:
             return "its expiry is near"

@@ -56,6 +56,8 @@ class EnvironmentInput(Record):
     """Seconds between two proofs; 0: it is proven when it is opened, and only then."""
     uid: str = ""
     """The namespace it was made in."""
+    namespace: str = ""
+    """Name of that namespace; empty is the one named after the trial."""
     seen: dict[str, int] = Field(default_factory=dict)
     """Object → in how many inspections in a row it was found different."""
     proven_at: Instant | None = None
