@@ -7,6 +7,7 @@ Rooms in flow order; a later room may import an earlier one, never the reverse:
 | `procedure` | Is the application complete? Who decides? What state is the case in? |
 | `rules` | Which rules are in force for this trial? Is this fact in order? |
 | `environment` | What must exist in Kubernetes so that they hold, and does it hold? |
+| `conformity` | Would the cluster take a system, and is a rule against it? |
 | `examination` | Does a cluster isolate at all, and from when on? |
 | `recorder` | What happened, byte for byte? |
 | `monitor` | Does something happening now breach a guardrail? |

@@ -48,6 +48,7 @@ TABLE: dict[str, Options] = {
     "record_entry": Options("ledger", 20),
     "update_case": Options("ledger", 20),
     "check_application": Options("ledger", 30),
+    "examine_change": Options("ledger", 20),
     "file_manifests": Options("ledger", 20),
     "find_conflicts": Options("ledger", 20),
     "prepare_trial": Options("ledger", 30),

@@ -6,9 +6,10 @@
 | once per cluster | `apply_platform`, `ensure_platform`, `platform_differences` |
 | take away | `uninstall_platform` |
 | apply | `apply_environment`, `deploy_system` |
-| ask beforehand | `ask_admission` |
+| examine beforehand | `examine_system` |
 | prove | `standard_targets`, `prove_isolation` |
-| watch | `find_drift`, `platform_lack`, `settle`, `open_ways`, `reclaim` |
+| watch | `find_drift`, `platform_lack`, `open_ways` |
+| restore | `settle`, `put_back`, `reclaim` |
 | keep ready | `warm_spec`, `WarmEnvironment`, `unclaimed`, `contents`, `discard` |
 | claim | `claim`, `take_over`, `forget_parameters` |
 | find | `located`, `namespace_of` |
@@ -16,7 +17,6 @@
 | end | `tear_down`, `residue`, `expired_environments` |
 """
 
-from sandbox.environment.admission import AdmissionAnswer, ask_admission
 from sandbox.environment.attempts import open_ways
 from sandbox.environment.claim import claim, forget_parameters, take_over
 from sandbox.environment.drift import find_drift, recorder_token
@@ -53,6 +53,7 @@ from sandbox.environment.render import (
     system_objects,
 )
 from sandbox.environment.repair import put_back, reclaim, settle
+from sandbox.environment.system import examine_system
 from sandbox.environment.warm import (
     WarmEnvironment,
     contents,
@@ -62,7 +63,6 @@ from sandbox.environment.warm import (
 )
 
 __all__ = [
-    "AdmissionAnswer",
     "ClusterAddresses",
     "Difference",
     "FreezeReport",
@@ -70,7 +70,6 @@ __all__ = [
     "WarmEnvironment",
     "apply_environment",
     "apply_platform",
-    "ask_admission",
     "claim",
     "cluster_addresses",
     "contents",
@@ -78,6 +77,7 @@ __all__ = [
     "discard",
     "ensure_platform",
     "environment_objects",
+    "examine_system",
     "expired_environments",
     "find_drift",
     "forget_parameters",

@@ -19,6 +19,7 @@ from sandbox.environment.labels import (
     FIELD_MANAGER,
     MANAGED_BY,
     NEIGHBOUR,
+    PROOF_POD,
     trial_labels,
 )
 from sandbox.environment.template import fill
@@ -50,7 +51,7 @@ def trial_pod(
     pod = _pod(
         spec,
         [_asked(target, target.expect) for target in targets],
-        pod_name="isolation-proof",
+        pod_name=PROOF_POD,
         pod_namespace=spec.namespace,
         service_account="workload",
     )

@@ -6,9 +6,10 @@ from typing import Literal
 
 from sandbox.model.record import Instant, Record, TrialId
 
-Change = Literal["missing", "changed", "foreign"]
+Change = Literal["missing", "changed", "foreign", "unlawful"]
 """missing: asked for and not there. changed: there, and says something else. foreign:
-there, and nobody asked for it."""
+there, and nobody asked for it. unlawful: there, and a rule about objects is against
+it."""
 
 DriftAction = Literal["put_back", "escalate", "note"]
 """put_back: it is made as the decision asks again. escalate: that cannot be done, or

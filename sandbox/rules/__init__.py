@@ -11,6 +11,7 @@
 | `conflict` | would two trials be under different exceptions? |
 | `expression` | what do the rules say of one span? |
 | `compiled`, `facts` | one rule, a span, and what it says of it |
+| `objects` | what do the rules say of objects that are to be, or are? |
 | `admission` | how does Kubernetes enforce a rule about its objects? |
 | `explain` | why does a rule say what it says? |
 | `examples` | do the rules say of the examples what they must? |
@@ -48,6 +49,15 @@ from sandbox.rules.history import (
     values_in_force,
     version_in_force,
 )
+from sandbox.rules.objects import (
+    CHANGE,
+    CREATION,
+    Objection,
+    Operation,
+    Sent,
+    objections,
+    rules_about_objects,
+)
 from sandbox.rules.overlay import (
     check_conditions_asked,
     check_temporary_rule,
@@ -71,6 +81,8 @@ from sandbox.rules.rulebook import (
 from sandbox.rules.tracks import UnitOutcome, judge_tracks
 
 __all__ = [
+    "CHANGE",
+    "CREATION",
     "SPAN_FIELDS",
     "CompiledRule",
     "CompiledRules",
@@ -80,9 +92,12 @@ __all__ = [
     "Explained",
     "Explanation",
     "Known",
+    "Objection",
+    "Operation",
     "ReadExamples",
     "RuleInForce",
     "RuleOutcome",
+    "Sent",
     "Step",
     "UnitOutcome",
     "always",
@@ -101,6 +116,7 @@ __all__ = [
     "instant_of",
     "judge_tracks",
     "number_text",
+    "objections",
     "over",
     "parameters_in_force",
     "read_examples",
@@ -109,6 +125,7 @@ __all__ = [
     "reference",
     "render_admission",
     "rule_named",
+    "rules_about_objects",
     "rules_in_force",
     "run_examples",
     "span_facts",

@@ -27,7 +27,7 @@ from sandbox.model.rule import Rule, Rulebook, TemporaryRule, Waiver
 from sandbox.rules.expression import compile_rules
 from sandbox.rules.history import exceptions_in_force
 from sandbox.rules.mentions import Token, tokens_of, unquoted
-from sandbox.rules.rulebook import parameters_in_force, text_with
+from sandbox.rules.rulebook import parameters_in_force, refusal_words
 
 _API = "admissionregistration.k8s.io/v1"
 _TRIAL = "regulatory-sandbox/trial"
@@ -75,16 +75,16 @@ def _policy(
 ) -> dict[str, Any]:
     base = parameters_in_force(rule, at.date())
     conditions = {"not-being-deleted": "!has(object.metadata.deletionTimestamp)"}
-    text, waived = text_with(rule, base), waiver is not None and waiver.kind == "waiver"
+    words = refusal_words(rule, base)
+    waived = waiver is not None and waiver.kind == "waiver"
     if waiver is not None and waived:
         conditions["not-waived"] = f"!{_whole(_with_values(waiver.under, base))}"
     modified = waiver if waiver is not None and not waived else None
     if modified is not None:
-        text = f"{text_with(rule, {**base, **modified.set})} [{modified.label}]"
+        words = refusal_words(rule, {**base, **modified.set}, modified.label)
     conditions["applies"] = _with_values(rule.applies, base)
     if "params" in rule.applies:
         conditions["applies"] = _modified(rule.applies, base, modified)
-    words = f"{text} ({rule.source.instrument}, {rule.source.provision}; {rule.rule})"
     return _object(
         "ValidatingAdmissionPolicy",
         name,
@@ -99,7 +99,7 @@ def _policy(
             "validations": [
                 {
                     "expression": _modified(rule.requires, base, modified),
-                    "message": " ".join(words.split()),
+                    "message": words,
                 }
             ],
         },

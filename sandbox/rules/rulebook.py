@@ -133,6 +133,19 @@ def text_with(rule: Rule, values: Mapping[str, float]) -> str:
     return text
 
 
+def refusal_words(rule: Rule, values: Mapping[str, float], label: str = "") -> str:
+    """Return in one line what someone reads whose object a rule refuses.
+
+    Args:
+        rule: The rule.
+        values: Of its parameters.
+        label: The exception that set some of them.
+    """
+    said = f"{text_with(rule, values)} [{label}]" if label else text_with(rule, values)
+    words = f"{said} ({rule.source.instrument}, {rule.source.provision}; {rule.rule})"
+    return " ".join(words.split())
+
+
 def number_text(value: float) -> str:
     """Return a number of a rule as people write it, with all its digits."""
     return repr(float(value)).removesuffix(".0")

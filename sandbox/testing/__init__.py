@@ -24,6 +24,7 @@
 | `insider` | a bundle changed by who holds the log's key |
 | `patterns` | what rules about the order of spans mean, told slowly and plainly |
 | `random_tracks`, `random_order` | random spans for them |
+| `object_rules` | a rulebook with a rule about what is deployed, and an overlay |
 | `rules` | a rulebook of one rule |
 | `traces` | recorded spans to look at, and a trace with every oddity |
 """

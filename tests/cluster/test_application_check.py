@@ -1,5 +1,6 @@
 """An applicant learns what the cluster would refuse before anything is filed."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -21,8 +22,8 @@ def _papers(tmp_path):
     return folder
 
 
-def check(settings, papers):
-    arguments = ["check", str(papers / "application.yaml"), "--output", "json"]
+def check(settings, papers, *more):
+    arguments = ["check", str(papers / "application.yaml"), "--output", "json", *more]
     result = CliRunner().invoke(app, [*arguments, "--home", str(settings.home)])
     assert result.stdout, repr(result.exception)
     return result.exit_code, json.loads(result.stdout)
@@ -107,3 +108,32 @@ def test_every_refusal_is_said_at_once_with_its_policy(settings, papers):
         ("all pods together", "quota: system"),
     }
     assert all(item["why"] and item["remedy"] for item in found if item["refused_by"])
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_rule_about_objects_is_asked_as_well(settings, papers):
+    """Published nowhere yet, it is asked from its file; the cluster itself admits."""
+    rules = papers / "rulebook.yaml"
+    book = yaml.safe_load(rules.read_text())
+    book["rules"].append(
+        {
+            **copy.deepcopy(book["rules"][0]),
+            "rule": "dispatch/one-copy",
+            "text": "Each part of a dispatch shall run once.",
+            "about": "object",
+            "objects": {"api_groups": ["apps"], "resources": ["deployments"]},
+            "applies": "true",
+            "requires": "object.spec.replicas <= 1",
+        }
+    )
+    rules.write_text(yaml.safe_dump(book, sort_keys=False))
+    twice = deployment("twice", resources={"limits": {"cpu": "1", "memory": "64Mi"}})
+    twice["spec"]["replicas"] = 2
+    (papers / "system" / "twice.yaml").write_text(yaml.safe_dump(twice))
+    code, found = check(settings, papers, "--rulebook", str(rules))
+    (refused,) = [item for item in found if item["refused_by"]]
+    assert code == 1
+    assert refused["item"] == "Deployment twice"
+    assert refused["refused_by"] == "rule dispatch/one-copy"
+    assert "Each part of a dispatch shall run once." in refused["why"]
+    assert "collides_with" in refused["remedy"]

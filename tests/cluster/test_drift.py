@@ -9,10 +9,12 @@ import pytest
 
 from sandbox.adapters.clock import SystemClock
 from sandbox.adapters.cluster import KubernetesCluster
+from sandbox.conformity import RulesInForce, find_unlawful
 from sandbox.environment import (
     apply_environment,
     deploy_system,
     environment_objects,
+    examine_system,
     find_drift,
     freeze,
     open_ways,
@@ -35,6 +37,7 @@ from sandbox.model.trial import RecorderEndpoint
 from sandbox.ports import ObjectRef
 from sandbox.testing.environment import environment_spec, system_manifests
 from sandbox.testing.faulty_api import FaultyApi
+from sandbox.testing.object_rules import replicas, rulebook, temporary_rule
 
 TRIAL = "drifting"
 NAMESPACE = f"trial-{TRIAL}"
@@ -293,6 +296,25 @@ def test_another_namespace_of_the_name_is_escalated(cluster, whole):
     drift = found(cluster, whole, uid="the-one-it-was-made-with")
     assert [(i.change, i.action) for i in drift.findings] == [("foreign", "escalate")]
     assert put_back(cluster, whole, drift) == []
+
+
+def test_what_a_rule_is_against_is_found_among_what_others_applied(cluster, whole):
+    """The Deployment is named with the rule; what its own system brings is in order."""
+    rules = RulesInForce(rulebook(), temporary_rule(TRIAL))
+    system = system_manifests("agnhost", "netexec", "--http-port=8080")
+    deploy_system(cluster, whole, system, wait_s=60)
+    now = SystemClock().now()
+    assert find_unlawful(cluster, whole, rules, at=now) == ()
+    objects, _ = examine_system(whole, replicas(system, 3))
+    more = next(item for item in objects if item["kind"] == "Deployment")
+    more["metadata"]["name"] = "front-2"
+    cluster.apply([more], owner="administrator")
+    try:
+        (finding,) = find_unlawful(cluster, whole, rules, at=now)
+    finally:
+        cluster.delete(place("Deployment", "front-2", "apps/v1"))
+    assert finding.object == f"Deployment {NAMESPACE}/front-2"
+    assert "No more than 2 fronts at a time. (Act, 7; front/size)" in finding.detail
 
 
 def proven(cluster, spec, servers):

@@ -104,6 +104,23 @@ async def test_acts_out_of_turn_are_refused_on_record(house):
     assert (await house.trial.status()).refused_attempts == 2
 
 
+async def test_a_version_that_does_not_fit_is_refused_and_the_trial_goes_on(house):
+    """What cannot be rolled out is said to the applicant; it ends no trial."""
+    await house.run()
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sweep"}}
+    change = ChangeSystem(
+        decision_id=house.id("job"),
+        reason="a job beside it",
+        manifests=[*house.papers.system, job],
+        by=house.applicant,
+    )
+    answer = await house.trial.change_system(change)
+    assert not answer.accepted
+    assert "is a Job" in answer.refusal.what
+    assert house.kinds()[-1] == "refusal"
+    assert (await house.trial.status()).state == "running"
+
+
 async def test_every_transition_is_recorded_in_order(house):
     """The log holds one transition entry per version of the case, without holes."""
     await house.approve()

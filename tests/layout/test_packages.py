@@ -23,6 +23,7 @@ ROOMS = (
     "procedure",
     "rules",
     "environment",
+    "conformity",
     "examination",
     "recorder",
     "monitor",

@@ -16,9 +16,12 @@ from sandbox.model.decision import Decision
 from sandbox.model.party import Actor
 from sandbox.model.record import Interval, digest_of
 from sandbox.model.regime import Regime
+from sandbox.model.rule import ParameterValue
 from sandbox.model.trial import RecorderEndpoint
 from sandbox.rules import foresee, read_rulebook, reference
 from sandbox.testing.clock import FixedClock
+from sandbox.testing.object_rules import replicas
+from sandbox.testing.object_rules import rulebook as object_rulebook
 from sandbox.testing.records import FakeLog, FakeRecords
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -26,13 +29,20 @@ from workflows.activities.keeping import Bundles, Ledger, publish_rulebook
 from workflows.activities.ledger import LedgerActivities
 from workflows.activities.site import Site
 from workflows.messages import (
+    ChangeSystem,
     CheckApplication,
+    KeepManifests,
     PrepareTrial,
     Submission,
     SubmitApplication,
 )
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "ride_dispatch"
+SYSTEM = [
+    item
+    for file in sorted((EXPERIMENT / "system").glob("*.yaml"))
+    for item in yaml.safe_load_all(file.read_text())
+]
 
 
 def read(name: str) -> dict[str, Any]:
@@ -57,7 +67,11 @@ class Office:
         self.regime = Regime.model_validate(read("regime.yaml"))
 
     def file(
-        self, trial_id: str, decision_id: str = "file/1", **changes: Any
+        self,
+        trial_id: str,
+        decision_id: str = "file/1",
+        manifests: list[dict[str, Any]] | None = None,
+        **changes: Any,
     ) -> Submission:
         """File the application of the experiment for a trial, with changes."""
         asked = {**read("application.yaml"), "application": trial_id, **changes}
@@ -65,7 +79,7 @@ class Office:
         submission = SubmitApplication(
             decision_id=decision_id,
             application=Application.model_validate(asked),
-            manifests=[],
+            manifests=SYSTEM if manifests is None else manifests,
             by=Actor(name="A", role="applicant"),
         )
         check = CheckApplication(
@@ -97,6 +111,17 @@ class Office:
         """Return the certain conflicts of a trial that would begin now."""
         prepare = self.preparation(trial_id)
         return ActivityEnvironment().run(self.activities.find_conflicts, prepare)
+
+    def problems(self, trial_id: str, manifests: list[dict[str, Any]]) -> list[str]:
+        """Return why another version of the system could not be rolled out."""
+        change = ChangeSystem(
+            decision_id="change/1",
+            reason="better",
+            manifests=manifests,
+            by=Actor(name="A", role="applicant"),
+        )
+        keep = KeepManifests(trial_id=trial_id, name="system/change/1", change=change)
+        return ActivityEnvironment().run(self.activities.examine_change, keep)
 
 
 DECISION = Decision(
@@ -238,3 +263,83 @@ def test_an_exception_is_asked_for_where_an_expression_says(office: Office) -> N
     office.begin("first")
     rule = office.ledger.temporary_rule("first")
     assert [item.under for item in rule.overlays] == [under, under]
+
+
+def ruled(office: Office, *, since: date = date(2024, 1, 1)) -> None:
+    """Publish the next version, which allows one copy of each part of a system."""
+    records = office.ledger.records
+    first = records.rulebook("passenger-transport")
+    text = object_rulebook().rules[1]
+    limit = text.parameters["max_replicas"]
+    values = {date(2020, 1, 1): ParameterValue(value=1, reference="Annex")}
+    rule = text.model_copy(
+        update={
+            "applies": "true",
+            "parameters": {"max_replicas": limit.model_copy(update={"values": values})},
+        }
+    )
+    update = {"version": 2, "in_force_from": since, "rules": (*first.rules, rule)}
+    publish_rulebook(office.ledger, first.model_copy(update=update))
+
+
+def test_a_system_that_a_rule_is_against_is_returned_with_its_words(
+    office: Office,
+) -> None:
+    """Each object is named; with an exception asked for it is a case for people."""
+    ruled(office)
+    assert office.file("first").admitted
+    answer = office.file("second", "file/2", manifests=replicas(SYSTEM, 2))
+    found = {item.what.partition(" is against")[0] for item in answer.defects}
+    assert found == {
+        f"Deployment {x}" for x in ("frontend", "customer", "driver", "route")
+    }
+    (defect, *_) = answer.defects
+    assert (defect.code, defect.field) == (
+        "application/against-rule",
+        "system.manifests",
+    )
+    assert "No more than 1 fronts at a time. (Act, 7; front/size)" in defect.what
+    waiver, modification = asking_for(1.5)
+    compensated = [waiver["rule"], "front/size"]
+    asked = [
+        waiver,
+        {**waiver, "rule": "front/size"},
+        {**modification, "compensates": compensated},
+    ]
+    excepted = office.file(
+        "third", "file/3", manifests=replicas(SYSTEM, 2), collides_with=asked
+    )
+    assert excepted.defects == ()
+
+
+def test_a_rule_that_came_into_force_since_stops_the_beginning(office: Office) -> None:
+    """What was in order when it was filed is asked again when the trial begins."""
+    office.file("first", manifests=replicas(SYSTEM, 2))
+    assert office.conflicts("first") == []
+    ruled(office)
+    assert len(office.conflicts("first")) == 4
+
+
+def test_another_version_of_the_system_is_examined_before_it_is_kept(
+    office: Office,
+) -> None:
+    """A wrong manifest and a rule against others are said at once."""
+    ruled(office)
+    office.file("first")
+    prepare = office.preparation("first")
+    ActivityEnvironment().run(office.activities.prepare_trial, prepare)
+    assert office.problems("first", SYSTEM) == []
+    wrong = [*replicas(SYSTEM, 2), {"apiVersion": "v1", "kind": "Secret"}]
+    problems = office.problems("first", wrong)
+    assert any("is a Secret" in item for item in problems)
+    assert sum("front/size" in item for item in problems) == 4
+
+
+def test_manifests_that_do_not_fit_are_returned_with_the_application(
+    office: Office,
+) -> None:
+    """A kind that is not taken is a defect at filing, not at deployment."""
+    answer = office.file("first", manifests=[{"apiVersion": "v1", "kind": "Secret"}])
+    assert [(item.code, item.field) for item in answer.defects] == [
+        ("system/kind-not-taken", "system.manifests")
+    ]

@@ -18,6 +18,7 @@ from sandbox.ports import KubernetesObject, ObjectRef
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec
+from sandbox.testing.object_rules import fronts_by_hand, put_rules
 from sandbox.testing.records import FakeLog, FakeRecords, FakeTokens
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -87,6 +88,7 @@ def _house() -> House:
     signer = ThrowawaySigner("log.example/trials")
     ledger = Ledger(FakeLog(), FakeRecords(), FakeSegments(), signer, clock)
     ledger.records.put_document("ride-1", "environment", SPEC)
+    put_rules(ledger.records)
     tokens = FakeTokens()
     tokens.issue("ride-1", "system", "t")
     cluster = BlindCluster()
@@ -130,6 +132,16 @@ def test_a_credential_the_recorder_does_not_know(house: House) -> None:
     assert "recorder does not know" in breach.cause
     assert breach.guardrail == "environment-as-decided"
     assert house.acts() == ["drift"]
+
+
+def test_what_a_rule_is_against_freezes(house: House) -> None:
+    """A Deployment that others put there, recorded with the words of the rule."""
+    house.cluster.apply([fronts_by_hand(HOME)], owner="somebody")
+    breach = house.inspect().breach
+    assert breach is not None and breach.action == "pause"
+    assert "No more than 2 fronts at a time. (Act, 7; front/size)" in breach.cause
+    assert house.acts() == ["drift"]
+    assert house.inspect("frozen").breach is None
 
 
 def test_an_environment_nobody_can_look_at(house: House) -> None:

@@ -16,6 +16,7 @@ from sandbox.ports import ObjectRef
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec, system_manifests
+from sandbox.testing.object_rules import put_rules, replicas
 from sandbox.testing.records import FakeLog, FakeRecords, FakeTokens
 from sandbox.testing.segments import FakeSegments
 from sandbox.testing.signer import ThrowawaySigner
@@ -53,11 +54,16 @@ class House(NamedTuple):
         return ActivityEnvironment().run(warm.keep_warm, WarmInput(count=count))
 
     def open(
-        self, trial_id: str = "ride-1", generation: int = 1, **changes: object
+        self,
+        trial_id: str = "ride-1",
+        generation: int = 1,
+        copies: int = 1,
+        **changes: object,
     ) -> EnvironmentOutcome:
         """Open the environment of a trial whose plan is locked."""
+        manifests = replicas(system_manifests(), copies)
         self.ledger.records.put_document(
-            trial_id, "system", SystemManifests(objects=system_manifests())
+            trial_id, "system", SystemManifests(objects=manifests)
         )
         place = self.ledger.write("plan", f"plan/{trial_id}", trial_id, SPEC.needs)
         assert place is not None
@@ -66,6 +72,7 @@ class House(NamedTuple):
         digest = digest_of(dict(found.entry.body))
         spec = environment_spec(trial_id, plan_digest=digest, **changes)
         self.ledger.records.put_document(trial_id, "environment", spec)
+        put_rules(self.ledger.records, trial_id)
         provision = ProvisionActivities(
             self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
         )
@@ -132,6 +139,14 @@ def test_a_trial_is_opened_from_the_pool(house: House) -> None:
     front = ObjectRef("apps/v1", "Deployment", outcome.namespace, "front")
     assert house.cluster.get(front) is not None
     assert len(house.keep(1).made) == 1
+
+
+def test_a_system_that_a_rule_is_against_is_not_opened(house: House) -> None:
+    """Asked once more before anything is written, whoever admitted it."""
+    with pytest.raises(ApplicationError, match="No more than 2 fronts") as refused:
+        house.open(copies=3)
+    assert refused.value.non_retryable
+    assert house.cluster.writes == []
 
 
 def test_done_again_it_is_the_same_environment(house: House) -> None:

@@ -9,6 +9,8 @@
 | `enforce` | freezes environments, revokes credentials |
 | `observe`, `together`, `damage` | reads recorded segments; says which it cannot |
 | `site` | what this installation is: recorder, load source, cluster addresses |
+| `filing` | what is wrong with an application; that it was filed |
+| `examining` | would a system do: by its shape, and by the rules about objects? |
 | `overlap` | do a trial's exceptions conflict with those of others? |
 | `times` | of which times evidence is known to be whole |
 | `keeping` | the ports the record is kept through |

@@ -4,6 +4,8 @@ Rules of this module:
 
 * What is found is in the log before anything is done about it, and what is left
   afterwards is another entry.
+* What a rule about objects is against is no one's to put back: the environment is
+  frozen.
 * An object that was put back twice in a row and is different again is someone's will:
   the environment is frozen.
 * A proof that could not be made is recorded and tried again; one that reached what must
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sandbox.conformity import find_unlawful
 from sandbox.environment import (
     find_drift,
     located,
@@ -29,6 +32,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import Cluster, Tokens
 from workflows.activities.boundary import activity_method
+from workflows.activities.examining import rules_of
 from workflows.activities.keeping import Ledger
 from workflows.activities.proving import (
     Opened,
@@ -121,7 +125,12 @@ class InspectActivities:
             drift = find_drift(
                 self._cluster, spec, shape=task.shape, uid=task.uid, at=now
             )
-            more = (*self._credential(spec, drift), *self._clock(), *self._platform())
+            more = (
+                *self._credential(spec, drift),
+                *self._unlawful(spec, drift),
+                *self._clock(),
+                *self._platform(),
+            )
         except ClusterError as error:
             if error.retryable:
                 raise
@@ -157,6 +166,17 @@ class InspectActivities:
             detail="the recorder does not know this credential as the trial's",
         )
         return (credential,)
+
+    def _unlawful(
+        self, spec: EnvironmentSpec, drift: Drift
+    ) -> tuple[DriftFinding, ...]:
+        """Return what stands there although a rule about objects is against it: others
+        put it there, or other values came into force.
+        """
+        if drift.shape == "frozen" or drift.having("escalate"):
+            return ()
+        rules = rules_of(self._ledger, spec.trial_id)
+        return find_unlawful(self._cluster, spec, rules, at=drift.found_at)
 
     def _clock(self) -> tuple[DriftFinding, ...]:
         """Return whether this machine and the cluster tell different times."""

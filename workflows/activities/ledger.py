@@ -14,24 +14,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import JsonValue
 from temporalio import activity
 
-from sandbox.errors import EvidenceError, RecorderError, RecordsError, RuleError
+from sandbox.errors import EvidenceError, RecorderError
 from sandbox.evidence import seal
 from sandbox.evidence.refusals import refusal_entries
-from sandbox.findings import check_plan
-from sandbox.model.application import Defect
 from sandbox.model.record import Interval, digest_of
-from sandbox.procedure import add_period, check_application
-from sandbox.rules import Conflict, check_conditions_asked, compose, reference
+from sandbox.procedure import add_period
+from sandbox.rules import compose, reference
 from workflows.activities.boundary import activity_method
 from workflows.activities.closing import close
 from workflows.activities.damage import Unreadable, is_given_up, record_damage
+from workflows.activities.examining import (
+    begun_problems,
+    change_problems,
+)
+from workflows.activities.filing import file_application
+from workflows.activities.inspect import environment_of
 from workflows.activities.keeping import Bundles, Ledger
 from workflows.activities.overlap import (
-    as_defect,
-    conflicts_if_admitted,
     conflicts_if_begun,
 )
 from workflows.activities.site import Site
@@ -73,15 +74,25 @@ class LedgerActivities:
     @activity_method
     def check_application(self, check: CheckApplication) -> Submission:
         """Store an application and return every defect it has."""
-        return _file(self._ledger, check)
+        return file_application(self._ledger, self._site, check)
 
     @activity_method
     def find_conflicts(self, prepare: PrepareTrial) -> list[str]:
-        """Return with which trials under way it would certainly conflict, in words."""
+        """Return with what it would certainly conflict, in words: with trials under
+        way, and with rules about what it brings into the cluster.
+        """
         found = conflicts_if_begun(
             self._ledger, prepare.trial_id, regime=prepare.regime, at=prepare.at
         )
-        return [item.sentence() for item in found if item.is_certain]
+        return [item.sentence() for item in found if item.is_certain] + begun_problems(
+            self._ledger, self._site, prepare.trial_id, at=prepare.at
+        )
+
+    @activity_method
+    def examine_change(self, keep: KeepManifests) -> list[str]:
+        """Return why another version of the system cannot be rolled out."""
+        spec = environment_of(self._ledger, keep.trial_id)
+        return change_problems(self._ledger, spec, keep.change.manifests)
 
     @activity_method
     def file_manifests(self, keep: KeepManifests) -> EntryPlace:
@@ -125,106 +136,6 @@ class LedgerActivities:
     def close_trial(self, task: CloseTrial) -> Closing:
         """Judge the whole trial, write the exit report and the bundle."""
         return close(self._ledger, self._bundles, task)
-
-
-def _file(ledger: Ledger, check: CheckApplication) -> Submission:
-    """Check what was filed and record it; filed again, what was recorded holds."""
-    digest, regime_digest = _keep_filed(ledger, check)
-    known = ledger.log.entry(check.submission.decision_id)
-    if known is not None and known.entry.trial_id == check.trial_id:
-        if known.entry.body.get("digest") == digest:
-            return _answered(known.entry.body)
-    application = check.submission.application
-    defects, conflicts = _weigh(ledger, check)
-    draft = EntryDraft(
-        kind="application",
-        entry_id=check.submission.decision_id,
-        trial_id=check.trial_id,
-        body={
-            "digest": digest,
-            "regime_digest": regime_digest,
-            "application": application.model_dump(
-                mode="json", by_alias=True, exclude=set(application.confidential)
-            ),
-            "defects": [item.model_dump(mode="json") for item in defects],
-            "possible_conflicts": [
-                item.sentence() for item in conflicts if not item.is_certain
-            ],
-            "by": check.submission.by.model_dump(mode="json"),
-        },
-    )
-    ledger.append(draft)
-    return _answered(draft.body)
-
-
-def _answered(body: dict[str, JsonValue]) -> Submission:
-    """Return the answer that an entry of an application records."""
-    return Submission.model_validate(
-        {
-            "admitted": not body["defects"],
-            "defects": body["defects"],
-            "possible_conflicts": body.get("possible_conflicts", []),
-            "application_digest": body["digest"],
-        }
-    )
-
-
-def _weigh(
-    ledger: Ledger, check: CheckApplication
-) -> tuple[tuple[Defect, ...], tuple[Conflict, ...]]:
-    """Return every defect of what was filed; of what has none, every conflict with
-    other trials.
-    """
-    application, file = check.submission.application, check.submission.file
-    try:
-        rulebook = ledger.in_force(application.rulebook, at=ledger.clock.now())
-    except RecordsError as error:
-        if error.retryable:
-            raise
-        return (_unknown_rulebook(application.rulebook),), ()
-    except RuleError as error:
-        return (_not_in_force(error),), ()
-    conflicts: tuple[Conflict, ...] = ()
-    found = [
-        *check_application(application, regime=check.regime, rulebook=rulebook),
-        *check_conditions_asked(application, rulebook),
-        *check_plan(application.plan),
-    ]
-    if not found:
-        conflicts = conflicts_if_admitted(
-            ledger, application, rulebook=rulebook, regime=check.regime
-        )
-        found = [as_defect(item, application) for item in conflicts if item.is_certain]
-    return tuple(item.model_copy(update={"file": file}) for item in found), conflicts
-
-
-def _keep_filed(ledger: Ledger, check: CheckApplication) -> tuple[str, str]:
-    """Keep what was filed; return the digests of application and regime."""
-    keep, trial_id = ledger.records.put_document, check.trial_id
-    manifests = SystemManifests(objects=check.submission.manifests)
-    keep(trial_id, "system", manifests)
-    return (
-        keep(trial_id, "application", check.submission.application),
-        keep(trial_id, "regime", check.regime),
-    )
-
-
-def _unknown_rulebook(name: str) -> Defect:
-    return Defect(
-        code="application/rulebook-unknown",
-        what=f"there is no rulebook called {name}",
-        field="rulebook",
-        remedy="Name a published one; `sandbox rule list` shows them",
-    )
-
-
-def _not_in_force(error: RuleError) -> Defect:
-    return Defect(
-        code="application/rulebook-not-in-force",
-        what=error.diagnosis,
-        field="rulebook",
-        remedy="File again when it is in force",
-    )
 
 
 def _seal_closed(

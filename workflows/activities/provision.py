@@ -4,7 +4,8 @@ Rules of this module:
 
 * Every activity is an "ensure": names are deterministic, so a retry continues.
 * *Ready* is said only after the isolation proof held and the proof is in the log.
-* No environment without a plan that was locked before.
+* No environment without a plan that was locked before, and no system in it that a rule
+  is against.
 * A new opening means a new recorder token; the old one is revoked first.
 """
 
@@ -34,6 +35,7 @@ from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec, IsolationProof
 from sandbox.ports import Cluster, KubernetesObject, Tokens
 from workflows.activities.boundary import activity_method
+from workflows.activities.examining import manifests_of, require_lawful
 from workflows.activities.inspect import environment_of, restore
 from workflows.activities.keeping import Ledger
 from workflows.activities.proving import (
@@ -49,7 +51,6 @@ from workflows.messages import (
     EnvironmentOutcome,
     EnvironmentTask,
     ProofSummary,
-    SystemManifests,
 )
 
 _WAIT_S = 120.0
@@ -168,11 +169,10 @@ class ProvisionActivities:
     def _documents(
         self, task: EnvironmentTask
     ) -> tuple[EnvironmentSpec, list[KubernetesObject]]:
-        records = self._ledger.records
         spec = environment_of(self._ledger, task.trial_id)
         require_locked(self._ledger, spec)
-        system = records.get_document(task.trial_id, task.manifests)
-        manifests = SystemManifests.model_validate(system).objects
+        manifests = manifests_of(self._ledger, task.trial_id, task.manifests)
+        require_lawful(self._ledger, spec, manifests)
         return spec, manifests
 
     def _new_token(self, spec: EnvironmentSpec) -> str:

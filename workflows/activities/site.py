@@ -12,7 +12,7 @@ from pydantic import Field
 from sandbox.environment import warm_spec
 from sandbox.errors import InputError
 from sandbox.model.application import Application, Defect
-from sandbox.model.record import Record
+from sandbox.model.record import Record, digest_of
 from sandbox.model.rule import TemporaryRule
 from sandbox.model.trial import EnvironmentSpec, RecorderEndpoint
 from sandbox.settings import Settings
@@ -87,20 +87,42 @@ class Site(Record):
         self, application: Application, *, rule: TemporaryRule, rule_digest: str
     ) -> EnvironmentSpec:
         """Return what the namespace of a trial is made from."""
+        foreseen = self.foreseen(
+            application, trial_id=rule.trial_id, until=rule.in_force.end
+        )
+        return foreseen.model_copy(
+            update={
+                "temporary_rule_digest": rule_digest,
+                "rulebook_digest": rule.of.digest,
+                "plan_digest": rule.plan_digest,
+                "caps": rule.scope.caps,
+            }
+        )
+
+    def foreseen(
+        self, application: Application, *, trial_id: str, until: datetime
+    ) -> EnvironmentSpec:
+        """Return what a namespace would be made from, before anyone has decided.
+
+        Args:
+            application: As filed, or not even that.
+            trial_id: Under which name.
+            until: When it is to expire.
+        """
+        nothing = digest_of(b"")
         return EnvironmentSpec(
-            trial_id=rule.trial_id,
+            trial_id=trial_id,
             isolation_class="N1",
-            expires_at=rule.in_force.end,
-            temporary_rule_digest=rule_digest,
-            rulebook_digest=rule.of.digest,
-            plan_digest=rule.plan_digest,
+            expires_at=until,
+            temporary_rule_digest=nothing,
+            rulebook_digest=nothing,
+            plan_digest=digest_of(application.plan),
             needs=application.system.needs,
             images=application.system.images,
             probe_image=self.own_image,
             telemetry=application.system.telemetry,
             recorder=self.recorder,
             load_source=self.load_source,
-            caps=rule.scope.caps,
         )
 
     def warm(self, warm_id: str, *, until: datetime) -> EnvironmentSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +13,20 @@ import typer
 import yaml
 
 from sandbox.adapters.clock import SystemClock
-from sandbox.environment import AdmissionAnswer, ask_admission
-from sandbox.errors import Described, InputError
+from sandbox.conformity import (
+    AdmissionAnswer,
+    RulesInForce,
+    ask_admission,
+    rules_asked_for,
+)
+from sandbox.errors import Described, InputError, RecordsError, RuleError
 from sandbox.local import describe
 from sandbox.model.application import Application, Defect
 from sandbox.model.document import read_document
-from sandbox.model.record import digest_of
-from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import KubernetesObject
 from workflows.activities.site import Site
 from workflows.cli.output import Format, Output, emit, print_table, say
+from workflows.cli.rulebooks import find_version
 from workflows.cli.setup import Context, Home, read_settings, read_text
 from workflows.worker import open_cluster
 
@@ -40,6 +44,13 @@ def _noun() -> None:
 @app.command("check")
 def check(
     file: Annotated[Path, typer.Argument(help="An application as YAML.")],
+    rulebook: Annotated[
+        str,
+        typer.Option(
+            help="File or published version whose rules about objects are asked; the"
+            " one in force that the application names, by default."
+        ),
+    ] = "",
     context: Context = "",
     home: Home = None,
     output: Output = Format.table,
@@ -47,16 +58,20 @@ def check(
     """Try the manifests of an application on the cluster; keep nothing.
 
     Says for each object, and for the pods of each Deployment, whether it would be
-    refused, by which policy, and how to repair it. `${image.NAME}` in the application
-    stands for the digest of an image the cluster is known to hold.
+    refused, by which policy or rule, and how to repair it. `${image.NAME}` in the
+    application stands for the digest of an image the cluster is known to hold.
     """
     settings = read_settings(home, context=context)
     servers = None if settings.context else describe(settings)
     asked = _application(file, servers.images if servers else settings.images)
     manifests = _manifests(file.parent / asked.system.manifests)
+    now = SystemClock().now()
+    rules = _rules(asked, rulebook, home, now)
     cluster = open_cluster(settings, servers)
-    spec = _throwaway(asked, Site.of(settings, servers))
-    found = ask_admission(cluster, spec, manifests)
+    spec = Site.of(settings, servers).foreseen(
+        asked, trial_id=f"check-{secrets.token_hex(4)}", until=now + _LENGTH
+    )
+    found = ask_admission(cluster, spec, manifests, rules=rules)
     _show(found, output)
     refused = sum(bool(item.refused_by) for item in found)
     say(f"{file}: {refused} of {len(found)} answers are refusals")
@@ -72,23 +87,21 @@ def _application(file: Path, images: Mapping[str, str]) -> Application:
     return read_document(text, Application, file=str(file))
 
 
-def _throwaway(asked: Application, site: Site) -> EnvironmentSpec:
-    """Return the environment of the trial, under another name and for a short time."""
-    nothing = digest_of(b"")
-    return EnvironmentSpec(
-        trial_id=f"check-{secrets.token_hex(4)}",
-        isolation_class="N1",
-        expires_at=SystemClock().now() + _LENGTH,
-        temporary_rule_digest=nothing,
-        rulebook_digest=nothing,
-        plan_digest=digest_of(asked.plan),
-        needs=asked.system.needs,
-        images=asked.system.images,
-        probe_image=site.own_image,
-        telemetry=asked.system.telemetry,
-        recorder=site.recorder,
-        load_source=site.load_source,
-    )
+def _rules(
+    asked: Application, version: str, home: Path | None, at: datetime
+) -> RulesInForce | None:
+    """Return the rules to be asked; none, said aloud, where they are not known here."""
+    try:
+        rulebook = find_version(version or asked.rulebook, home=home, at=at)
+    except (RecordsError, RuleError) as error:
+        if version:
+            raise
+        say(
+            f"NOT ASKED: the rules about objects of {asked.rulebook}:"
+            f" {error.diagnosis}. Give the rulebook with --rulebook."
+        )
+        return None
+    return rules_asked_for(asked, rulebook=rulebook, at=at)
 
 
 def _manifests(folder: Path) -> list[KubernetesObject]:

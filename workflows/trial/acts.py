@@ -127,7 +127,9 @@ class Acts:
         return f"not yet met before running: {', '.join(missing)}" if missing else ""
 
     async def _conflicts(self, begin: BeginTrial) -> str:
-        """Return with which trials, begun since the admission, it would conflict."""
+        """Return with which trials, begun since the admission, and with which rules it
+        would conflict.
+        """
         decision = self._state.decision
         if decision is None or self._journal.stands != "approved":
             return ""
@@ -153,10 +155,13 @@ class Acts:
                 change.decision_id, "change-system", change.by, why
             )
         name = f"system/{change.decision_id}"
-        place = await perform(
-            LedgerActivities.file_manifests,
-            KeepManifests(trial_id=self._state.trial_id, name=name, change=change),
-        )
+        keep = KeepManifests(trial_id=self._state.trial_id, name=name, change=change)
+        problems = await perform(LedgerActivities.examine_change, keep)
+        if problems:
+            return await self._journal.refuse(
+                change.decision_id, "change-system", change.by, "; ".join(problems)
+            )
+        place = await perform(LedgerActivities.file_manifests, keep)
         self._journal.change(manifests=name)
         if self._journal.stands == "running" and not self._journal.open_breach:
             await want(self._journal, "ready")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.environment import ask_admission
+from sandbox.conformity import ask_admission
 from sandbox.environment.system import examine_system
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.ports import Applied, KubernetesObject

@@ -13,9 +13,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from sandbox.conformity.lawful import RulesInForce, system_objections
+from sandbox.conformity.pieces import pieces, pod_template
 from sandbox.environment.isolation import REQUIRED, own_users
 from sandbox.environment.labels import FIELD_MANAGER
 from sandbox.environment.lifecycle import apply_environment
@@ -49,6 +52,7 @@ def ask_admission(
     spec: EnvironmentSpec,
     manifests: Sequence[KubernetesObject],
     *,
+    rules: RulesInForce | None = None,
     pause: Pause = time.sleep,
 ) -> list[AdmissionAnswer]:
     """Try every object of a system in a throwaway environment, and say what happens.
@@ -57,11 +61,13 @@ def ask_admission(
         cluster: Where the trial would run.
         spec: The environment it would run in, under a name of its own.
         manifests: Deployments, Services and ConfigMaps as the applicant wrote them.
+        rules: Whose rules about objects are asked as well.
         pause: Waits for some seconds.
 
     Returns:
         First what the environment itself does not take, then one answer for each
-        object and for the pods of each Deployment, then what does not fit its limits.
+        object and for the pods of each Deployment, then what a rule is against, then
+        what does not fit its limits.
 
     Raises:
         InputError: The needs cannot be granted as written.
@@ -84,39 +90,21 @@ def ask_admission(
                 " policies are not in force. Run `sandbox platform diff`, then `sandbox"
                 " platform install` with the rights of a cluster administrator."
             )
-        found += [_tried(cluster, *one) for one in _pieces(objects)]
+        found += [_tried(cluster, *one) for one in pieces(objects)]
     finally:
         tear_down(cluster, spec.trial_id, wait_s=_REMOVAL_S, pause=pause)
+    if rules is not None:
+        found += _unlawful(rules, objects, at=cluster.now())
     return found + list(_beyond(spec.needs.limits, objects))
 
 
-def _pieces(
-    objects: Sequence[KubernetesObject],
-) -> Iterator[tuple[str, KubernetesObject]]:
-    for item in objects:
-        name = f"{item['kind']} {item['metadata']['name']}"
-        yield name, item
-        if item["kind"] == "Deployment" and _template(item).get("spec"):
-            yield f"pods of {name}", _pod(item)
-
-
-def _template(deployment: KubernetesObject) -> dict[str, Any]:
-    found = (deployment.get("spec") or {}).get("template") or {}
-    return dict(found)
-
-
-def _pod(deployment: KubernetesObject) -> KubernetesObject:
-    metadata, template = deployment["metadata"], _template(deployment)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            **(template.get("metadata") or {}),
-            "name": f"{metadata['name']}-pod",
-            "namespace": metadata["namespace"],
-        },
-        "spec": template["spec"],
-    }
+def _unlawful(
+    rules: RulesInForce, objects: Sequence[KubernetesObject], *, at: datetime
+) -> list[AdmissionAnswer]:
+    return [
+        AdmissionAnswer(item.title, f"rule {item.rule}", item.sentence(), item.remedy)
+        for item in system_objections(rules, objects, at=at)
+    ]
 
 
 def _tried(cluster: Cluster, name: str, item: KubernetesObject) -> AdmissionAnswer:
@@ -200,7 +188,7 @@ def _written(amount: Decimal, resource: str) -> str:
 
 
 def _needs(deployment: KubernetesObject, resource: str) -> Decimal:
-    pod = _template(deployment).get("spec") or {}
+    pod = pod_template(deployment).get("spec") or {}
     if resource == "pods":
         one = Decimal(1)
     else:
