@@ -107,18 +107,22 @@ def _replay(
     points = look_points(len(units))
     looks: list[Look] = []
     breaches: list[Breach] = []
+    is_due = False
     seen, *after = tallies(units)
     for number, (unit, seen) in enumerate(zip(units, after, strict=True), start=1):
         while resumed and unit.started_at >= resumed[0]:
             state = rearm(state, since=resumed.pop(0))
-        waiting = state.signalled_at is None
+            is_due = False
+        # A violation is shown at the look that follows it, until there is a signal.
+        is_due = state.signalled_at is None and (is_due or unit.result == "violated")
         state, breach = advance(
             state, unit, trial_id=evidence.trial_id, at=unit.started_at
         )
         if breach is not None:
             breaches.append(breach)
-        if number in points or (waiting and unit.result == "violated"):
+        if number in points or (is_due and state.is_at_look):
             looks.append(_look(state, seen, evidence.trial_id, len(looks) + 1))
+            is_due = is_due and not state.is_at_look
     return tuple(looks), tuple(breaches), seen
 
 
@@ -135,7 +139,7 @@ def _look(state: GuardrailState, seen: Tally, trial_id: str, number: int) -> Loo
             not_evaluable=state.not_evaluable,
         ),
         estimate=state.events / state.units if state.units else None,
-        llr=state.llr,
+        llr=state.looked_llr,
         threshold=state.threshold,
         signalled=state.signalled_at is not None,
         data_digest=seen.digest,

@@ -6,7 +6,8 @@ Rules of this module:
   plan, and what it adds later is exploratory for ever.
 * Before a plan is locked, the innovator learns what it can show at best: a goal that
   the least number of units could never meet, even if all went well, is a defect, with
-  the number of units it would take.
+  the number of units it would take. So is a harm whose guardrail would be silent even
+  if every unit were harmful.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Iterator
 
 from sandbox.errors import JudgementError
 from sandbox.findings.feasibility import Feasibility, feasibility
-from sandbox.findings.sequential import unit_threshold
 from sandbox.model.application import Defect, Harm, Hypothesis, TrialPlan
 from sandbox.model.record import digest_of
-from sandbox.procedure.designs import check_design
+from sandbox.model.rule import HarmLimit
+from sandbox.monitor.limit import group_of, horizon_units, signal_chance
+from sandbox.procedure.designs import check_design, check_signal
+from sandbox.rules import guardrail_of
 
 
 def plan_digest(plan: TrialPlan) -> str:
@@ -43,7 +46,7 @@ def check_plan(
     for index, goal in enumerate(plan.goals):
         defects.extend(_goal_defects(goal, f"plan.goals.{index}", file, most_units))
     for index, harm in enumerate(plan.harms):
-        defects.extend(_harm_defects(harm, f"plan.harms.{index}", file))
+        defects.extend(_harm_defects(harm, f"plan.harms.{index}", file, most_units))
     return tuple(defects)
 
 
@@ -112,24 +115,54 @@ def _at_minimum(check: str, what: str, remedy: str, at: tuple[str, str]) -> Defe
     )
 
 
-def _harm_defects(harm: Harm, field: str, file: str) -> list[Defect]:
-    signal = harm.signal
-    try:
-        unit_threshold(
-            baseline_rate=harm.baseline_rate,
-            horizon=signal.horizon,
-            alpha=signal.alpha,
-            min_events=signal.min_events,
+def _harm_defects(
+    harm: Harm, field: str, file: str, most_units: int | None
+) -> Iterator[Defect]:
+    if any(check_signal(harm, field)):
+        # Said by the procedure; there is no limit to ask when it signals.
+        return
+    limit = guardrail_of(harm).harm
+    group, whole = group_of(limit), horizon_units(limit)
+    if group > max(whole, 1):
+        yield Defect(
+            code="plan/group-never-full",
+            what=f"the harm {harm.harm} is looked at after each {group} units, and its"
+            f" horizon ends after {whole}",
+            remedy="Write fewer units for `looks_every`, or lengthen the horizon",
+            file=file,
+            field=f"{field}.signal.looks_every",
         )
+        return
+    why = _why_silent(limit, whole)
+    if why:
+        yield Defect(
+            code="plan/harm-cannot-signal",
+            what=f"the harm {harm.harm} cannot be watched as written: {why}",
+            remedy="Change min_events, horizon or alpha so that a signal can come",
+            file=file,
+            field=f"{field}.signal",
+        )
+    elif most_units is not None and not _can_signal(limit, most_units):
+        yield Defect(
+            code="plan/harm-too-few-units",
+            what=f"the harm {harm.harm} would give no signal even if every one of the"
+            f" {most_units} units that the trial can see were harmful",
+            remedy="Ask for a longer trial or higher caps, or for a signal on less",
+            file=file,
+            field=f"{field}.signal",
+        )
+
+
+def _why_silent(limit: HarmLimit, whole: int) -> str:
+    """Return why a guardrail is silent within its horizon, whatever happens, if so."""
+    try:
+        if _can_signal(limit, whole):
+            return ""
     except JudgementError as error:
-        return [
-            Defect(
-                code="plan/harm-cannot-signal",
-                what=f"the harm {harm.harm} cannot be watched as written:"
-                f" {error.diagnosis.removesuffix('.')}",
-                remedy="Change min_events, horizon or alpha so that a signal can come",
-                file=file,
-                field=f"{field}.signal",
-            )
-        ]
-    return []
+        return error.diagnosis.removesuffix(".")
+    return f"its horizon ends after {whole} units, which are too few for any signal"
+
+
+def _can_signal(limit: HarmLimit, units: int) -> bool:
+    """Return whether there is a signal if every unit is harmful."""
+    return signal_chance(limit, rate=1.0, units=units) > 0

@@ -120,13 +120,16 @@ def _signal_sentence(harm: Harm, found: HarmJudgement) -> str:
     odds = f"the chance of a false signal was at most {chance(harm.signal.alpha)}"
     signals = found.live or found.replayed
     if not signals:
-        return f"The guardrail gave no signal; {odds} per period of watching."
+        return (
+            f"The guardrail{_looks_phrase(harm)} gave no signal; {odds} per period of"
+            " watching."
+        )
     first = signals[0]
     sentence = (
-        f"The guardrail signalled with {first.events} events among {first.units} units,"
-        f" where {first.expected:.1f} were expected (log-likelihood ratio"
-        f" {first.llr:.2f} against {first.threshold:.2f}; {odds} per period of"
-        " watching)."
+        f"The guardrail{_looks_phrase(harm)} signalled with {first.events} events among"
+        f" {first.units} units, where {first.expected:.1f} were expected"
+        f" (log-likelihood ratio {first.llr:.2f} against {first.threshold:.2f}; {odds}"
+        " per period of watching)."
     )
     if not found.replayed:
         sentence += (
@@ -137,6 +140,12 @@ def _signal_sentence(harm: Harm, found: HarmJudgement) -> str:
     if len(signals) > 1:
         sentence += f" It signalled {len(signals)} times in all."
     return sentence
+
+
+def _looks_phrase(harm: Harm) -> str:
+    if harm.signal.design == "maxsprt":
+        return ""
+    return f", looked at after each {harm.signal.looks_every} units,"
 
 
 def _strata_sentence(strata: Sequence[Stratum]) -> str:

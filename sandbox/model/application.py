@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sandbox.model.party import Applicant
 from sandbox.model.record import Digest, Identifier, Period, Record, TrialId
+from sandbox.model.rule import HarmDesign
 
 
 def _absent(**bounds: Any) -> Any:
@@ -232,13 +233,16 @@ class Hypothesis(Record):
 
 
 class SignalRule(Record):
-    """When a harm is signalled: exact Poisson MaxSPRT, looked at after every unit."""
+    """When a harm is signalled: exact Poisson MaxSPRT, at the looks of its design."""
 
-    design: Literal["maxsprt"]
+    design: HarmDesign
     alpha: float = Field(gt=0, le=0.5)
     min_events: int = Field(ge=1, default=1)
     horizon: float = Field(gt=0, default=50.0)
     """Length of surveillance in events expected under `baseline_rate`."""
+    looks_every: int | None = _absent(ge=2)
+    """Units in a group, for the grouped design: it is looked at after each full group
+    only."""
 
 
 class Harm(Record):

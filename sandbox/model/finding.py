@@ -79,6 +79,7 @@ class Look(Record):
     bounds: Bounds | None = None
     """For goals; missing counted against the claim in `lower`, for it in `upper`."""
     llr: float | None = None
+    """For guardrails; None between the looks of a grouped one, when none is tested."""
     threshold: float | None = None
     signalled: bool = False
     data_digest: Digest

@@ -47,6 +47,9 @@ Unit = Literal[
 
 Action = Literal["warn", "pause", "stop"]
 
+HarmDesign = Literal["maxsprt", "grouped-maxsprt"]
+"""When one looks at a harm: after every unit, or after each full group of units."""
+
 
 class RuleSource(Record):
     """Where the words stand in law."""
@@ -166,10 +169,15 @@ class HarmLimit(Record):
     """When a guardrail signals: exact sequential test on the harmful event."""
 
     baseline_rate: float = Field(gt=0, lt=1)
-    design: Literal["maxsprt"]
+    design: HarmDesign
     alpha: float = Field(gt=0, le=0.5)
     min_events: int = Field(ge=1)
     horizon: float = Field(gt=0)
+    looks_every: int | None = Field(
+        default=None, ge=2, exclude_if=lambda value: value is None
+    )
+    """Units in a group, of a grouped design; left out by the other, so that temporary
+    rules of before keep their digest."""
 
 
 class Guardrail(Record):

@@ -2,8 +2,8 @@
 
 `observe_frames` turns recorded frames into observations, and `observe_tracks` does so
 for rules that ask for the order of spans, once a trial is over; `TrackWatch` does while
-it runs. A guardrail is armed by
-`start`, fed by `advance`, and armed afresh after a pause by `rearm`. The exact
+it runs. A guardrail is armed by `start`, fed by `advance`, and armed afresh after a
+pause by `rearm`; what its limit means stands in `sandbox.monitor.limit`. The exact
 sequential test behind it stands in `sandbox.monitor.maxsprt`, those with planned looks
 in `sandbox.monitor.grouped`, and the recursion under all of them in
 `sandbox.monitor.crossing`. `off_since` and `outage` watch the condition of every trial

@@ -10,6 +10,8 @@ Rules of this module:
 * A guardrail signals once per period. After a pause the watch is armed afresh, because
   a system that was changed deserves neither the credit nor the blame of the old one;
   each period has its own error chance `alpha`.
+* A guardrail of a grouped design signals only when a group is full. A group that was
+  under way when the trial paused is not finished: the next period begins a new one.
 * Past its horizon a guardrail still signals: to look away would not be safe. Only the
   promised error chance ends there, and the breach record shows how far it was.
 """
@@ -21,7 +23,8 @@ from datetime import datetime
 from sandbox.model.observation import Breach, Observation
 from sandbox.model.record import Instant, Record
 from sandbox.model.rule import Guardrail
-from sandbox.monitor.maxsprt import poisson_maxsprt_llr, unit_threshold
+from sandbox.monitor.limit import group_of, limit_threshold
+from sandbox.monitor.maxsprt import poisson_maxsprt_llr
 
 _REMEMBERED = 1024
 """Units remembered for telling duplicates; redelivery comes within seconds."""
@@ -58,6 +61,21 @@ class GuardrailState(Record):
         return poisson_maxsprt_llr(events=self.events, expected=self.expected)
 
     @property
+    def is_at_look(self) -> bool:
+        """Whether one looks now: always, or in a grouped design when a group is full.
+
+        Not evaluable units fill no group, so after a full one it stays true until the
+        next unit that is.
+        """
+        return self.units % group_of(self.guardrail.harm) == 0
+
+    @property
+    def looked_llr(self) -> float | None:
+        """The statistic as one may see it: None between looks, until it signals."""
+        is_told = self.is_at_look or self.signalled_at is not None
+        return self.llr if is_told else None
+
+    @property
     def worst_llr(self) -> float:
         """The statistic if every unit that is not evaluable had been harmful."""
         units = self.units + self.not_evaluable
@@ -81,13 +99,7 @@ def start(guardrail: Guardrail) -> GuardrailState:
     Raises:
         JudgementError: Its limits cannot be met by any threshold.
     """
-    harm = guardrail.harm
-    threshold = unit_threshold(
-        baseline_rate=harm.baseline_rate,
-        horizon=harm.horizon,
-        alpha=harm.alpha,
-        min_events=harm.min_events,
-    )
+    threshold = limit_threshold(guardrail.harm)
     return GuardrailState(guardrail=guardrail, threshold=threshold)
 
 
@@ -156,7 +168,7 @@ def _counted(
 
 def _signals(state: GuardrailState) -> bool:
     enough = state.events >= state.guardrail.harm.min_events
-    return enough and state.llr >= state.threshold
+    return enough and state.is_at_look and state.llr >= state.threshold
 
 
 def _breach(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
@@ -32,6 +33,19 @@ from sandbox.monitor.crossing import (
     stopping,
     unstopped,
 )
+
+
+class UnitWatch(NamedTuple):
+    """Units of a trial that are watched for an event, and when one looks at them."""
+
+    baseline_rate: float
+    """Chance of the event per unit that counts as normal, in (0, 1)."""
+    units: int
+    """Units the watch lasts at most."""
+    min_events: int = 1
+    """Events before which no signal is given."""
+    looks_every: int = 1
+    """Units in a group: one looks after each full group, and never in between."""
 
 
 def poisson_maxsprt_llr(*, events: int, expected: float) -> float:
@@ -146,13 +160,38 @@ def false_signal_chance(
     Returns:
         The probability, over all units up to the horizon, looking after each.
     """
-    units = math.floor(horizon / baseline_rate + 1e-9)
+    watch = UnitWatch(
+        baseline_rate, units_within(horizon, baseline_rate=baseline_rate), min_events
+    )
+    return unit_signal_chance(watch, threshold=threshold, rate=baseline_rate)
 
-    def last_unit(events: int) -> int:
-        return _last_signalling_unit(events, threshold, baseline_rate, units)
 
-    bounds = _bounds(last_unit, units, min_events)
-    return _signal_chance(bounds, min_events, binomial_law(baseline_rate))
+def units_within(horizon: float, *, baseline_rate: float) -> int:
+    """Return how many units a watch lasts, of a horizon in expected events."""
+    return math.floor(horizon / baseline_rate + 1e-9)
+
+
+def unit_signal_chance(watch: UnitWatch, *, threshold: float, rate: float) -> float:
+    """Return the exact chance that a watch over units signals.
+
+    Args:
+        watch: Which units, and when one looks.
+        threshold: Log-likelihood ratio at which a signal is given.
+        rate: The true chance of the event per unit.
+
+    Returns:
+        The probability over all looks of the watch; 0 where no group is ever full.
+    """
+    group = watch.looks_every
+    last_look = watch.units - watch.units % group
+
+    def last(events: int) -> int:
+        unit = _last_signalling_unit(events, threshold, watch.baseline_rate, last_look)
+        # At looks before, so many events signal too: between looks nothing does.
+        return unit - unit % group
+
+    bounds = _bounds(last, last_look, watch.min_events)
+    return _signal_chance(bounds, watch.min_events, binomial_law(rate))
 
 
 def _check_design(horizon: float, alpha: float, min_events: int) -> None:

@@ -1,4 +1,4 @@
-"""Does each goal bring what its design needs, and nothing that the design ignores?
+"""Does each goal and harm bring what its design needs, and nothing it ignores?
 
 Rules of this module:
 
@@ -11,11 +11,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sandbox.model.application import Arms, Defect, Hypothesis, Stages
+from sandbox.model.application import (
+    Arms,
+    Defect,
+    Harm,
+    Hypothesis,
+    Stages,
+    TrialPlan,
+)
 
 _FIELD = re.compile(
     r"span\.(name|kind|service|status|duration_s|(attributes|resource)\..+)"
 )
+
+
+def check_designs(plan: TrialPlan) -> Iterator[Defect]:
+    """Yield what is wrong with the settings of the designs of all goals and harms."""
+    for number, goal in enumerate(plan.goals):
+        yield from check_design(goal, f"plan.goals.{number}")
+    for number, harm in enumerate(plan.harms):
+        yield from check_signal(harm, f"plan.harms.{number}")
 
 
 def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
@@ -46,6 +61,31 @@ def check_design(goal: Hypothesis, field: str) -> Iterator[Defect]:
         yield from _check_field(goal.arms.by, f"{field}.arms.by")
     yield from _check_stages(goal, goal.stages, f"{field}.stages")
     yield from _check_arms(goal.arms, f"{field}.arms")
+
+
+def check_signal(harm: Harm, field: str) -> Iterator[Defect]:
+    """Yield what is wrong with the settings of the design of one harm.
+
+    Args:
+        harm: From the plan.
+        field: Path of the harm, for example `plan.harms.0`.
+    """
+    given, design = harm.signal.looks_every is not None, harm.signal.design
+    if design == "grouped-maxsprt" and not given:
+        yield _defect(
+            "looks-every-missing",
+            f"the design `{design}` needs `looks_every`",
+            "Add for example `looks_every: 50`, the units of a group",
+            f"{field}.signal.looks_every",
+        )
+    elif given and design != "grouped-maxsprt":
+        yield _defect(
+            "looks-every-not-used",
+            f"the design `{design}` looks after every unit and does not read"
+            " `looks_every`",
+            "Remove it, or write `design: grouped-maxsprt`",
+            f"{field}.signal.looks_every",
+        )
 
 
 _SETTINGS = (

@@ -18,7 +18,7 @@ from sandbox.model.application import Application, Defect, EgressNeed, TrialPlan
 from sandbox.model.rule import Rulebook
 from sandbox.procedure.clock import is_positive
 from sandbox.procedure.collision import unknown_name
-from sandbox.procedure.designs import check_design
+from sandbox.procedure.designs import check_designs
 
 _QUANTITY = re.compile(
     r"^(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
@@ -54,8 +54,7 @@ def check_plan(application: Application, rulebook: Rulebook) -> Iterator[Defect]
             )
         elif name in waived:
             yield _on_waived(name, field)
-    for number, goal in enumerate(plan.goals):
-        yield from check_design(goal, f"plan.goals.{number}")
+    yield from check_designs(plan)
     yield from _check_order(plan)
     if not is_positive(plan.settling_time):
         yield _no_time("plan.settling_time")

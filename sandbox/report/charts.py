@@ -144,13 +144,14 @@ def thin(items: Sequence[T], most: int, keep: Sequence[bool]) -> list[T]:
 
 def _statistic(looks: Sequence[Look], threshold: float) -> list[Layer]:
     """The statistic as steps, with a cross where it has signalled."""
+    drawn = [(look, look.llr) for look in looks if look.llr is not None]
     data = inline(
         [
-            {"at": stamp(look.at), "llr": look.llr or 0, "signal": look.signalled}
-            for look in looks
+            {"at": stamp(look.at), "llr": llr, "signal": look.signalled}
+            for look, llr in drawn
         ]
     )
-    top = 1.2 * max(threshold, *(look.llr or 0 for look in looks))
+    top = 1.2 * max([threshold, *(llr for _, llr in drawn)])
     at = alt.X("at:T", axis=CLOCK, scale=alt.Scale(type="utc"))
     llr = alt.Y("llr:Q", title="log-likelihood ratio", scale=alt.Scale(domain=[0, top]))
     steps = alt.Chart(data).mark_line(
@@ -224,7 +225,7 @@ def _harm_row(look: Look) -> tuple[str, ...]:
         f"{look.at:%H:%M:%S.%f}"[:-3],
         str(look.counts.units),
         str(look.counts.violated),
-        f"{look.llr or 0:.3f}",
+        "–" if look.llr is None else f"{look.llr:.3f}",
         "signal" if look.signalled else "",
     )
 

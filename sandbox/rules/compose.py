@@ -177,6 +177,7 @@ def guardrail_of(harm: Harm) -> Guardrail:
             alpha=harm.signal.alpha,
             min_events=harm.signal.min_events,
             horizon=harm.signal.horizon,
+            looks_every=harm.signal.looks_every,
         ),
         action=harm.action,
     )

@@ -269,6 +269,42 @@ def test_the_replay_begins_afresh_after_a_pause() -> None:
     assert sum(b and not a for a, b in itertools.pairwise([False, *signalled])) == 2
 
 
+GROUPED = HARM.model_copy(
+    update={
+        "signal": SignalRule(
+            design="grouped-maxsprt", looks_every=50, alpha=0.01, min_events=3
+        )
+    }
+)
+
+
+def test_a_grouped_guardrail_is_replayed_at_its_own_looks() -> None:
+    """The signal comes with a full group, and between groups no statistic is shown."""
+    found = judged("s" * 201 + "v" * 30 + "s" * 39, plan(harms=(GROUPED,)))
+    finding = found.findings[1]
+    assert finding.verdict == "harm"
+    assert "The guardrail, looked at after each 50 units, signalled with 30" in (
+        finding.statement
+    )
+    looks = [item for item in found.looks if item.purpose == "harm"]
+    (first, *_) = [item for item in looks if item.signalled]
+    assert (first.counts.units, first.counts.violated) == (250, 30)
+    before = looks[: looks.index(first)]
+    assert before
+    assert all((item.llr is None) == (item.counts.units % 50 > 0) for item in before)
+
+
+def test_a_last_group_that_is_not_full_gives_no_signal() -> None:
+    """Looked at after every unit it would; and that is not called safe."""
+    results = "s" * 200 + "v" * 30
+    grouped, continuous = (
+        judged(results, plan(harms=(harm,))).findings[1] for harm in (GROUPED, HARM)
+    )
+    assert continuous.verdict == "harm"
+    assert grouped.verdict == "not_met"
+    assert "looked at after each 50 units, gave no signal" in grouped.statement
+
+
 def test_broken_evidence_makes_goals_invalid_but_not_harm_undone() -> None:
     """Nothing can be shown with it; a signal still stands."""
     why = "Segment 3 does not verify."

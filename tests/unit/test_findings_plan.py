@@ -95,6 +95,74 @@ def test_a_harm_that_can_never_signal_is_a_defect() -> None:
     assert defect.sentence().startswith("a.yaml plan.harms.0.signal: the harm h")
 
 
+def harm(**signal: Any) -> Harm:
+    limits = {"design": "grouped-maxsprt", "alpha": 0.05, "horizon": 1, **signal}
+    return Harm(
+        harm="h",
+        of="r",
+        baseline_rate=0.01,
+        signal=SignalRule.model_validate(limits),
+        action="stop",
+    )
+
+
+def test_a_group_that_is_never_full_is_a_defect() -> None:
+    """Groups of 101 units, and 100 units until the horizon ends: said at its key."""
+    wrong = plan(goal(), harms=(harm(looks_every=101),))
+    (defect,) = check_plan(wrong, file="a.yaml")
+    assert (defect.code, defect.field) == (
+        "plan/group-never-full",
+        "plan.harms.0.signal.looks_every",
+    )
+    assert "looked at after each 101 units, and its horizon ends after 100" in (
+        defect.what
+    )
+    assert not check_plan(plan(goal(), harms=(harm(looks_every=100),)))
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        {"looks_every": 50, "min_events": 10},
+        {"looks_every": 2, "horizon": 0.02, "alpha": 0.00001},
+        {"design": "maxsprt", "horizon": 0.02, "alpha": 0.00001},
+    ],
+)
+def test_a_guardrail_that_is_silent_whatever_happens_is_a_defect(
+    signal: dict[str, Any],
+) -> None:
+    """So many events asked for, or so few units: no threshold can be reached."""
+    (defect,) = check_plan(plan(goal(), harms=(harm(**signal),)))
+    assert defect.code == "plan/harm-cannot-signal"
+
+
+def test_a_trial_too_short_for_a_signal_is_told_before_filing() -> None:
+    """Where the most units are known, the first look must come in time."""
+    planned = plan(goal(minimum_units=60, threshold=0.9), harms=(harm(looks_every=90),))
+    (defect,) = check_plan(planned, most_units=89)
+    assert defect.code == "plan/harm-too-few-units"
+    assert not check_plan(planned, most_units=90)
+
+
+def test_of_harms_too_everything_wrong_is_said_at_once() -> None:
+    """Three harms, three defects; settings that do not fit are the procedure's."""
+    wrong = (harm(looks_every=101), harm(looks_every=5, min_events=30), harm())
+    found = check_plan(plan(goal(), harms=wrong))
+    assert [item.code for item in found] == [
+        "plan/group-never-full",
+        "plan/harm-cannot-signal",
+    ]
+
+
+def test_harms_of_before_keep_their_digest() -> None:
+    """A signal without groups is written without the key, so plans stay the same."""
+    data = harm(design="maxsprt").model_dump(mode="json")
+    assert set(data["signal"]) == {"design", "alpha", "min_events", "horizon"}
+    assert plan_digest(plan(goal(), harms=(harm(design="maxsprt"),))) == (
+        "sha256:85097be0466caf0462126d6754c40bfba1c8e319d44d58dacc9e341ce87087bf"
+    )
+
+
 def test_plans_of_before_keep_their_digest() -> None:
     """What a plan does not use is not part of it, so older plans are the same plans."""
     data = plan(goal()).model_dump(mode="json", by_alias=True)

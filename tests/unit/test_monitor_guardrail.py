@@ -139,6 +139,48 @@ def test_past_its_horizon_it_still_signals_and_says_so() -> None:
     assert len(breaches) == 1
 
 
+GROUPED = {"design": "grouped-maxsprt", "looks_every": 10}
+
+
+def test_a_grouped_guardrail_signals_only_when_a_group_is_full() -> None:
+    """Nine bad units are far past the threshold; the tenth, a good one, signals."""
+    bad = [unit(n, "violated") for n in range(9)]
+    state, breaches = feed(start(guardrail(**GROUPED)), bad)
+    assert not breaches
+    assert state.llr > state.threshold
+    assert (state.is_at_look, state.looked_llr) == (False, None)
+    state, (breach,) = feed(state, [unit(9, "satisfied")])
+    assert (breach.events, breach.units, breach.first_signal.frame) == (9, 10, 9)
+    assert state.looked_llr == breach.llr
+    state, again = feed(state, [unit(10, "violated")])
+    assert not again
+    # After the signal there is nothing left to test, and the statistic may be seen.
+    assert state.looked_llr == state.llr
+
+
+def test_neither_redelivered_nor_not_evaluable_units_fill_a_group() -> None:
+    """Only what the statistic counts brings the next look nearer."""
+    bad = [unit(n, "violated") for n in range(9)]
+    unclear = [unit(n, "not_evaluable") for n in range(9, 30)]
+    state, breaches = feed(start(guardrail(**GROUPED)), [*bad, *unclear, *bad])
+    assert not breaches
+    assert state.units == 9
+    _, breaches = feed(state, [unit(30, "violated")])
+    assert [breach.units for breach in breaches] == [10]
+
+
+def test_a_group_under_way_ends_with_its_period() -> None:
+    """After a pause the next look is a whole group away."""
+    state, _ = feed(
+        start(guardrail(**GROUPED)), [unit(n, "violated") for n in range(9)]
+    )
+    state = rearm(state, since=T0 + timedelta(seconds=100))
+    state, breaches = feed(state, [unit(n, "violated") for n in range(100, 109)])
+    assert not breaches
+    _, breaches = feed(state, [unit(109, "satisfied")])
+    assert [(breach.events, breach.units) for breach in breaches] == [(9, 10)]
+
+
 def test_observations_of_other_rules_change_nothing() -> None:
     """Only the watched rule is counted."""
     state = start(guardrail())
@@ -146,14 +188,18 @@ def test_observations_of_other_rules_change_nothing() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(results=st.lists(st.sampled_from(RESULTS), max_size=60), cut=st.integers(0, 60))
+@given(
+    results=st.lists(st.sampled_from(RESULTS), max_size=60),
+    cut=st.integers(0, 60),
+    design=st.sampled_from([{}, GROUPED]),
+)
 def test_a_stored_state_resumes_as_if_never_stored(
-    results: list[RuleResult], cut: int
+    results: list[RuleResult], cut: int, design: dict[str, object]
 ) -> None:
     """Serialising in the middle changes neither state nor signals."""
     units = [unit(n, result) for n, result in enumerate(results)]
-    whole, all_breaches = feed(start(guardrail()), units)
-    half, first = feed(start(guardrail()), units[:cut])
+    whole, all_breaches = feed(start(guardrail(**design)), units)
+    half, first = feed(start(guardrail(**design)), units[:cut])
     restored = GuardrailState.model_validate_json(half.model_dump_json())
     rest, second = feed(restored, units[cut:])
     assert rest == whole

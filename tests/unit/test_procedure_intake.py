@@ -173,6 +173,10 @@ MEAN |= {"least": 0, "most": 10}
         ((*GOAL, "estimand"), MEAN, "design-not-for-a-mean"),
         ((*GOAL, "estimand", "least"), 0, "wrong-value"),
         ((*HARM, "of"), "dispatch/speed", "harm-rule-unknown"),
+        ((*HARM, "signal", "design"), "grouped-maxsprt", "looks-every-missing"),
+        ((*HARM, "signal", "looks_every"), 50, "looks-every-not-used"),
+        ((*HARM, "signal", "looks_every"), 1, "wrong-value"),
+        ((*HARM, "signal", "design"), "binomial-maxsprt", "not-a-choice"),
         ((*HARM, "of"), "dispatch/human-confirmation", "judged-by-waived-rule"),
         (("system", "images"), {}, "image-missing"),
         (("system", "images", "hotrod"), "hotrod:latest", "image-not-pinned"),
@@ -227,6 +231,23 @@ def test_two_arms_differ_by_more_than_nothing():
     assert read(data).plan.goals[0].arms.by == "span.attributes.arm"
     goal["equivalence"] = {"least": 0.9, "most": 0.95}
     assert codes(data) == {"equivalence-not-used"}
+
+
+def test_a_group_is_named_by_the_designs_that_look_in_groups():
+    """Of several harms each is told, with its place; and a whole one is complete."""
+    data = document()
+    (harm,) = data["plan"]["harms"]
+    unused, missing = deepcopy(harm), deepcopy(harm)
+    unused |= {"harm": "a", "signal": {**harm["signal"], "looks_every": 50}}
+    missing |= {"harm": "b", "signal": {**harm["signal"], "design": "grouped-maxsprt"}}
+    data["plan"]["harms"] = [harm, unused, missing]
+    assert [(item.code, item.field) for item in defects(data)] == [
+        ("application/looks-every-not-used", "plan.harms.1.signal.looks_every"),
+        ("application/looks-every-missing", "plan.harms.2.signal.looks_every"),
+    ]
+    unused["signal"]["design"] = "grouped-maxsprt"
+    missing["signal"]["looks_every"] = 2
+    assert read(data).plan.harms[2].signal.looks_every == 2
 
 
 @pytest.mark.parametrize("refused", [("design", "two-arms"), ("estimand", {})])

@@ -29,7 +29,7 @@ from sandbox.model.rule import (
 from sandbox.model.segment import Completeness, Gap, ProducerCompleteness
 from sandbox.model.trial import IsolationProof, Pause, ProofAttempt, ProofTarget
 from sandbox.report import TrialStory, render_report
-from sandbox.report.charts import thin
+from sandbox.report.charts import guardrail_chart, thin
 from sandbox.report.missing import missing_section
 from sandbox.report.sections import attempts, facts, headline
 from sandbox.report.timeline import timeline
@@ -459,6 +459,17 @@ def test_thinning_keeps_what_must_be_kept() -> None:
     assert 60 <= len(kept) <= 102
     assert thin([1, 2], 100, [False, False]) == [1, 2]
     assert thin([], 100, []) == []
+
+
+def test_between_looks_a_guardrail_shows_no_statistic(story: TrialStory) -> None:
+    """Where a group is not full nothing is tested: a dash, not a zero."""
+    looks = [item for item in story.looks if item.purpose == "harm"]
+    between = [looks[0].model_copy(update={"llr": None}), *looks[1:]]
+    drawn = guardrail_chart(story, between)
+    assert drawn is not None
+    assert drawn.rows[0][4] == "–"
+    assert "–" not in {row[4] for row in drawn.rows[1:]}
+    assert guardrail_chart(story, between[:1]) is not None
 
 
 def known(**figures: object) -> Completeness:

@@ -14,7 +14,13 @@ from sandbox.model.party import Actor
 from sandbox.model.record import Interval
 from sandbox.model.regime import Regime
 from sandbox.procedure import read_application
-from sandbox.rules import compile_rules, compose, read_rulebook, reference
+from sandbox.rules import (
+    compile_rules,
+    compose,
+    guardrail_of,
+    read_rulebook,
+    reference,
+)
 
 PAPERS = files("experiments.ride_dispatch")
 DIGEST = "sha256:" + "a" * 64
@@ -77,6 +83,16 @@ def test_an_approval_becomes_an_overlay_on_exactly_one_version():
     assert rule.conditions == DECISION.conditions
     assert rule.plan_digest == DIGEST
     assert compile_rules(BOOK, rule)
+
+
+def test_a_guardrail_looks_as_the_plan_of_its_harm_says():
+    """The groups of a grouped design are those of the temporary rule."""
+    (harm,) = APPLICATION.plan.harms
+    changed = {"design": "grouped-maxsprt", "looks_every": 50}
+    signal = harm.signal.model_copy(update=changed)
+    limit = guardrail_of(harm.model_copy(update={"signal": signal})).harm
+    assert (limit.design, limit.looks_every) == ("grouped-maxsprt", 50)
+    assert "looks_every" not in guardrail_of(harm).harm.model_dump(mode="json")
 
 
 def test_the_decision_tightens_caps_and_never_widens_them():

@@ -65,6 +65,37 @@ def test_a_breach_is_recorded_before_its_frame_counts_as_read(watched) -> None:
     assert beats == []
 
 
+def test_a_grouped_guardrail_is_looked_at_when_a_group_is_full(case) -> None:
+    """20 of 40 units are slow, the last: the signal waits for the group of 32."""
+    signal = HARM.signal.model_copy(
+        update={"design": "grouped-maxsprt", "looks_every": 16}
+    )
+    harm = HARM.model_copy(update={"signal": signal})
+    case.lock(case.application, guardrail_of(harm))
+    case.record(list(range(1, 32)), slow=11)
+    before = watch(case, short(case))[0]
+    assert before.breach is None
+    # The same 31 units again, and nine more.
+    case.receive(list(range(1, 41)), number=2, slow=20)
+    after = watch(case, before.state)[0]
+    assert after.breach is not None
+    looks = [
+        (item.entry.body["llr"], item.entry.body["signalled"])
+        for item in case.ledger.log.entries("t")
+        if item.entry.kind == "look"
+    ]
+    # 31 units are no full group, so nothing was tested and no statistic is shown.
+    assert looks[0] == (None, False)
+    assert looks[1][0] is not None
+    assert looks[1][1]
+    (breach,) = [
+        item.entry.body
+        for item in case.ledger.log.entries("t")
+        if item.entry.kind == "breach"
+    ]
+    assert (breach["units"], breach["events"]) == (32, 12)
+
+
 def test_what_was_recorded_first_counts(watched) -> None:
     """Breach and looks found again at another time stay as they are in the log."""
     activities, state = ObserveActivities(watched.ledger), armed(watched)

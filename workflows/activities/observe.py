@@ -300,7 +300,7 @@ def _look_at(
             not_evaluable=guardrail.not_evaluable,
         ),
         estimate=guardrail.events / units if units else None,
-        llr=guardrail.llr,
+        llr=guardrail.looked_llr,
         threshold=guardrail.threshold,
         signalled=guardrail.signalled_at is not None,
         data_digest=state.data_digest,
