@@ -12,10 +12,10 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from sandbox.errors import InputError
-from sandbox.findings import check_plan, feasibility, outlook
+from sandbox.findings import check_plan, feasibility, harm_outlook, outlook
 from sandbox.findings.proportions import two_stages_of
 from sandbox.findings.sequential import bernoulli_interval
-from sandbox.model.application import Hypothesis, TrialPlan
+from sandbox.model.application import Harm, Hypothesis, TrialPlan
 from workflows.cli import command_for
 
 PAPER = Path("experiments/ride_dispatch/application.yaml")
@@ -164,6 +164,58 @@ def test_of_two_arms_the_best_case_is_said() -> None:
     assert outlook(chosen, units=100).chances == ()
 
 
+def harm(**signal: Any) -> Harm:
+    values = {"design": "maxsprt", "alpha": 0.01, "min_events": 3, "horizon": 20}
+    return Harm.model_validate(
+        {
+            "harm": "h",
+            "of": "r",
+            "baseline_rate": 0.02,
+            "signal": {**values, **signal},
+            "action": "stop",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "chosen", [harm(), harm(design="grouped-maxsprt", looks_every=50)]
+)
+def test_of_each_harm_it_is_said_how_often_and_how_soon_it_is_signalled(
+    chosen: Harm,
+) -> None:
+    """Whatever its design: falsely in at most alpha, and surer the worse it is."""
+    found = harm_outlook(chosen, units=1000)
+    assert [item.rate for item in found.chances] == pytest.approx(
+        [0.02, 0.03, 0.04, 0.06, 0.1]
+    )
+    assert found.chances[0].signal == found.false_signal <= chosen.signal.alpha
+    chances = [item.signal for item in found.chances]
+    assert chances == sorted(chances)
+    medians = [item.median_units for item in found.chances]
+    assert medians[:2] == [None, None]
+    assert medians[2:] == sorted((half or 0 for half in medians[2:]), reverse=True)
+    assert f"{found.false_signal:.2%}" in found.sentence()
+
+
+def test_a_single_look_signals_with_the_chance_of_the_binomial_law() -> None:
+    """One group is one exact test: its chances are those of the count at its end."""
+    found = harm_outlook(harm(design="grouped-maxsprt", looks_every=1000), units=1000)
+    least = int(stats.binom.isf(0.01, 1000, 0.02)) + 1
+    for item in found.chances:
+        assert item.signal == pytest.approx(stats.binom.sf(least - 1, 1000, item.rate))
+    assert found.soonest == 1000
+
+
+def test_a_trial_shorter_than_a_group_never_signals() -> None:
+    """And that is said; a rate that is no chance is left out."""
+    chosen = harm(design="grouped-maxsprt", looks_every=50)
+    found = harm_outlook(chosen, units=49)
+    assert {item.signal for item in found.chances} == {0.0}
+    assert "cannot signal within 49 units" in found.sentence()
+    frequent = chosen.model_copy(update={"baseline_rate": 0.4})
+    assert len(harm_outlook(frequent, units=50).chances) == 3
+
+
 def run(*words: str) -> Any:
     return CliRunner().invoke(command_for(["trial"]), ["trial", "feasibility", *words])
 
@@ -179,6 +231,31 @@ def test_the_command_says_it_before_anything_is_filed(tmp_path: Path) -> None:
     data = json.loads(run(str(PAPER), "--per-minute", "120", "-o", "json").stdout)
     assert (data[0]["goal"], data[0]["units"]) == ("offers-in-time", 300)
     assert data[0]["best"]["units_needed"] == 58
+    assert (data[1]["subject"], data[1]["looks_every"]) == ("slow-offers", 1)
+    assert data[1]["chances"][0]["signal"] < data[1]["false_signal"] <= 0.01
+    assert run(str(PAPER), "-o", "name").stdout == "offers-in-time\nslow-offers\n"
+
+
+def test_the_command_says_how_soon_a_harm_is_signalled(tmp_path: Path) -> None:
+    """For groups too, with a word on units past the horizon; settings are checked."""
+    data = yaml.safe_load(PAPER.read_text())
+    signal = data["plan"]["harms"][0]["signal"]
+    signal |= {"design": "grouped-maxsprt", "looks_every": 50}
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump(data))
+    ran = run(str(file), "--units", "1001")
+    assert "slow-offers is looked at after each 50 units" in ran.output
+    assert "Past unit 1000" in ran.output
+    signal["looks_every"] = 1001
+    file.write_text(yaml.safe_dump(data))
+    ran = run(str(file))
+    assert isinstance(ran.exception, InputError)
+    assert "plan.harms.0.signal.looks_every" in ran.exception.diagnosis
+    del signal["looks_every"]
+    file.write_text(yaml.safe_dump(data))
+    ran = run(str(file))
+    assert isinstance(ran.exception, InputError)
+    assert "needs `looks_every`" in ran.exception.diagnosis
 
 
 def test_the_command_fails_where_the_plan_cannot_be_kept() -> None:

@@ -11,7 +11,14 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from sandbox.errors import InputError
-from sandbox.findings import Outlook, check_plan, feasibility, outlook
+from sandbox.findings import (
+    HarmOutlook,
+    Outlook,
+    check_plan,
+    feasibility,
+    harm_outlook,
+    outlook,
+)
 from sandbox.findings.feasibility import Chances, value_range
 from sandbox.model.application import (
     Application,
@@ -23,11 +30,13 @@ from sandbox.model.application import (
 )
 from sandbox.model.document import examine, placed
 from sandbox.procedure import add_period
-from sandbox.procedure.designs import check_design
+from sandbox.procedure.designs import check_designs
 from sandbox.report.prospects import outlook_svg
 from workflows.cli.output import Format, Output, emit, print_table, say
 from workflows.cli.setup import read_text
 
+_HOPELESS = ("plan/no-such-design", "plan/group-never-full", "plan/harm-cannot-signal")
+"""Defects with which there is nothing to compute."""
 _BAR = 24
 _DRAWN = 41
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,27 +57,21 @@ def show_feasibility(
     ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Say what each goal of a plan can show, how likely, and after how many units.
+    """Say what each goal of a plan can show and how soon each harm is signalled.
 
     Without --units or --per-minute, one unit for each participant is taken.
     """
     asked = _readable(file)
     most, words = _most_units(asked, units, per_minute)
     defects = check_plan(asked.plan, file=str(file), most_units=most)
-    hopeless = [item for item in defects if item.code == "plan/no-such-design"]
+    hopeless = [item for item in defects if item.code in _HOPELESS]
     if hopeless:
         raise InputError(hopeless)
-    goals = asked.plan.goals
-    found = [outlook(goal, units=most) for goal in goals]
     if output is Format.table:
         say(f"{file}: the trial sees at most {most} units ({words})")
-        for goal, item in zip(goals, found, strict=True):
-            _print(goal, item)
-    else:
-        rows = [_row(goal, item) for goal, item in zip(goals, found, strict=True)]
-        emit(rows, output, name="goal")
+    _show(asked.plan, most, output)
     if plot is not None:
-        _draw(goals, most, plot)
+        _draw(asked.plan.goals, most, plot)
     for defect in defects:
         say(defect.sentence())
     if defects:
@@ -100,14 +103,24 @@ def _readable(file: Path) -> _Asked:
         Participants.model_validate(reading.data["participants"]),
         TrialPeriod.model_validate(reading.data["period"]),
     )
-    defects = [
-        item
-        for number, goal in enumerate(asked.plan.goals)
-        for item in check_design(goal, f"plan.goals.{number}")
-    ]
+    defects = list(check_designs(asked.plan))
     if defects:
         raise InputError(placed(defects, reading.places, file=str(file)))
     return asked
+
+
+def _show(plan: TrialPlan, most: int, output: Format) -> None:
+    goals = [(goal, outlook(goal, units=most)) for goal in plan.goals]
+    harms = [harm_outlook(harm, units=most) for harm in plan.harms]
+    if output is not Format.table:
+        rows = [_row(goal, item) for goal, item in goals]
+        rows += [_harm_row(item) for item in harms]
+        emit(rows, output, name="subject")
+        return
+    for goal, item in goals:
+        _print(goal, item)
+    for harm in harms:
+        _print_harm(harm)
 
 
 def _most_units(application: _Asked, units: int, per_minute: float) -> tuple[int, str]:
@@ -152,6 +165,28 @@ def _cells(item: Outlook, chance: Chances) -> tuple[str, ...]:
     )
 
 
+def _print_harm(item: HarmOutlook) -> None:
+    say(f"\n{item.sentence()}")
+    rows = [
+        (
+            f"{chance.rate * 100:.4g} %" + (" *" if number == 0 else ""),
+            f"{chance.signal:.1%}",
+            "–" if chance.median_units is None else str(chance.median_units),
+        )
+        for number, chance in enumerate(item.chances)
+    ]
+    print_table(("true", "signal", "half by unit"), rows)
+    say(
+        "* is the baseline. Chances of a signal while the trial runs, and the unit by"
+        " which half of all trials have one."
+    )
+    if item.units > item.horizon_units:
+        say(
+            f"Past unit {item.horizon_units}, where the horizon ends, a false signal"
+            " may come more often than alpha."
+        )
+
+
 def _bar(chance: Chances) -> str:
     met = round(chance.met * _BAR)
     not_met = min(_BAR - met, round(chance.not_met * _BAR))
@@ -160,6 +195,7 @@ def _bar(chance: Chances) -> str:
 
 def _row(goal: Hypothesis, item: Outlook) -> dict[str, Any]:
     return {
+        "subject": item.goal,
         "goal": item.goal,
         "design": goal.design,
         "threshold": item.threshold,
@@ -168,6 +204,11 @@ def _row(goal: Hypothesis, item: Outlook) -> dict[str, Any]:
         "best": feasibility(goal)._asdict(),
         "chances": [chance._asdict() for chance in item.chances],
     }
+
+
+def _harm_row(item: HarmOutlook) -> dict[str, Any]:
+    chances = [chance._asdict() for chance in item.chances]
+    return {"subject": item.harm} | item._asdict() | {"chances": chances}
 
 
 def _draw(goals: Sequence[Hypothesis], most: int, file: Path) -> None:

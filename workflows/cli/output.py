@@ -57,7 +57,7 @@ def emit(rows: Sequence[Mapping[str, Any]], form: Format, *, name: str) -> None:
     """Write a list of results to standard output.
 
     Args:
-        rows: One mapping per result, the same keys each, JSON-ready values.
+        rows: One mapping per result, JSON-ready values; for a table the same keys each.
         form: Table, JSON, YAML, or the names alone.
         name: The key that names a result.
     """
