@@ -52,6 +52,11 @@ class Settings(BaseSettings):
 
     `regulatory-sandbox` names this product's own image, and may be `NAME@sha256:…`.
     """
+    audit_log: Path | None = None
+    """File of the API server's audit log (JSON lines), where this machine can read it.
+
+    Drift is then recorded with who made the change. Empty is the local node's own.
+    """
     warm: int | None = Field(None, ge=0, le=50)
     """Environments that are kept proven and empty, for trials to claim.
 

@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import (
     SandboxRestrictions,
 )
 
+from sandbox.adapters.audit_log import FileAuditLog
 from sandbox.adapters.backtest import SqlBacktests
 from sandbox.adapters.backtest_duckdb import DuckCounting
 from sandbox.adapters.backtest_engine import CountingEngine
@@ -43,7 +44,7 @@ from sandbox.adapters.tokens import SqlTokens
 from sandbox.errors import LocalError
 from sandbox.evidence.log import key_history
 from sandbox.local import LocalServers
-from sandbox.ports import Cluster, Tokens
+from sandbox.ports import AuditLog, Cluster, Tokens
 from sandbox.settings import Settings
 from workflows.activities.asking import Asking
 from workflows.activities.enforce import EnforceActivities
@@ -98,6 +99,8 @@ class Adapters(NamedTuple):
     bundles: Path
     open_asking: Callable[[], Asking]
     """Opens what asks recorded spans; opened anew, it knows keys that were added."""
+    audit: AuditLog | None = None
+    """Who changed what in the cluster; None where its API server does not say."""
 
 
 class Serving(NamedTuple):
@@ -142,7 +145,18 @@ def open_adapters(settings: Settings, servers: LocalServers | None) -> Adapters:
         site=Site.of(settings, servers),
         bundles=settings.home / "bundles",
         open_asking=lambda: open_asking(settings, ledger),
+        audit=open_audit_log(settings, servers),
     )
+
+
+def open_audit_log(
+    settings: Settings, servers: LocalServers | None
+) -> FileAuditLog | None:
+    """Open the audit log that is named, or that of this machine's node, if any."""
+    path = settings.audit_log
+    if path is None and not settings.context and servers is not None:
+        path = servers.audit_log
+    return None if path is None else FileAuditLog(path)
 
 
 def open_asking(settings: Settings, ledger: Ledger) -> Asking:
@@ -196,7 +210,11 @@ def activities_of(adapters: Adapters) -> dict[Queue, list[Callable[..., Any]]]:
     reap = ReapActivities(cluster, ledger=ledger, tokens=tokens)
     warm = WarmActivities(cluster, ledger=ledger, site=adapters.site)
     inspect = InspectActivities(
-        cluster, ledger=ledger, tokens=tokens, site=adapters.site
+        cluster,
+        ledger=ledger,
+        tokens=tokens,
+        site=adapters.site,
+        audit=adapters.audit,
     )
     enforce = EnforceActivities(cluster, ledger=ledger, tokens=tokens)
     observe = ObserveActivities(ledger)

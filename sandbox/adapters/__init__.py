@@ -5,6 +5,7 @@
 | `clock` | `Clock` | the machine's clock |
 | `cluster`, `kubernetes_api` | `Cluster` | a Kubernetes API server |
 | `cluster_rights` | – | what a service account may do there |
+| `audit_log` | `AuditLog` | the file in which an API server writes who changed what |
 | `database` | – | the SQLite file that `records`, `log` and `tokens` share |
 | `tables` | – | the tables of that file |
 | `records` | `Records` | documents, rulebooks, the list of cases |

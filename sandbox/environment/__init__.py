@@ -3,6 +3,7 @@
 | step | function |
 |---|---|
 | render | `environment_objects`, `system_objects`, `platform_objects` |
+| before that, the API server | `audit_policy` |
 | once per cluster | `apply_platform`, `ensure_platform`, `platform_differences` |
 | take away | `uninstall_platform` |
 | apply | `apply_environment`, `deploy_system` |
@@ -48,6 +49,7 @@ from sandbox.environment.proof import (
     standard_targets,
 )
 from sandbox.environment.render import (
+    audit_policy,
     environment_objects,
     platform_objects,
     system_objects,
@@ -70,6 +72,7 @@ __all__ = [
     "WarmEnvironment",
     "apply_environment",
     "apply_platform",
+    "audit_policy",
     "claim",
     "cluster_addresses",
     "contents",

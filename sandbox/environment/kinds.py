@@ -101,6 +101,14 @@ def title(ref: ObjectRef) -> str:
     return f"{ref.kind} {place}{ref.name}"
 
 
+def ref_titled(text: str) -> ObjectRef | None:
+    """Return what a `title` names; None where it is no kind of this table."""
+    kind, _, rest = text.partition(" ")
+    namespace, _, name = rest.rpartition("/")
+    versions = [version for version, known in KINDS if known == kind]
+    return ObjectRef(versions[0], kind, namespace, name) if versions and name else None
+
+
 def right_line(rule: Mapping[str, Any]) -> str:
     """Return one RBAC rule as a line: `get,list core/pods`."""
     verbs = ",".join(sorted(rule["verbs"]))

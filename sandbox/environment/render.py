@@ -25,13 +25,19 @@ from sandbox.environment.labels import (
 from sandbox.environment.needs import egress_rules, needs_defects, way_in
 from sandbox.environment.quantity import cpu_share, memory_share, parse_quantity
 from sandbox.environment.system import system_objects
-from sandbox.environment.template import fill, template_files, templates_digest
+from sandbox.environment.template import (
+    fill,
+    template_files,
+    template_text,
+    templates_digest,
+)
 from sandbox.errors import InputError
 from sandbox.model.application import Limits
 from sandbox.model.trial import EnvironmentSpec
 from sandbox.ports import KubernetesObject
 
 __all__ = [
+    "audit_policy",
     "default_deny",
     "environment_objects",
     "platform_digest",
@@ -93,6 +99,14 @@ def platform_objects(own_image: str = "") -> list[KubernetesObject]:
 def platform_digest() -> str:
     """Return what names this version of the platform's objects."""
     return templates_digest(_PLATFORM)
+
+
+def audit_policy() -> str:
+    """Return what an API server is given (`--audit-policy-file`) to write down changes.
+
+    It is no object, so no platform can bring it: whoever runs the API server does.
+    """
+    return template_text("apiserver", "audit-policy.yaml")
 
 
 def default_deny(trial_id: str, namespace: str) -> KubernetesObject:

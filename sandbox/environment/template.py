@@ -26,8 +26,7 @@ _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 @cache
 def _parsed(folder: str, file: str) -> Any:
-    text = resources.files("manifests").joinpath(folder, file).read_text("utf-8")
-    return yaml.safe_load(text)
+    return yaml.safe_load(template_text(folder, file))
 
 
 @cache
@@ -35,6 +34,11 @@ def template_files(folder: str) -> tuple[str, ...]:
     """Return the YAML files of a folder of `manifests`, in apply order."""
     entries = resources.files("manifests").joinpath(folder).iterdir()
     return tuple(sorted(e.name for e in entries if e.name.endswith(".yaml")))
+
+
+def template_text(folder: str, file: str) -> str:
+    """Return a file of `manifests` that has no placeholders, as it stands there."""
+    return resources.files("manifests").joinpath(folder, file).read_text("utf-8")
 
 
 def templates_digest(folder: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.environment import audit_policy
 from sandbox.local.layout import Layout
 from sandbox.local.network import Slot
 from sandbox.local.packet_queue import holding_agent_table
@@ -21,6 +22,7 @@ from sandbox.local.pki import Subject
 from sandbox.local.templates import Values, render_json, render_toml, render_yaml
 
 NODE_NAME = "local"
+AUDIT_POLICY = "audit-policy.yaml"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -89,6 +91,7 @@ def configurations(plan: NodePlan) -> dict[str, str]:
         "cni/10-pods.conflist": render_json("node/network.conflist", filled),
         "kubelet.yaml": render_yaml("node/kubelet.yaml", filled),
         "resolv.conf": "",
+        AUDIT_POLICY: audit_policy(),
     }
 
 
@@ -163,6 +166,10 @@ def _apiserver(plan: NodePlan) -> list[str]:
         f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'kubelet-client.key'}",
         f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--audit-policy-file={plan.layout.node / AUDIT_POLICY}",
+        f"--audit-log-path={plan.layout.audit_log}",
+        "--audit-log-maxsize=64",
+        "--audit-log-maxbackup=1",
     ]
 
 

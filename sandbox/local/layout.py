@@ -57,6 +57,11 @@ class Layout(NamedTuple):
         return self.home / "node"
 
     @property
+    def audit_log(self) -> Path:
+        """Where the API server writes who changed what; goes with the node."""
+        return self.node / "audit.log"
+
+    @property
     def pki(self) -> Path:
         """The cluster's keys, certificates and kubeconfigs."""
         return self.node / "pki"

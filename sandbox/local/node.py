@@ -83,6 +83,7 @@ class NodeFacts(Record):
     pod_range: str
     service_range: str
     images: dict[str, str]
+    audit_log: Path
     beacons: dict[str, tuple[str, int]]
     timings: dict[str, float]
 
@@ -297,6 +298,7 @@ def _facts(start: _Start, digests: Mapping[str, str]) -> NodeFacts:
         pod_range=slot.pod_range,
         service_range=slot.service_range,
         images=dict(digests),
+        audit_log=start.plan.layout.audit_log,
         beacons=_beacons(start.plan),
         timings=dict(start.timings),
     )

@@ -68,6 +68,8 @@ class LocalServers(Record):
     service_range: str = ""
     images: dict[str, str] = {}
     """Digest of every image the node holds, by name."""
+    audit_log: Path | None = None
+    """Where the API server writes who changed what."""
     beacons: dict[str, tuple[str, int]] = {}
     """(address, port) of listeners that answer wherever they are reachable."""
     timings: dict[str, float] = {}

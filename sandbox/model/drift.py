@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from sandbox.model.record import Instant, Record, TrialId
 
 Change = Literal["missing", "changed", "foreign", "unlawful"]
@@ -19,6 +21,24 @@ EnvironmentShape = Literal["ready", "frozen"]
 """What the environment is compared with: open as decided, or frozen."""
 
 
+class Author(Record):
+    """Who made a change, as the API server wrote it down."""
+
+    user: str
+    """As it authenticated; `A as B` where it acted for another."""
+    verb: str
+    """create, update, patch, delete or deletecollection."""
+    agent: str = ""
+    """What the program calls itself, which nobody checks."""
+    at: Instant
+    """When the request came in, by the API server's clock."""
+
+    def sentence(self) -> str:
+        """Return it for a person."""
+        with_what = f" with {self.agent.split(' ')[0]}" if self.agent else ""
+        return f"{self.verb} by {self.user}{with_what} at {self.at:%H:%M:%S} UTC"
+
+
 class DriftFinding(Record):
     """One object that is not as the decision asks."""
 
@@ -30,13 +50,15 @@ class DriftFinding(Record):
     action: DriftAction
     detail: str = ""
     """In words for a person; empty where object and fields say it all."""
+    author: Author | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Who made the latest change of the object; None where that is not known."""
 
     def sentence(self) -> str:
         """Return what was found, for a person."""
         where = f" in {', '.join(self.fields)}" if self.fields else ""
-        return f"{self.object} is {self.change}{where}" + (
-            f": {self.detail}" if self.detail else ""
-        )
+        who = f" ({self.author.sentence()})" if self.author else ""
+        why = f": {self.detail}" if self.detail else ""
+        return f"{self.object} is {self.change}{where}{who}{why}"
 
 
 class Drift(Record):

@@ -2,6 +2,7 @@
 
 | module | what it is about |
 |---|---|
+| `audit` | who changed an object of a cluster |
 | `clock` | tells the time |
 | `cluster` | a Kubernetes cluster, as the rooms need it |
 | `telemetry` | who may send telemetry, where it lies, and what is asked of it |
@@ -13,6 +14,7 @@ one contract suite in `tests/contracts` that runs on both. Adapters raise only e
 `sandbox.errors`.
 """
 
+from sandbox.ports.audit import AuditLog
 from sandbox.ports.clock import Clock
 from sandbox.ports.cluster import Applied, Cluster, KubernetesObject, ObjectRef
 from sandbox.ports.ledger import Log, Records, Signer, Timestamps
@@ -29,6 +31,7 @@ from sandbox.ports.telemetry import (
 
 __all__ = [
     "Applied",
+    "AuditLog",
     "Backtests",
     "Clock",
     "Cluster",

@@ -2,6 +2,7 @@
 
 | module | fakes |
 |---|---|
+| `audit` | `FakeAuditLog` |
 | `backtest` | `FakeBacktests`, which judges every span by itself |
 | `clock` | `FixedClock` |
 | `cluster` | `FakeCluster` |

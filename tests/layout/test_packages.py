@@ -88,6 +88,7 @@ def test_wheel_files(wheel: set[str], package: str) -> None:
         ("manifests/trial", ".yaml"),
         ("manifests/doctor", ".yaml"),
         ("manifests/platform", ".yaml"),
+        ("manifests/apiserver", ".yaml"),
         ("manifests/local", ".yaml"),
         ("sandbox/adapters/migrations/versions", ".py"),
         ("sandbox/report/templates", ""),

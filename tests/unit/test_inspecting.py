@@ -11,10 +11,11 @@ from temporalio.testing import ActivityEnvironment
 
 from sandbox.environment import apply_environment
 from sandbox.errors import ClusterError, IsolationError
-from sandbox.model.drift import EnvironmentShape
+from sandbox.model.drift import Author, Drift, EnvironmentShape
 from sandbox.model.record import digest_of
 from sandbox.model.trial import RecorderEndpoint
-from sandbox.ports import KubernetesObject, ObjectRef
+from sandbox.ports import AuditLog, KubernetesObject, ObjectRef
+from sandbox.testing.audit import FakeAuditLog
 from sandbox.testing.clock import FixedClock
 from sandbox.testing.cluster import FakeCluster
 from sandbox.testing.environment import environment_spec
@@ -60,6 +61,7 @@ class House(NamedTuple):
     ledger: Ledger
     tokens: FakeTokens
     clock: FixedClock
+    audit: AuditLog
 
     def inspect(self, shape: EnvironmentShape = "ready", **seen: int) -> Inspected:
         """Inspect once, after `seen`."""
@@ -71,7 +73,11 @@ class House(NamedTuple):
     ) -> Inspected:
         """Inspect once, after what was seen in the inspections before."""
         inspect = InspectActivities(
-            self.cluster, ledger=self.ledger, tokens=self.tokens, site=SITE
+            self.cluster,
+            ledger=self.ledger,
+            tokens=self.tokens,
+            site=SITE,
+            audit=self.audit,
         )
         task = InspectEnvironment(trial_id="ride-1", shape=shape, seen=seen)
         return ActivityEnvironment().run(inspect.inspect_environment, task)
@@ -93,7 +99,7 @@ def _house() -> House:
     tokens.issue("ride-1", "system", "t")
     cluster = BlindCluster()
     apply_environment(cluster, SPEC, recorder_token="t")
-    return House(cluster, ledger, tokens, clock)
+    return House(cluster, ledger, tokens, clock, FakeAuditLog())
 
 
 def test_nothing_found_is_no_entry(house: House) -> None:
@@ -110,6 +116,37 @@ def test_found_then_put_back(house: House) -> None:
     assert result.seen == {f"LimitRange {HOME}/container-limits": 1}
     assert house.acts() == ["drift", "put-back"]
     assert house.cluster.get(LIMITS) is not None
+
+
+def test_who_made_the_change_is_recorded(house: House) -> None:
+    """As the API server wrote it down; where it did not, nobody is named."""
+    eve = Author(user="eve", verb="delete", agent="kubectl/v1", at=house.clock.now())
+    assert isinstance(house.audit, FakeAuditLog)
+    house.audit.note(LIMITS, eve)
+    house.cluster.delete(LIMITS)
+    house.cluster.delete(LIMITS._replace(kind="ServiceAccount", name="default"))
+    house.inspect()
+    (drift, _) = house.ledger.log.entries("ride-1")
+    found = Drift.model_validate(drift.entry.body).findings
+    authors = {item.object.split(" ")[0]: item.author for item in found}
+    assert authors == {"LimitRange": eve, "ServiceAccount": None}
+    limits = next(item for item in found if item.author)
+    assert "is missing (delete by eve with kubectl/v1 at " in limits.sentence()
+
+
+class Unreadable:
+    """An audit log that another account may read."""
+
+    def last_change(self, ref: ObjectRef) -> Author | None:
+        """Refuse."""
+        raise ClusterError(f"no one may read of {ref.name}")
+
+
+def test_an_audit_log_that_cannot_be_read_holds_up_nothing(house: House) -> None:
+    """What was found is put back all the same."""
+    house.cluster.delete(LIMITS)
+    house._replace(audit=Unreadable()).inspect()
+    assert house.acts() == ["drift", "put-back"]
 
 
 @pytest.mark.parametrize(("before", "is_frozen"), [(1, False), (2, True)])

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from temporalio import activity
+
 from sandbox.conformity import find_unlawful
 from sandbox.environment import (
     find_drift,
@@ -25,12 +27,13 @@ from sandbox.environment import (
     recorder_token,
     settle,
 )
+from sandbox.environment.kinds import ref_titled
 from sandbox.environment.labels import RECORDER_TOKEN
 from sandbox.errors import ClusterError, IsolationError
 from sandbox.model.drift import Drift, DriftFinding
 from sandbox.model.record import digest_of
 from sandbox.model.trial import EnvironmentSpec
-from sandbox.ports import Cluster, Tokens
+from sandbox.ports import AuditLog, Cluster, Tokens
 from workflows.activities.boundary import activity_method
 from workflows.activities.examining import rules_of
 from workflows.activities.keeping import Ledger
@@ -67,8 +70,15 @@ class InspectActivities:
     """Compares, puts back, proves again."""
 
     def __init__(
-        self, cluster: Cluster, *, ledger: Ledger, tokens: Tokens, site: Site
+        self,
+        cluster: Cluster,
+        *,
+        ledger: Ledger,
+        tokens: Tokens,
+        site: Site,
+        audit: AuditLog | None = None,
     ) -> None:
+        self._audit = audit
         self._cluster = cluster
         self._ledger = ledger
         self._tokens = tokens
@@ -146,7 +156,21 @@ class InspectActivities:
                 found_at=now,
                 findings=(unseen,),
             )
-        return drift.model_copy(update={"findings": (*drift.findings, *more)})
+        findings = [self._with_author(item) for item in (*drift.findings, *more)]
+        return drift.model_copy(update={"findings": tuple(findings)})
+
+    def _with_author(self, finding: DriftFinding) -> DriftFinding:
+        """Return a finding with who made the change, where the API server says so."""
+        ref = ref_titled(finding.object)
+        if self._audit is None or ref is None:
+            return finding
+        try:
+            author = self._audit.last_change(ref)
+        except ClusterError as error:
+            # What was found counts, with a name or without.
+            activity.logger.warning(error.diagnosis)
+            return finding
+        return finding.model_copy(update={"author": author})
 
     def _credential(
         self, spec: EnvironmentSpec, drift: Drift

@@ -6,6 +6,7 @@ import typer
 
 from sandbox.environment import (
     apply_platform,
+    audit_policy,
     platform_differences,
     uninstall_platform,
 )
@@ -73,6 +74,17 @@ def uninstall(
         "before the platform is installed here again, restart the API server: up to"
         " Kubernetes 1.36 it does not find the parameters of policies made anew"
     )
+
+
+@app.command("audit-policy")
+def show_audit_policy() -> None:
+    """Print what the API server needs to write down who changed what.
+
+    For `--audit-policy-file` of kube-apiserver, with `--audit-log-path`; the node of
+    this machine has it. Name the log with SANDBOX_AUDIT_LOG where the worker can read
+    it, and drift is recorded with who made the change.
+    """
+    typer.echo(audit_policy(), nl=False)
 
 
 def _asked(home: Home, context: str) -> tuple[Settings, LocalServers | None]:

@@ -41,6 +41,8 @@ _WAY_IN = IngressNeed.model_validate(
     {"from": "load-source", "to": "front", "port": PORT}
 )
 _NEEDS = SystemNeeds(ingress=(_WAY_IN,), limits=Limits(cpu="2", memory="512Mi", pods=4))
+_UNREAD = 4096
+"""Connections the recorder's stand-in takes and leaves unread: one for each proof."""
 _WRITES = frozenset({"PATCH", "POST", "PUT", "DELETE"})
 
 
@@ -178,7 +180,8 @@ def ground() -> Iterator[Ground]:
             client_configuration=configuration,
         )
         client = CountingClient(configuration)
-        with socket.create_server((servers.host_address, 0)) as recorder:
+        address = (servers.host_address, 0)
+        with socket.create_server(address, backlog=_UNREAD) as recorder:
             port = recorder.getsockname()[1]
             yield Ground(settings, servers, client, KubernetesCluster(client), port)
     finally:
