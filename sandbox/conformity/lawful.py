@@ -29,6 +29,7 @@ from sandbox.rules import (
     Objection,
     Operation,
     Sent,
+    check_conditions_asked,
     foresee,
     objections,
     rules_about_objects,
@@ -72,7 +73,11 @@ def rules_asked_for(
         rulebook: The version in force at the instant.
         at: The instant.
     """
-    if any(check_collisions(application, rulebook)):
+    misfits = (
+        *check_collisions(application, rulebook),
+        *check_conditions_asked(application, rulebook),
+    )
+    if misfits:
         excepted = frozenset(item.rule for item in application.collides_with)
         return RulesInForce(rulebook, left_open=excepted)
     in_force = Interval(start=at, end=at + _A_MOMENT)

@@ -312,6 +312,23 @@ def test_a_system_that_a_rule_is_against_is_returned_with_its_words(
     assert excepted.defects == ()
 
 
+def test_an_exception_that_does_not_fit_hides_no_other_objection(
+    office: Office,
+) -> None:
+    """Its rule is left open until it does; what is wrong with it is said."""
+    ruled(office)
+    waiver, modification = asking_for(1.5)
+    torn = {**waiver, "rule": "front/size", "under": "1 +"}
+    asked = [waiver, torn, {**modification, "compensates": [waiver["rule"]]}]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}}
+    answer = office.file(
+        "first", manifests=[*replicas(SYSTEM, 2), job], collides_with=asked
+    )
+    codes = {item.code for item in answer.defects}
+    assert {"application/expression", "system/kind-not-taken"} <= codes
+    assert "application/against-rule" not in codes
+
+
 def test_a_rule_that_came_into_force_since_stops_the_beginning(office: Office) -> None:
     """What was in order when it was filed is asked again when the trial begins."""
     office.file("first", manifests=replicas(SYSTEM, 2))
