@@ -168,6 +168,8 @@ def _apiserver(plan: NodePlan) -> list[str]:
         f"--kubelet-certificate-authority={pki / 'ca.crt'}",
         f"--audit-policy-file={plan.layout.node / AUDIT_POLICY}",
         f"--audit-log-path={plan.layout.audit_log}",
+        # Written beside the request, not before its answer.
+        "--audit-log-mode=batch",
         "--audit-log-maxsize=64",
         "--audit-log-maxbackup=1",
     ]

@@ -140,6 +140,7 @@ def test_servers_listen_where_they_must_and_nowhere_else():
     assert api["--service-cluster-ip-range"] == plan.slot.service_range
     assert yaml.safe_load(control_plane.configurations(plan)["audit-policy.yaml"])
     assert api["--audit-policy-file"] == str(plan.layout.node / "audit-policy.yaml")
+    assert api["--audit-log-mode"] == "batch"
     assert api["--audit-log-path"] == str(plan.layout.audit_log)
     for name in ("kube-controller-manager", "kube-scheduler"):
         assert _flags(commands[name])["--bind-address"] == "127.0.0.1"
