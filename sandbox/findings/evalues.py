@@ -19,7 +19,7 @@ Rules of this module:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +39,15 @@ class ArmCounts(NamedTuple):
     units_a: int
     events_b: int
     units_b: int
+
+
+class ArmPaths(NamedTuple):
+    """Log e-values after every block of trials with two arms; last axis: blocks."""
+
+    a: Floats
+    """For the claim that arm a has the larger chance."""
+    b: Floats
+    """For the claim that arm b has."""
 
 
 def combined(log_values: Mapping[str, float | None]) -> float:
@@ -141,26 +150,65 @@ def two_arm_log_value(
     return float(np.sum(_bets(counts.T, before.T, claim)))
 
 
+def two_arm_paths(
+    events_a: Floats, events_b: Floats, *, units: tuple[int, int]
+) -> ArmPaths:
+    """Return `two_arm_log_value` after every block, of many trials at once.
+
+    Args:
+        events_a: Events of arm a in each block, at most its units; the last axis is
+            that of the blocks, the others are trials.
+        events_b: Those of arm b; a trial may share them with others (broadcasting).
+        units: Units of arm a and of arm b in every block, at least one.
+    """
+    sizes = [np.full(events_a.shape[-1], float(size)) for size in units]
+    counts = (events_a, sizes[0], events_b, sizes[1])
+    before = [np.cumsum(items, axis=-1) - items for items in counts]
+    growth, a, b = _growth(counts, before, _quick_log_likelihood)
+    paths = [np.cumsum(np.where(bet, growth, 0.0), axis=-1) for bet in (a > b, b > a)]
+    return ArmPaths(*paths)
+
+
 def _bets(counts: Floats, before: Floats, claim: str) -> Floats:
-    """Log growth by each block; rows are those of `ArmCounts`."""
+    growth, a, b = _growth(counts, before, _log_likelihood)
+    if claim == "differ":
+        return growth
+    return np.where(a > b if claim == "a" else b > a, growth, 0.0)
+
+
+def _growth(
+    counts: Iterable[Floats],
+    before: Iterable[Floats],
+    log_likelihood: Callable[[Floats, Floats, Floats], Floats],
+) -> tuple[Floats, Floats, Floats]:
+    """Log growth by each block, and the chances of the arms learned before it.
+
+    Args:
+        counts: As the fields of `ArmCounts`, of each block.
+        before: The same, of all blocks before it.
+        log_likelihood: Of events, units and a chance.
+    """
     events_a, units_a, events_b, units_b = counts
     seen_events_a, seen_a, seen_events_b, seen_b = before
     a = (seen_events_a + _EVEN) / (seen_a + 2 * _EVEN)
     b = (seen_events_b + _EVEN) / (seen_b + 2 * _EVEN)
     units = units_a + units_b
     null = (units_a * a + units_b * b) / units
-    growth = _log_likelihood(events_a, units_a, a)
-    growth += _log_likelihood(events_b, units_b, b)
-    growth -= _log_likelihood(events_a + events_b, units, null)
-    if claim == "differ":
-        return growth
-    return np.where(a > b if claim == "a" else b > a, growth, 0.0)
+    growth = log_likelihood(events_a, units_a, a)
+    growth = growth + log_likelihood(events_b, units_b, b)
+    growth = growth - log_likelihood(events_a + events_b, units, null)
+    return growth, a, b
 
 
 def _log_likelihood(events: Floats, units: Floats, chance: Floats) -> Floats:
     return np.asarray(
         special.xlogy(events, chance) + special.xlog1py(units - events, -chance)
     )
+
+
+def _quick_log_likelihood(events: Floats, units: Floats, chance: Floats) -> Floats:
+    """`_log_likelihood` but for the last bits, quicker; the chance is inside (0, 1)."""
+    return np.asarray(events * np.log(chance) + (units - events) * np.log1p(-chance))
 
 
 def _check_block(block: ArmCounts, number: int) -> None:

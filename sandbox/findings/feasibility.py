@@ -3,12 +3,12 @@
 Rules of this module:
 
 * Chances are exact: the law of the count is carried from look to look
-  (`sequential.design`); nothing is simulated.
+  (`sequential.design`). Those of two arms alone are drawn (`arms_outlook`), and say so.
 * Two questions, two columns. What the trial concludes if it runs to its end is one look
   with all its units, as the judge takes it; after how many units a verdict is first
   possible is a look after every unit, of large trials after every unit at first.
 * For a mean the values are taken to be the least and the most possible ones, nothing
-  in between: the law of the largest variance. Of two arms only the best case is said.
+  in between: the law of the largest variance.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import math
 from typing import NamedTuple
 
 from sandbox.findings.arms import arms_of
+from sandbox.findings.arms_outlook import CONTROL_RATE, arms_outlook, true_differences
+from sandbox.findings.chances import Chances, Outlook, values_around
 from sandbox.findings.evalues import ArmCounts, two_arm_log_value
 from sandbox.findings.means import bounds_of
 from sandbox.findings.proportions import two_stages_of
@@ -36,8 +38,6 @@ from sandbox.monitor.crossing import Boundaries
 _MANY = 10_000_000
 _EVERY, _WIDER = 1000, 1.005
 """So many looks are after every unit; from then on each is half a per cent further."""
-_BETTER = (1.0, 0.75, 0.5, 0.25, 0.1, 0.0, -0.25, -0.5, -1.0, -2.0)
-"""True values, in distances from the threshold to its nearer end, best first."""
 
 
 class Feasibility(NamedTuple):
@@ -88,33 +88,6 @@ class Feasibility(NamedTuple):
         )
 
 
-class Chances(NamedTuple):
-    """What is to be expected if the true value is this one."""
-
-    value: float
-    """A proportion, or a mean in its own unit."""
-    met: float
-    not_met: float
-    inconclusive: float
-    """Of a trial that runs to its end; the three add up to 1."""
-    mean_units: float
-    """Until a verdict is first possible; where none is, all units count."""
-    most_units: int | None
-    """By then 9 of 10 trials have a verdict; None where not so many ever have one."""
-
-
-class Outlook(NamedTuple):
-    """What a trial with so many units can be expected to show of one goal."""
-
-    goal: str
-    threshold: float
-    measure: Measure
-    units: int
-    """The most units the trial can see."""
-    chances: tuple[Chances, ...]
-    """From the best true value to the worst; none where they are not known exactly."""
-
-
 def feasibility(goal: Hypothesis) -> Feasibility:
     """Compute what the goal can show at best with its least number of units.
 
@@ -147,21 +120,30 @@ def feasibility(goal: Hypothesis) -> Feasibility:
     )
 
 
-def outlook(goal: Hypothesis, *, units: int, values: tuple[float, ...] = ()) -> Outlook:
+def outlook(
+    goal: Hypothesis,
+    *,
+    units: int,
+    values: tuple[float, ...] = (),
+    control_rate: float = CONTROL_RATE,
+) -> Outlook:
     """Compute how likely each verdict is, for several true values.
 
     Args:
         goal: From the plan.
         units: The most units that caps and length let the trial see.
-        values: True values to ask for; without any, some on both sides of the
-            threshold.
+        values: True values to ask for, of two arms their differences; without any,
+            some on both sides of the threshold.
+        control_rate: Of two arms: chance that a unit of the control arm is satisfied.
 
     Raises:
         JudgementError: There is no such design, or a value is not possible.
     """
-    measure: Measure = "proportion" if goal.estimand.mean is None else "mean"
     if goal.design == "two-arm":
-        return Outlook(goal.goal, goal.threshold, "difference", units, ())
+        return arms_outlook(
+            goal, units=units, control_rate=control_rate, differences=values
+        )
+    measure: Measure = "proportion" if goal.estimand.mean is None else "mean"
     asked = values or true_values(goal)
     every = _every_look(goal, units)
     if every is None:
@@ -173,20 +155,21 @@ def outlook(goal: Hypothesis, *, units: int, values: tuple[float, ...] = ()) -> 
     return Outlook(goal.goal, goal.threshold, measure, units, chances)
 
 
-def true_values(goal: Hypothesis) -> tuple[float, ...]:
+def true_values(
+    goal: Hypothesis, *, control_rate: float = CONTROL_RATE
+) -> tuple[float, ...]:
     """Return values on both sides of the threshold, best for the claim first."""
-    least, most = _range(goal)
-    step = min(goal.threshold - least, most - goal.threshold)
-    if goal.estimand.direction == "at_most":
-        step = -step
-    found = (goal.threshold + share * step for share in _BETTER)
-    inside = (min(max(value, least), most) for value in found)
-    return tuple(dict.fromkeys(round(value, 12) for value in inside))
+    if goal.design == "two-arm":
+        return true_differences(control_rate)
+    claim = goal.estimand.direction
+    return values_around(goal.threshold, _range(goal), claim=claim)
 
 
-def value_range(goal: Hypothesis) -> tuple[float, float]:
-    """Return the least and the largest true value worth drawing."""
-    found = true_values(goal)
+def value_range(
+    goal: Hypothesis, *, control_rate: float = CONTROL_RATE
+) -> tuple[float, float]:
+    """Return the least and the largest true value worth a place in a picture."""
+    found = true_values(goal, control_rate=control_rate)
     return min(found), max(found)
 
 

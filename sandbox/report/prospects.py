@@ -5,6 +5,8 @@ Rules of this module:
 * One row of two pictures for each goal: how likely each verdict is, and after how many
   units one comes, over the true value.
 * Line style and colour both tell the verdict.
+* What was drawn and is not exact says so in its title, with its standard error, and
+  shows the true values at which it was drawn as points.
 """
 
 from __future__ import annotations
@@ -47,12 +49,12 @@ def _chances(item: Outlook) -> Layer:
     order = list(_VERDICTS.values())
     lines = (
         alt.Chart(inline(values))
-        .mark_line(strokeWidth=2)
+        .mark_line(strokeWidth=2, point=item.drawn is not None)
         .encode(
             _true_value(item),
             alt.Y(
                 "chance:Q",
-                title="chance at the end of the trial",
+                title=f"chance at the end of the trial{_kind(item)}",
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(domain=[0, 1]),
             ),
@@ -68,9 +70,8 @@ def _chances(item: Outlook) -> Layer:
             ),
         )
     )
-    title = f"{item.goal}, at most {item.units} units"
     layers = alt.layer(lines, _threshold(item))
-    return layers.properties(width=_WIDTH, height=_HEIGHT, title=title)
+    return layers.properties(width=_WIDTH, height=_HEIGHT, title=_title(item))
 
 
 def _units(item: Outlook) -> Layer:
@@ -84,12 +85,12 @@ def _units(item: Outlook) -> Layer:
     ]
     lines = (
         alt.Chart(inline(values))
-        .mark_line(strokeWidth=2, color=INK)
+        .mark_line(strokeWidth=2, color=INK, point=_points(item))
         .encode(
             _true_value(item),
             alt.Y(
                 "units:Q",
-                title="units until a verdict",
+                title=f"units until a verdict{_kind(item)}",
                 scale=alt.Scale(domain=[0, item.units]),
             ),
             alt.StrokeDash("share:N", legend=_LEGEND),
@@ -97,6 +98,22 @@ def _units(item: Outlook) -> Layer:
     )
     layers = alt.layer(lines, _threshold(item))
     return layers.properties(width=_WIDTH, height=_HEIGHT)
+
+
+def _title(item: Outlook) -> alt.TitleParams:
+    words = [] if item.drawn is None else [item.drawn.words()]
+    if item.control_rate is not None:
+        words.append(f"control arm at {item.control_rate * 100:.4g} %")
+    title = f"{item.goal}, at most {item.units} units"
+    return alt.TitleParams(title, subtitle="; ".join(words))
+
+
+def _points(item: Outlook) -> alt.OverlayMarkDef | bool:
+    return False if item.drawn is None else alt.OverlayMarkDef(color=INK)
+
+
+def _kind(item: Outlook) -> str:
+    return "" if item.drawn is None else " (drawn)"
 
 
 def _true_value(item: Outlook) -> alt.X:

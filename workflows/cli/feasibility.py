@@ -19,7 +19,9 @@ from sandbox.findings import (
     harm_outlook,
     outlook,
 )
-from sandbox.findings.feasibility import Chances, value_range
+from sandbox.findings.arms_outlook import CONTROL_RATE
+from sandbox.findings.chances import Chances
+from sandbox.findings.feasibility import value_range
 from sandbox.model.application import (
     Application,
     Defect,
@@ -38,12 +40,17 @@ from workflows.cli.setup import read_text
 _HOPELESS = ("plan/no-such-design", "plan/group-never-full", "plan/harm-cannot-signal")
 """Defects with which there is nothing to compute."""
 _BAR = 24
-_DRAWN = 41
+_POINTS, _ARM_POINTS = 41, 21
+"""True values in a picture; trials of two arms have to be drawn for each."""
+_TOO_LONG = (
+    "So long a trial of two arms is not drawn, and its chances are not known exactly;"
+    " ask with fewer --units."
+)
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """Any instant: a trial is as long whenever it begins, but for days of 23 hours."""
 
 
-def show_feasibility(
+def show_feasibility(  # noqa: PLR0913 - one parameter per option of the command
     file: Annotated[Path, typer.Argument(help="An application as YAML.")],
     units: Annotated[
         int, typer.Option(min=0, help="The most units the trial can see.")
@@ -52,6 +59,13 @@ def show_feasibility(
         float,
         typer.Option(min=0.0, help="Or: units per minute, over the trial's length."),
     ] = 0.0,
+    control_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Of two arms: chance that a unit of the control arm is satisfied.",
+            show_default=f"{CONTROL_RATE:g}",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Also draw it, into this SVG file.")
     ] = None,
@@ -61,6 +75,7 @@ def show_feasibility(
 
     Without --units or --per-minute, one unit for each participant is taken.
     """
+    rate = _control_rate(control_rate)
     asked = _readable(file)
     most, words = _most_units(asked, units, per_minute)
     defects = check_plan(asked.plan, file=str(file), most_units=most)
@@ -69,13 +84,28 @@ def show_feasibility(
         raise InputError(hopeless)
     if output is Format.table:
         say(f"{file}: the trial sees at most {most} units ({words})")
-    _show(asked.plan, most, output)
+    if control_rate is not None and all(goal.arms is None for goal in asked.plan.goals):
+        say("no goal compares two arms, so --control-rate is not read")
+    _show(asked.plan, most, rate, output)
     if plot is not None:
-        _draw(asked.plan.goals, most, plot)
+        _draw(asked.plan.goals, most, rate, plot)
     for defect in defects:
         say(defect.sentence())
     if defects:
         raise typer.Exit(1)
+
+
+def _control_rate(asked: float | None) -> float:
+    if asked is None or 0 < asked < 1:
+        return CONTROL_RATE if asked is None else asked
+    defect = Defect(
+        code="feasibility/control-rate",
+        what=f"is {asked:g}, which cannot be the chance that a unit is satisfied in an"
+        " arm that may do better or worse",
+        remedy="Write a number between 0 and 1, for example 0.7",
+        field="--control-rate",
+    )
+    raise InputError([defect])
 
 
 class _Asked(NamedTuple):
@@ -109,8 +139,11 @@ def _readable(file: Path) -> _Asked:
     return asked
 
 
-def _show(plan: TrialPlan, most: int, output: Format) -> None:
-    goals = [(goal, outlook(goal, units=most)) for goal in plan.goals]
+def _show(plan: TrialPlan, most: int, control_rate: float, output: Format) -> None:
+    goals = [
+        (goal, outlook(goal, units=most, control_rate=control_rate))
+        for goal in plan.goals
+    ]
     harms = [harm_outlook(harm, units=most) for harm in plan.harms]
     if output is not Format.table:
         rows = [_row(goal, item) for goal, item in goals]
@@ -137,32 +170,46 @@ def _most_units(application: _Asked, units: int, per_minute: float) -> tuple[int
 def _print(goal: Hypothesis, item: Outlook) -> None:
     say(f"\n{item.goal}: {goal.claim.strip()}")
     say(feasibility(goal).sentence())
+    if item.control_rate is not None:
+        say(
+            f"Taken as given: of the control arm {item.control_rate * 100:.4g} % are"
+            " satisfied (--control-rate), and no unit is left out of the blocks."
+        )
     if not item.chances:
-        say("How likely each verdict is, is not known exactly for two arms.")
+        say(_TOO_LONG)
         return
-    columns = ("true", "met", "not met", "inconcl.", "units", "9 of 10", "█ met ░ not")
+    true = "true" if item.drawn is None else "true (drawn)"
+    columns = (true, "met", "not met", "inconcl.", "units", "9 of 10", "█ met ░ not")
     print_table(columns, [_cells(item, chance) for chance in item.chances])
+    if item.drawn is not None:
+        say(f"≈ {item.drawn.words()}; the same figures at each run.")
+    star = "the threshold" if item.control_rate is None else "no difference"
     say(
-        "* is the threshold. Chances at the end of the trial; units until a verdict is"
+        f"* is {star}. Chances at the end of the trial; units until a verdict is"
         " first possible, on average and in 9 of 10 trials."
     )
 
 
 def _cells(item: Outlook, chance: Chances) -> tuple[str, ...]:
-    written = f"{chance.value:.4g}"
-    if item.measure == "proportion":
-        written = f"{chance.value * 100:.4g} %"
-    if chance.value == item.threshold:
-        written += " *"
+    about = "" if item.drawn is None else "≈"
+    shares = (chance.met, chance.not_met, chance.inconclusive)
     return (
-        written,
-        f"{chance.met:.1%}",
-        f"{chance.not_met:.1%}",
-        f"{chance.inconclusive:.1%}",
-        f"{chance.mean_units:.0f}",
-        "–" if chance.most_units is None else str(chance.most_units),
+        _true(item, chance.value),
+        *(f"{about}{share:.1%}" for share in shares),
+        f"{about}{chance.mean_units:.0f}",
+        "–" if chance.most_units is None else f"{about}{chance.most_units}",
         _bar(chance),
     )
+
+
+def _true(item: Outlook, value: float) -> str:
+    written = f"{value:.4g}"
+    if item.control_rate is not None:
+        treated = (item.control_rate + value) * 100
+        written = f"{treated:.4g} % ({value * 100:+.4g})"
+    elif item.measure == "proportion":
+        written = f"{value * 100:.4g} %"
+    return written + " *" if value == item.threshold else written
 
 
 def _print_harm(item: HarmOutlook) -> None:
@@ -201,6 +248,8 @@ def _row(goal: Hypothesis, item: Outlook) -> dict[str, Any]:
         "threshold": item.threshold,
         "measure": item.measure,
         "units": item.units,
+        "control_rate": item.control_rate,
+        "drawn": None if item.drawn is None else item.drawn._asdict(),
         "best": feasibility(goal)._asdict(),
         "chances": [chance._asdict() for chance in item.chances],
     }
@@ -211,17 +260,17 @@ def _harm_row(item: HarmOutlook) -> dict[str, Any]:
     return {"subject": item.harm} | item._asdict() | {"chances": chances}
 
 
-def _draw(goals: Sequence[Hypothesis], most: int, file: Path) -> None:
-    drawn = [
-        outlook(goal, units=most, values=_grid(goal))
+def _draw(goals: Sequence[Hypothesis], most: int, rate: float, file: Path) -> None:
+    found = [
+        outlook(goal, units=most, values=_grid(goal, rate), control_rate=rate)
         for goal in goals
-        if goal.design != "two-arm"
     ]
-    if not drawn:
-        say("nothing to draw: of two arms only the best case is known")
+    shown = [item for item in found if item.chances]
+    if not shown:
+        say("nothing to draw: a trial of two arms that is so long is not drawn")
         return
     try:
-        file.write_text(outlook_svg(drawn), encoding="utf-8")
+        file.write_text(outlook_svg(shown), encoding="utf-8")
     except OSError as error:
         defect = Defect(
             code="plot/unwritable",
@@ -233,6 +282,7 @@ def _draw(goals: Sequence[Hypothesis], most: int, file: Path) -> None:
     say(f"wrote {file}")
 
 
-def _grid(goal: Hypothesis) -> tuple[float, ...]:
-    low, high = value_range(goal)
-    return tuple(low + (high - low) * step / (_DRAWN - 1) for step in range(_DRAWN))
+def _grid(goal: Hypothesis, control_rate: float) -> tuple[float, ...]:
+    low, high = value_range(goal, control_rate=control_rate)
+    steps = (_POINTS if goal.arms is None else _ARM_POINTS) - 1
+    return tuple(low + (high - low) * step / steps for step in range(steps + 1))
