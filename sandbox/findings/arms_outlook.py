@@ -36,9 +36,11 @@ SEED = 210602693
 
 _TRIALS, _FEWEST = 10_000, 100
 _BETS = 100_000_000
-"""So many blocks are drawn, over all true values and trials: about three seconds."""
-_MOST_BLOCKS = 100_000
-"""Of longer trials not even the fewest are drawn in a bearable time."""
+"""So many blocks are drawn, over all true values and trials: three to six seconds."""
+_UNITS_A_BET = 20
+"""To draw so many units takes as long as to bet on a block."""
+_MOST_BETS = 100_000
+"""Of a trial that needs more not even the fewest are drawn: it would take too long."""
 _AT_ONCE = 30_000
 """Units of an arm, over all true values, that are drawn together: what a processor's
 cache holds."""
@@ -71,8 +73,10 @@ def arms_outlook(
         differences: Of the treated arm from it; without any, some on both sides of 0.
 
     Raises:
-        JudgementError: The plan does not say its arms, or a rate is not possible.
+        JudgementError: The plan does not say its arms, the rate of the control arm
+            does not lie in (0, 1), or that of the treated arm not in [0, 1].
     """
+    _check_rate(control_rate)
     arms, asked = arms_of(goal), tuple(differences) or true_differences(control_rate)
     rates = [_treated_rate(control_rate, difference) for difference in asked]
     found = Outlook(goal.goal, goal.threshold, "difference", units, (), control_rate)
@@ -81,9 +85,9 @@ def arms_outlook(
     if blocks * size < goal.minimum_units:
         never = (Chances(value, 0.0, 0.0, 1.0, float(units), None) for value in asked)
         return found._replace(chances=tuple(never))
-    if blocks > _MOST_BLOCKS:
+    trials = _trials(blocks, units, len(rates))
+    if not trials:
         return found
-    trials = min(_TRIALS, max(_FEWEST, _BETS // (blocks * len(rates))))
     outcomes = _drawn_outcomes(goal, (control_rate, rates), blocks, trials)
     chances = tuple(
         _chances(value, Outcomes(*of_value), size, units)
@@ -99,11 +103,7 @@ def true_differences(control_rate: float) -> tuple[float, ...]:
     Raises:
         JudgementError: The rate of the control arm does not lie in (0, 1).
     """
-    if not 0 < control_rate < 1:
-        raise JudgementError(
-            f"The rate of the control arm must lie between 0 and 1, not {control_rate}:"
-            " it is the chance that one of its units is satisfied."
-        )
+    _check_rate(control_rate)
     rates = values_around(control_rate, (0.0, 1.0), claim="at_least")
     return tuple(round(rate - control_rate, 12) for rate in rates)
 
@@ -132,6 +132,14 @@ def outcomes_of(goal: Hypothesis, treated: Floats, control: Floats) -> Outcomes:
     return Outcomes(met[..., -1], not_met[..., -1] & ~met[..., -1], first)
 
 
+def _check_rate(control_rate: float) -> None:
+    if not 0 < control_rate < 1:
+        raise JudgementError(
+            f"The rate of the control arm must lie between 0 and 1, not {control_rate}:"
+            " it is the chance that one of its units is satisfied."
+        )
+
+
 def _treated_rate(control_rate: float, difference: float) -> float:
     rate = round(control_rate + difference, 12)
     if not 0 <= rate <= 1:
@@ -140,6 +148,14 @@ def _treated_rate(control_rate: float, difference: float) -> float:
             f" would make {rate} of the treated arm, which is no chance."
         )
     return rate
+
+
+def _trials(blocks: int, units: int, rates: int) -> int:
+    """How many trials can be drawn in bearable time; none of a very long one."""
+    bets = max(blocks, units // _UNITS_A_BET)
+    if bets > _MOST_BETS:
+        return 0
+    return min(_TRIALS, max(_FEWEST, _BETS // (bets * rates)))
 
 
 def _drawn_outcomes(

@@ -105,7 +105,8 @@ def _title(item: Outlook) -> alt.TitleParams:
     if item.control_rate is not None:
         words.append(f"control arm at {item.control_rate * 100:.4g} %")
     title = f"{item.goal}, at most {item.units} units"
-    return alt.TitleParams(title, subtitle="; ".join(words))
+    below: dict[str, Any] = {"subtitle": "; ".join(words)} if words else {}
+    return alt.TitleParams(title, **below)
 
 
 def _points(item: Outlook) -> alt.OverlayMarkDef | bool:

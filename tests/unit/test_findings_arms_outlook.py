@@ -199,6 +199,22 @@ def test_a_better_arm_is_found_more_often_and_sooner(
     assert (widest.chances[0].met, widest.chances[1].not_met) == (1, 1)
 
 
+def test_a_difference_is_hardest_to_show_in_the_middle() -> None:
+    """Ten points within 300 pairs: the chances that the documentation names."""
+    for rate, said in ((0.4, 0.23), (0.5, 0.23), (0.7, 0.37), (0.8, 0.63)):
+        found = outlook(goal(), units=600, values=(0.1,), control_rate=rate)
+        assert found.chances[0].met == pytest.approx(said, abs=0.015)
+
+
+def test_evidence_can_be_lost_again() -> None:
+    """More trials reach a verdict on the way than end with one."""
+    draws = np.random.default_rng(12)
+    a, b = ((draws.random((500, 300)) < rate).astype(float) for rate in (0.6, 0.5))
+    met, not_met, first = outcomes_of(goal(), a, b)
+    assert np.all(first[met | not_met] > 0)
+    assert (first > 0).mean() > (met | not_met).mean() + 0.05
+
+
 def test_the_figures_are_the_same_at_each_run() -> None:
     """The seed is fixed, and said with the number of trials and their error."""
     first, again = (outlook(goal(), units=100) for _ in range(2))
@@ -230,6 +246,8 @@ def test_a_control_arm_that_can_only_change_one_way_is_refused(rate: float) -> N
     """With a sentence, by the room and by the command."""
     with pytest.raises(JudgementError, match="must lie between 0 and 1"):
         outlook(goal(), units=100, control_rate=rate)
+    with pytest.raises(JudgementError, match="must lie between 0 and 1"):
+        outlook(goal(), units=100, control_rate=rate, values=(0.0,))
     ran = run(str(PAPER), f"--control-rate={rate}")
     assert isinstance(ran.exception, InputError)
     assert "--control-rate" in ran.exception.diagnosis
@@ -275,7 +293,8 @@ def test_a_long_trial_is_drawn_less_often_and_says_so(
     assert (short.drawn.trials, long.drawn.trials) == (10_000, 200)
     assert long.drawn.standard_error == 0.5 / math.sqrt(200)
     assert (long.chances[0].met, long.chances[2].not_met) == (1, 1)
-    assert outlook(goal(), units=200_002, values=values).chances == ()
+    for chosen, most in ((goal(), 200_000), (in_blocks(1000, 1000), 2_000_000)):
+        assert outlook(chosen, units=most + 2000, values=values).chances == ()
 
 
 def run(*words: str) -> Any:
