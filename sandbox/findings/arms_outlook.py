@@ -36,7 +36,7 @@ SEED = 210602693
 
 _TRIALS, _FEWEST = 10_000, 100
 _BETS = 100_000_000
-"""So many blocks are drawn, over all true values and trials: three to six seconds."""
+"""So many blocks are drawn, over all true values and trials: about three seconds."""
 _UNITS_A_BET = 20
 """To draw so many units takes as long as to bet on a block."""
 _MOST_BETS = 100_000
